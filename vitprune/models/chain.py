@@ -1,0 +1,290 @@
+"""The one interface everything hangs on: a video transformer is a chain of blocks.
+
+A :class:`VideoTransformer` embeds clips into :class:`Tokens`, passes them through its ``blocks``
+and classifies what comes out. A :class:`Block` is a chain of residual :class:`Branch` es
+(attention, MLP), and each of them can say what is left without it. With that, ablating, reusing
+prefixes and dropping layers need not know any architecture.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+Grid = tuple[int, int, int]
+
+
+class Tokens(NamedTuple):
+    """A batch of token sequences and the space-time grid that they fill.
+
+    ``x`` is [B, N, C]. The patch tokens lie in the order of ``grid`` = (T, H, W), W fastest; a
+    class token, if the model has one, comes first, so N is T*H*W or T*H*W + 1.
+    """
+
+    x: Tensor
+    grid: Grid
+
+
+class Branch(nn.Module):
+    """One residual step of a block: ``skip(tokens) + update(tokens)``.
+
+    Subclasses write :meth:`update`, and :meth:`skip` with :meth:`leftover` where the residual
+    path is not the identity.
+    """
+
+    gate: Tensor | None = None
+    """Scales the update where it is set: a scalar, or [B, 1, 1]. Zero ablates the branch."""
+
+    def __init__(self, drop_path: nn.Module | None = None) -> None:
+        super().__init__()
+        self.drop_path = drop_path or nn.Identity()
+
+    def update(self, tokens: Tokens) -> Tensor:
+        """What the branch adds to its residual path: [B, N', C'], shaped as ``skip(tokens).x``."""
+        raise NotImplementedError
+
+    def skip(self, tokens: Tokens) -> Tokens:
+        """The residual path alone: what is left of the step without its branch."""
+        return tokens
+
+    def leftover(self) -> nn.Module | None:
+        """A module that computes :meth:`skip` with its own parameters; None for the identity."""
+        return None
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        skip = self.skip(tokens)
+        update = self.drop_path(self.update(tokens))
+        if self.gate is not None:
+            update = update * self.gate
+        return skip._replace(x=skip.x + update)
+
+
+class Attention(Branch):
+    """Multi-head self-attention as a residual branch; the base of all three architectures'.
+
+    Subclasses write :meth:`heads` (calling :func:`vitprune.models.attention.attend` with
+    ``observe=self.observer``) and name their output projection ``proj``.
+    """
+
+    num_heads: int
+    proj: nn.Linear
+    head_gate: Tensor | None = None
+    """Scales each head's slice of the projection's input where it is set: [H] or [B, H]."""
+    observer: Callable[[Tensor], None] | None = None
+    """Is handed the attention weights [..., H, queries, keys] of every call where it is set."""
+
+    def heads(self, tokens: Tokens) -> Tensor:
+        """What every head puts into the output projection, ungated: [B, N', H, D].
+
+        In the order of ``skip(tokens)``'s tokens, not of windows or frames.
+        """
+        raise NotImplementedError
+
+    def project(self, heads: Tensor) -> Tensor:
+        """The output projection, with its bias: [B, N', H, D] -> [B, N', C']."""
+        return self.proj(heads.flatten(2))
+
+    def contribution(self, heads: Tensor, head: int) -> Tensor:
+        """What ``head`` alone adds to ``project(heads)``, without the bias: [B, N', C'].
+
+        ``project(heads) - contribution(heads, h)`` is the projection with head h ablated.
+        """
+        width = heads.shape[-1]
+        weight = self.proj.weight[:, head * width : (head + 1) * width]
+        return nn.functional.linear(heads[:, :, head], weight)
+
+    def update(self, tokens: Tokens) -> Tensor:
+        heads = self.heads(tokens)
+        if self.head_gate is not None:
+            gate = self.head_gate if self.head_gate.dim() == 2 else self.head_gate[None]
+            heads = heads * gate[:, None, :, None].to(heads.dtype)
+        return self.project(heads)
+
+
+class Mlp(Branch):
+    """Norm, linear, GELU, linear."""
+
+    def __init__(
+        self,
+        dim: int,
+        hidden: int,
+        out: int | None = None,
+        *,
+        norm: nn.Module,
+        dropout: float = 0.0,
+        drop_path: nn.Module | None = None,
+    ) -> None:
+        super().__init__(drop_path)
+        self.norm = norm
+        self.fc1 = nn.Linear(dim, hidden)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden, out or dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def update(self, tokens: Tokens) -> Tensor:
+        hidden = self.dropout(self.act(self.fc1(self.norm(tokens.x))))
+        return self.dropout(self.fc2(hidden))
+
+
+class Block(nn.Module):
+    """A layer: its branches in order of execution, and what precedes it.
+
+    Args:
+        index: the layer's number in the unpruned model.
+        branches: name -> branch; the names are ``attention`` (or ``time`` and ``space``), ``mlp``.
+        before: Tokens -> Tokens modules that run first and are no part of the layer: Swin's
+            patch merging, and what stays of layers that were dropped just before this one.
+    """
+
+    def __init__(
+        self, index: int, branches: Mapping[str, Branch], before: Sequence[nn.Module] = ()
+    ) -> None:
+        super().__init__()
+        self.index = index
+        self.before = nn.Sequential(*before)
+        self.branches = nn.ModuleDict(branches)
+
+    @property
+    def attentions(self) -> dict[str, Attention]:
+        """The attention branches by name, in order of execution."""
+        return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        tokens = self.before(tokens)
+        for branch in self.branches.values():
+            tokens = branch(tokens)
+        return tokens
+
+    def shortcut(self, tokens: Tokens) -> Tokens:
+        """What is left without the layer: the residual paths of its branches."""
+        tokens = self.before(tokens)
+        for branch in self.branches.values():
+            tokens = branch.skip(tokens)
+        return tokens
+
+    def leftover(self) -> list[nn.Module]:
+        """Modules that together compute :meth:`shortcut`; none where it is the identity."""
+        branches = (branch.leftover() for branch in self.branches.values())
+        return [*self.before, *(module for module in branches if module is not None)]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All that :func:`vitprune.models.build_model` needs to build the same model again."""
+
+    name: str
+    variant: str
+    num_classes: int
+    num_frames: int
+    image_size: int
+
+
+class VideoTransformer(nn.Module):
+    """The chain: clips -> tokens -> blocks -> logits.
+
+    Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec`` and ``blocks``.
+    """
+
+    spec: ModelSpec
+    blocks: nn.ModuleList
+    after: nn.Sequential
+    """What stays of dropped layers that no layer follows."""
+    num_layers: int
+    """Of the unpruned model."""
+
+    def embed(self, clips: Tensor) -> Tokens:
+        """Clips, float [B, 3, T, H, W] normalised, to tokens."""
+        raise NotImplementedError
+
+    def read_out(self, tokens: Tokens) -> Tensor:
+        """The final norm, pooling and classifier: logits [B, num_classes]."""
+        raise NotImplementedError
+
+    def classify(self, tokens: Tokens) -> Tensor:
+        """What comes out of the last block to logits [B, num_classes]."""
+        return self.read_out(self.after(tokens))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips, float [B, 3, T, H, W] normalised, to logits [B, num_classes]."""
+        tokens = self.embed(clips)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.classify(tokens)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The numbers of the layers that are there."""
+        return tuple(block.index for block in self.blocks)
+
+    @property
+    def dropped(self) -> tuple[int, ...]:
+        """The numbers of the layers that were dropped, ascending."""
+        return tuple(sorted(set(range(self.num_layers)) - set(self.layers)))
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters that weight decay must leave alone, besides biases and norms."""
+        return set()
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, object]:
+        """How parameters group by depth, for timm's layer-wise learning-rate decay."""
+        return {
+            "stem": r"^(?!blocks|after|norm|head)",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^(after|norm|head)", (99999,))],
+        }
+
+
+def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransformer:
+    """A smaller copy of ``model`` without ``layers``; ``model`` is left as it was.
+
+    What stays of a dropped layer (see :meth:`Block.leftover`) goes in front of the next one, so
+    the logits equal those of the model with the same layers ablated together.
+
+    Args:
+        model: full, or already without some layers.
+        layers: numbers in the unpruned model.
+
+    Raises:
+        ValueError: a layer that the model does not have, or none would be left.
+    """
+    drop = set(layers)
+    if missing := sorted(drop - set(model.layers)):
+        raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
+    if len(drop) == len(model.layers):
+        raise ValueError(f"cannot drop all {len(drop)} layers; at least one must stay")
+    blocks = model.blocks
+    model.blocks = nn.ModuleList()  # keep the copy small: only what stays is copied
+    try:
+        smaller = copy.deepcopy(model)
+    finally:
+        model.blocks = blocks
+    kept: list[nn.Module] = []
+    carried: list[nn.Module] = []
+    for block in blocks:
+        if block.index in drop:
+            carried += copy.deepcopy(block.leftover())
+            continue
+        block = copy.deepcopy(block)
+        if carried:
+            block.before = nn.Sequential(*carried, *block.before)
+            carried = []
+        kept.append(block)
+    smaller.blocks = nn.ModuleList(kept)
+    smaller.after = nn.Sequential(*carried, *smaller.after)
+    return smaller
+
+
+__all__ = [
+    "Attention",
+    "Block",
+    "Branch",
+    "Grid",
+    "Mlp",
+    "ModelSpec",
+    "Tokens",
+    "VideoTransformer",
+    "drop_layers",
+]
