@@ -1,0 +1,159 @@
+"""train.py, prune.py and evaluate.py, run as a user runs them."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def only(pattern: str, directory: Path) -> Path:
+    (path,) = directory.glob(pattern)
+    return path
+
+
+@pytest.fixture(scope="module")
+def pruned(run: Run, directory: Path) -> Path:
+    """The directory of a run that had to fine-tune first."""
+    done = run("prune", "model=mvit", "k=3", f"hydra.run.dir={directory / 'first'}")
+    assert done.returncode == 0, done.stderr
+    assert "fine-tuning mvit first" in done.stdout
+    assert "Top-1" in done.stdout
+    assert "Dropped layers:" in done.stdout
+    assert f"Results: {directory / 'first'}" in done.stdout
+    return directory / "first"
+
+
+def test_prune_writes_all_results(pruned: Path) -> None:
+    results = json.loads((pruned / "results.json").read_text())
+    assert len(results["dropped"]) == results["k"] == 3
+    assert results["metric"] == "R"
+    assert results["calibration"]["split"] == "val"
+    assert results["paired"]["videos"] == 16
+    for key in ("parameters", "flops", "checkpoint_bytes"):
+        assert 0 < results["pruned"][key] < results["full"][key]
+    for model in ("full", "pruned"):
+        assert 0 <= results[model]["top1"] <= results[model]["top5"] <= 1
+        assert results[model]["latency_ms"] > 0
+    paired = results["paired"]
+    change = (paired["wrong_to_right"] - paired["right_to_wrong"]) / paired["videos"]
+    assert results["pruned"]["top1"] - results["full"]["top1"] == pytest.approx(change)
+    assert {"prepare", "score", "evaluate", "cost", "total"} <= set(results["seconds"])
+
+    rows = list(csv.DictReader((pruned / "scores.csv").open()))
+    assert [row["unit"] for row in rows] == [str(i) for i in range(16)]
+    lowest = sorted(range(16), key=lambda i: float(rows[i]["R"]))[:3]
+    assert results["dropped"] == lowest
+    clips = np.load(pruned / "scores.npz")
+    assert len(clips["labels"]) == results["calibration"]["clips"]
+    assert (pruned / "relevance.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_pruned_checkpoint_lacks_the_layers(pruned: Path) -> None:
+    results = json.loads((pruned / "results.json").read_text())
+    checkpoint = torch.load(pruned / "pruned.ckpt", weights_only=True)
+    layers = {k.split(".")[2] for k in checkpoint["state_dict"] if k.startswith("model.blocks.")}
+    assert len(layers) == 13
+    assert checkpoint["vitprune"]["dropped"] == sorted(results["dropped"])
+
+
+def test_one_wandb_run_per_job_is_written_offline(pruned: Path, directory: Path) -> None:
+    assert len(list(pruned.glob("wandb/offline-run-*/*.wandb"))) == 1
+    assert len(list(directory.glob("runs/train/*/mvit/wandb/offline-run-*/*.wandb"))) == 1
+
+
+def test_evaluate_agrees_with_prune(pruned: Path, run: Run, directory: Path) -> None:
+    results = json.loads((pruned / "results.json").read_text())
+    checkpoint = {"full": directory / "runs/train/demo_dai/mvit/best.ckpt",
+                  "pruned": pruned / "pruned.ckpt"}  # fmt: skip
+    for which, path in checkpoint.items():
+        out = directory / f"evaluate-{which}"
+        done = run("evaluate", f"ckpt={path}", "logger=none", f"hydra.run.dir={out}")
+        assert done.returncode == 0, done.stderr
+        found = json.loads((out / "results.json").read_text())
+        assert found["top1"] == pytest.approx(results[which]["top1"])
+        assert found["top5"] == pytest.approx(results[which]["top5"])
+        assert found["flops"] == results[which]["flops"]
+        assert found["parameters"] == results[which]["parameters"]
+
+
+def test_a_multirun_gives_the_same_scores_and_one_run_each(
+    pruned: Path, run: Run, directory: Path
+) -> None:
+    sweep = directory / "sweep"
+    done = run(
+        "prune", "-m", "model=mvit", "k=3", "metric=R,JSD", "direction=lowest,highest",
+        f"hydra.sweep.dir={sweep}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    jobs = sorted(path.parent for path in sweep.glob("**/results.json"))
+    assert len(jobs) == 4
+    for job in jobs:
+        assert (job / "scores.csv").read_bytes() == (pruned / "scores.csv").read_bytes()
+        assert len(list(job.glob("wandb/offline-run-*/*.wandb"))) == 1
+    dropped = {job.name: json.loads((job / "results.json").read_text())["dropped"] for job in jobs}
+    assert not set(dropped["R-lowest-k3"]) & set(dropped["R-highest-k3"])
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"), [("timesformer", "demo_ucf101"), ("video_swin", "demo_dai")]
+)
+def test_the_other_models_and_dataset(model: str, dataset: str, run: Run, directory: Path) -> None:
+    out = directory / model
+    done = run(
+        "prune", f"model={model}", f"dataset={dataset}", "logger=none", f"hydra.run.dir={out}"
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    assert len(results["dropped"]) == {"timesformer": 3, "video_swin": 6}[model]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["k=0"], "k=0 is out of range; the model has 16 layers: 1 to 15"),
+        (["k=-1"], "k=-1 is out of range"),
+        (["k=16"], "k=16 is out of range"),
+        (["k=two"], "k=two is out of range"),
+        (["model=timesformer", "ckpt={full}"], "holds mvit, not model=timesformer"),
+        (["ckpt=missing.ckpt"], "missing.ckpt does not exist"),
+        (["ckpt={truncated}"], "cannot be read: truncated"),
+        (["ckpt={other}"], "has 3 classes"),
+        (["dataset=dai", "dataset.root=nowhere"], "nowhere, where dai should be"),
+        (["dataset=ucf101", "dataset.root=nowhere"], "nowhere, where ucf101 should be"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(
+    arguments: list[str], line: str, pruned: Path, run: Run, directory: Path, tmp_path: Path
+) -> None:
+    full = directory / "runs/train/demo_dai/mvit/best.ckpt"
+    truncated = tmp_path / "truncated.ckpt"
+    truncated.write_bytes(full.read_bytes()[:1000])
+    other = tmp_path / "other.ckpt"
+    checkpoint = torch.load(full, weights_only=True)
+    checkpoint["vitprune"]["spec"]["num_classes"] = 3
+    checkpoint["vitprune"]["class_names"] = ["a", "b", "c"]
+    for name in ("weight", "bias"):
+        key = f"model.head.{name}"
+        checkpoint["state_dict"][key] = checkpoint["state_dict"][key][:3]
+    torch.save(checkpoint, other)
+    arguments = [a.format(full=full, truncated=truncated, other=other) for a in arguments]
+    if not any(a.startswith("model=") for a in arguments):
+        arguments = ["model=mvit", *arguments]
+    if any(a.startswith("dataset=") for a in arguments):
+        arguments = [*arguments, "model.full.weights=null"]
+    out = tmp_path / "out"
+    done = run(
+        "prune", *arguments, f"hydra.run.dir={out}", small="dataset=" not in " ".join(arguments)
+    )
+    assert done.returncode == 2, done.stderr
+    (error,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
+    assert line in error
+    assert "Traceback" not in done.stderr
+    assert not (out / "results.json").exists()

@@ -1,0 +1,222 @@
+"""Fine-tuning and evaluating a video transformer with Lightning, and its checkpoints."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as pl
+import torch
+from timm.optim import param_groups_layer_decay
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+from torchvision.transforms import v2
+from torchvision.tv_tensors import Video
+
+from vitprune.errors import InputError
+from vitprune.files import replacing
+from vitprune.models.build import build_model
+from vitprune.models.chain import VideoTransformer, drop_layers
+
+_DESCRIPTION = "vitprune"
+"""The key under which a checkpoint describes itself."""
+
+
+def view_probabilities(model: nn.Module, clips: Tensor) -> Tensor:
+    """The softmax of ``model``, averaged over the views of each video.
+
+    Args:
+        clips: [B, V, 3, T, H, W], V views of each of B videos.
+
+    Returns:
+        Probabilities [B, C] in float32.
+    """
+    logits = model(clips.flatten(0, 1))
+    return logits.float().softmax(dim=-1).unflatten(0, clips.shape[:2]).mean(dim=1)
+
+
+class VideoClassifier(pl.LightningModule):
+    """A :class:`VideoTransformer` with its classes, its clip settings and its training recipe.
+
+    Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B] and
+    ``video`` [B].
+
+    Args:
+        model: the backbone with its classifier.
+        class_names: in the order of the logits.
+        clip_settings: how clips are taken from videos (frames, size, sampling, normalisation),
+            kept in checkpoints so that one can be evaluated without its configuration.
+        lr: peak learning rate of AdamW.
+        weight_decay: not applied to biases, norms and position embeddings.
+        layer_decay: the learning rate of a layer is ``lr * layer_decay ** (layers above it)``
+            (BEiT, arXiv:2106.08254); 1 gives all layers the same.
+        warmup: fraction of the steps in which the learning rate rises linearly from 0.
+        label_smoothing: weight of the uniform distribution in the target.
+        mixup: alpha of the Beta distribution (arXiv:1710.09412); 0 for none.
+    """
+
+    def __init__(
+        self,
+        model: VideoTransformer,
+        class_names: Sequence[str],
+        clip_settings: Mapping[str, Any],
+        *,
+        lr: float = 1e-4,
+        weight_decay: float = 0.05,
+        layer_decay: float = 1.0,
+        warmup: float = 0.1,
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.class_names = list(class_names)
+        self.clip_settings = dict(clip_settings)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.layer_decay = layer_decay
+        self.warmup = warmup
+        self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
+        classes = len(self.class_names)
+        self.mixup = v2.MixUp(alpha=mixup, num_classes=classes) if mixup > 0 else None
+        metrics = {
+            f"{split}_top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro")
+            for split in ("train", "val", "test")
+            for k in (1, 5)
+        }
+        self.metrics = nn.ModuleDict(metrics)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits [B, C] of clips [B, 3, T, H, W]."""
+        return self.model(clips)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        clips, label = batch["clips"].flatten(0, 1), batch["label"]
+        target = label
+        if self.mixup is not None:
+            clips, target = self.mixup(Video(clips), label)
+        logits = self.model(clips.as_subclass(Tensor))
+        loss = self.loss(logits, target)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(label))
+        self._log_accuracy("train", logits, label)
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        probabilities = view_probabilities(self.model, batch["clips"])
+        loss = nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch["label"])
+        self.log("val/loss", loss, batch_size=len(batch["label"]), sync_dist=True)
+        self._log_accuracy("val", probabilities, batch["label"])
+
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        probabilities = view_probabilities(self.model, batch["clips"])
+        self._log_accuracy("test", probabilities, batch["label"])
+        return {"probabilities": probabilities}
+
+    def _log_accuracy(self, split: str, scores: Tensor, label: Tensor) -> None:
+        for k in (1, 5):
+            metric = cast(MulticlassAccuracy, self.metrics[f"{split}_top{k}"])
+            metric(scores, label)
+            self.log(
+                f"{split}/top{k}",
+                metric,
+                on_step=False,
+                on_epoch=True,
+                prog_bar=k == 1,
+                batch_size=len(label),
+            )
+
+    def configure_optimizers(self) -> Any:
+        groups = param_groups_layer_decay(
+            self.model,
+            weight_decay=self.weight_decay,
+            no_weight_decay_list=tuple(self.model.no_weight_decay()),
+            layer_decay=self.layer_decay,
+        )
+        optimizer = torch.optim.AdamW(groups, lr=self.lr)
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = CosineLRScheduler(
+            optimizer,
+            t_initial=steps,
+            warmup_t=round(self.warmup * steps),
+            warmup_prefix=True,
+            lr_min=self.lr * 1e-2,
+            t_in_epochs=False,
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step_update(self.global_step)
+
+    def with_model(self, model: VideoTransformer) -> VideoClassifier:
+        """The same classes and clip settings around another model, as for a pruned one."""
+        return VideoClassifier(model, self.class_names, self.clip_settings)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_DESCRIPTION] = self._description()
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "spec": asdict(self.model.spec),
+            "dropped": list(self.model.dropped),
+            "class_names": self.class_names,
+            "clip_settings": self.clip_settings,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write a checkpoint that :meth:`load` reads: weights and description, no optimizer."""
+        checkpoint = {
+            "state_dict": self.state_dict(),
+            "pytorch-lightning_version": pl.__version__,
+            _DESCRIPTION: self._description(),
+        }
+        with replacing(path) as temporary:
+            torch.save(checkpoint, temporary)
+
+    @classmethod
+    def load(cls, path: str | Path) -> VideoClassifier:
+        """Read a checkpoint, full or pruned; it needs nothing but the file.
+
+        Raises:
+            InputError: the file is missing, truncated or no checkpoint of vitprune.
+        """
+        checkpoint = _read(Path(path))
+        description = checkpoint[_DESCRIPTION]
+        # The values are overwritten: leave the caller's random state alone.
+        with torch.random.fork_rng(devices=[]):
+            model = build_model(**description["spec"])
+        if description["dropped"]:
+            model = drop_layers(model, description["dropped"])
+        classifier = cls(model, description["class_names"], description["clip_settings"])
+        try:
+            classifier.load_state_dict(checkpoint["state_dict"])
+        except RuntimeError as error:
+            raise InputError(
+                f"checkpoint {path} does not fit its own description: {str(error).splitlines()[-1]}"
+            ) from error
+        return classifier.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist; name a file, or run train.py first")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"checkpoint {path} ({path.stat().st_size} bytes) cannot be read: truncated, "
+            "or not a PyTorch file"
+        ) from error
+    if not isinstance(checkpoint, dict) or _DESCRIPTION not in checkpoint:
+        raise InputError(
+            f"checkpoint {path} does not say which model it holds; ckpt= takes files written by "
+            "train.py or prune.py, pretrained weights go to model.weights="
+        )
+    return checkpoint

@@ -1,0 +1,122 @@
+"""The Lightning callback that turns ``trainer.test`` into the whole pruning experiment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from vitprune.importance import Scores
+from vitprune.models.chain import drop_layers
+from vitprune.models.classifier import VideoClassifier, view_probabilities
+from vitprune.pruning.comparison import Comparison, PairedAccuracy
+from vitprune.pruning.cost import Cost, costs
+
+
+@dataclass(frozen=True)
+class PruningOutcome:
+    """What one pruning experiment found."""
+
+    scores: Scores
+    dropped: tuple[int, ...]
+    """In the order of the ranking: the first is the first to go."""
+    pruned: VideoClassifier
+    comparison: Comparison
+    full_cost: Cost
+    pruned_cost: Cost
+    seconds: Mapping[str, float]
+    """Wall-clock time by phase: ``score``, ``evaluate``, ``cost``."""
+
+
+class LayerPruning(pl.Callback):
+    """Scores the layers, drops k of them, and has both models answer the same test clips.
+
+    Give it to ``trainer.test(classifier, loader, callbacks=[...])``: before the first test batch
+    it scores ``classifier`` and builds the pruned model; with every batch it lets the pruned model
+    answer the clips that the full one just answered; at the end it measures what both cost.
+    ``classifier`` itself is left as it was. The result is in :attr:`outcome`.
+
+    Args:
+        score: measures the units' relevance, on whatever calibration clips it was made for.
+        k: how many layers to drop.
+        metric: ``JSD``, ``dProb`` or ``R``.
+        direction: ``lowest`` drops the least relevant layers, ``highest`` the most relevant.
+        target: the class whose probability dProb follows: ``predicted`` or ``label``.
+    """
+
+    def __init__(
+        self,
+        score: Callable[[VideoClassifier], Scores],
+        *,
+        k: int,
+        metric: str = "R",
+        direction: str = "lowest",
+        target: str = "predicted",
+    ) -> None:
+        self.score = score
+        self.k = k
+        self.metric = metric
+        self.direction = direction
+        self.target = target
+        self._outcome: PruningOutcome | None = None
+
+    @property
+    def outcome(self) -> PruningOutcome:
+        """What was found.
+
+        Raises:
+            RuntimeError: the test has not been run.
+        """
+        if self._outcome is None:
+            raise RuntimeError("no outcome yet: run trainer.test with this callback first")
+        return self._outcome
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, VideoClassifier)
+        start = time.perf_counter()
+        self._scores = self.score(pl_module)
+        ranking = self._scores.rank(self.metric, self.direction, self.target)
+        self._dropped = tuple(unit.layer for unit in ranking[: self.k])
+        self._pruned = pl_module.with_model(drop_layers(pl_module.model, self._dropped)).eval()
+        self._pruned.to(pl_module.device)
+        self._paired = PairedAccuracy().to(pl_module.device)
+        self._start = time.perf_counter()
+        self._seconds = {"score": self._start - start}
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        with trainer.precision_plugin.forward_context():
+            pruned = view_probabilities(self._pruned.model, batch["clips"])
+        full = outputs["probabilities"]
+        self._paired.update(batch["video"], batch["label"], full, pruned)
+        self._clip: Tensor = batch["clips"][0, :1]
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, VideoClassifier)
+        comparison = self._paired.compute()
+        evaluated = time.perf_counter()
+        self._seconds["evaluate"] = evaluated - self._start
+        with torch.inference_mode():
+            full, pruned = costs([pl_module.model, self._pruned.model], self._clip)
+        self._seconds["cost"] = time.perf_counter() - evaluated
+        self._outcome = PruningOutcome(
+            scores=self._scores,
+            dropped=self._dropped,
+            pruned=self._pruned,
+            comparison=comparison,
+            full_cost=full,
+            pruned_cost=pruned,
+            seconds=self._seconds,
+        )

@@ -1,0 +1,96 @@
+"""What a model costs: parameters, checkpoint size, FLOPs and latency."""
+
+from __future__ import annotations
+
+import io
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from vitprune.models.chain import VideoTransformer
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of one model on one clip."""
+
+    parameters: int
+    checkpoint_bytes: int
+    """Of the weights as ``torch.save`` writes them."""
+    flops: int
+    """Floating-point operations of a forward; a multiply-add is two."""
+    latency_ms: float
+    """Median wall-clock time of a forward."""
+
+
+def count_flops(model: VideoTransformer, clip: Tensor) -> int:
+    """Floating-point operations of one forward of ``clip`` [1, 3, T, H, W].
+
+    A multiply-add counts as two. Attention is counted through its unfused form: the counter does
+    not know the fused kernels of every device.
+    """
+    counter = FlopCounterMode(display=False)
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
+        model(clip)
+    return counter.get_total_flops()
+
+
+def latencies(
+    models: Sequence[VideoTransformer], clip: Tensor, *, seconds: float = 2.0, least: int = 5
+) -> list[float]:
+    """Median milliseconds of a forward of ``clip`` for each model.
+
+    The models take turns, so that whatever else the machine does strikes all of them alike. It
+    goes on for about ``seconds``, and for ``least`` turns in any case.
+    """
+    times: list[list[float]] = [[] for _ in models]
+    with torch.inference_mode():
+        for model in models:
+            model(clip)
+        end = time.perf_counter() + seconds
+        while len(times[0]) < least or time.perf_counter() < end:
+            for model, taken in zip(models, times, strict=True):
+                _wait(clip)
+                start = time.perf_counter()
+                model(clip)
+                _wait(clip)
+                taken.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(taken) for taken in times]
+
+
+def costs(models: Sequence[VideoTransformer], clip: Tensor) -> list[Cost]:
+    """The cost of each model on ``clip`` [1, 3, T, H, W], measured side by side in eval mode."""
+    training = [model.training for model in models]
+    for model in models:
+        model.eval()
+    try:
+        found = latencies(models, clip)
+        return [
+            Cost(
+                parameters=sum(p.numel() for p in model.parameters()),
+                checkpoint_bytes=_saved_bytes(model),
+                flops=count_flops(model, clip),
+                latency_ms=latency,
+            )
+            for model, latency in zip(models, found, strict=True)
+        ]
+    finally:
+        for model, mode in zip(models, training, strict=True):
+            model.train(mode)
+
+
+def _saved_bytes(model: VideoTransformer) -> int:
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return buffer.tell()
+
+
+def _wait(clip: Tensor) -> None:
+    if clip.is_cuda:
+        torch.cuda.synchronize(clip.device)

@@ -1,0 +1,58 @@
+"""Short tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
+    """The full and the pruned model of a run's results side by side, with the change."""
+    full, pruned = results["full"], results["pruned"]
+    title = (
+        f"{results['model']['name']} on {results['dataset']['name']}: "
+        f"{results['k']} layers with the {results['direction']} {results['metric']} dropped"
+    )
+    table = Table("", "full", "pruned", "change", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, key in (("Top-1", "top1"), ("Top-5", "top5")):
+        change = 100 * (pruned[key] - full[key])
+        table.add_row(
+            name, f"{100 * full[key]:.2f} %", f"{100 * pruned[key]:.2f} %", f"{change:+.2f}"
+        )
+    for name, key, unit, scale in (
+        ("Parameters", "parameters", "M", 1e6),
+        ("FLOPs per clip", "flops", "G", 1e9),
+        ("Latency per clip", "latency_ms", "ms", 1),
+        ("Checkpoint", "checkpoint_bytes", "MB", 1e6),
+    ):
+        ratio = 100 * (pruned[key] / full[key] - 1)
+        table.add_row(
+            name,
+            f"{full[key] / scale:.3g} {unit}",
+            f"{pruned[key] / scale:.3g} {unit}",
+            f"{ratio:+.1f} %",
+        )
+    console = console or Console()
+    console.print(table)
+    paired = results["paired"]
+    console.print(
+        f"Dropped layers: {', '.join(map(str, results['dropped']))}\n"
+        f"Of {paired['videos']} test videos {paired['right_to_wrong']} went from right to wrong "
+        f"and {paired['wrong_to_right']} from wrong to right "
+        f"(McNemar's exact p = {paired['p_value']:.3g})",
+        highlight=False,
+    )
+
+
+def print_summary(title: str, values: Mapping[str, str], console: Console | None = None) -> None:
+    """Names and values in two columns."""
+    table = Table("", "", title=title, title_justify="left", show_header=False)
+    table.columns[1].justify = "right"
+    for name, value in values.items():
+        table.add_row(name, value)
+    (console or Console()).print(table)

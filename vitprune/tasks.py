@@ -1,0 +1,383 @@
+"""The three stories, told top-down: train, prune, evaluate."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from pytorch_lightning.callbacks import RichProgressBar
+from rich.console import Console
+
+import vitprune
+from vitprune.data import VideoDataModule
+from vitprune.errors import InputError
+from vitprune.importance import METRICS, Scores, score
+from vitprune.models import VideoClassifier, build_model
+from vitprune.pruning import LayerPruning, PruningOutcome, costs
+from vitprune.reporting import (
+    Tracker,
+    plot_relevance,
+    print_comparison,
+    print_summary,
+    write_json,
+)
+
+log = logging.getLogger(__name__)
+
+
+def train(cfg: DictConfig) -> Path:
+    """Fine-tune ``cfg.model`` on ``cfg.dataset``; the best checkpoint's path is returned."""
+    directory = checkpoint_directory(cfg)
+    with _exclusive(directory):
+        return _fine_tune(cfg, build_data(cfg), directory)
+
+
+def prune(cfg: DictConfig) -> Mapping[str, Any]:
+    """Score the layers, drop k of them, and compare both models on the test split.
+
+    Returns:
+        What ``results.json`` holds.
+    """
+    start = time.perf_counter()
+    if cfg.scope != "layer":
+        raise InputError(f"scope={cfg.scope}: only whole layers can be dropped; use scope=layer")
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / "best.ckpt"
+    classifier = VideoClassifier.load(path) if cfg.ckpt or path.is_file() else None
+    if classifier is None:
+        _check_k(cfg.k, _num_layers(cfg))
+        data = build_data(cfg)
+        log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
+        with _exclusive(path.parent):
+            if not path.is_file():  # nobody else made it meanwhile
+                _fine_tune(cfg, data, path.parent)
+        classifier = VideoClassifier.load(path)
+    else:
+        log.info("Using the checkpoint %s", path)
+        if classifier.model.spec.name != cfg.model.name:
+            raise InputError(
+                f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
+            )
+        _check_k(cfg.k, len(classifier.model.blocks))
+    data = build_data(cfg, classifier)
+    ready = time.perf_counter()
+
+    def score_on_calibration_split(classifier: VideoClassifier) -> Scores:
+        return score(
+            classifier.model,
+            data.loader(cfg.calibration),
+            scope=cfg.scope,
+            device=classifier.device,
+            autocast=trainer.precision_plugin.forward_context,
+        )
+
+    pruning = LayerPruning(
+        score_on_calibration_split,
+        k=cfg.k,
+        metric=cfg.metric,
+        direction=cfg.direction,
+        target=cfg.target,
+    )
+    with Tracker(_logger(cfg, directory, "prune")) as tracker:
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, [pruning])
+        trainer.test(classifier, datamodule=data, verbose=False)
+        results = _results(cfg, path, classifier, data, pruning.outcome)
+        results["seconds"] = {
+            "prepare": ready - start,
+            **pruning.outcome.seconds,
+            "total": time.perf_counter() - start,
+        }
+        if trainer.is_global_zero:
+            _report(cfg, directory, tracker, results, pruning.outcome)
+    return results
+
+
+def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
+    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split.
+
+    Returns:
+        What ``results.json`` holds.
+    """
+    if OmegaConf.is_missing(cfg, "ckpt"):
+        raise InputError("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    classifier = VideoClassifier.load(cfg.ckpt)
+    data = build_data(cfg, classifier)
+    with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, [])
+        (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
+        clip = data.splits["test"][0]["clips"][:1].to(classifier.device)
+        (cost,) = costs([classifier.model], clip)
+        results = {
+            "ckpt": str(cfg.ckpt),
+            "model": {**asdict(classifier.model.spec), "dropped": list(classifier.model.dropped)},
+            "dataset": {"name": cfg.dataset.name, "videos": len(data.splits["test"])},
+            "top1": metrics["test/top1"],
+            "top5": metrics["test/top5"],
+            **asdict(cost),
+            "environment": _environment(),
+        }
+        if trainer.is_global_zero:
+            write_json(directory / "results.json", results)
+            tracker.summary(results)
+            print_summary(
+                f"{cfg.ckpt} on {cfg.dataset.name}",
+                {
+                    "Top-1": f"{100 * results['top1']:.2f} %",
+                    "Top-5": f"{100 * results['top5']:.2f} %",
+                    "Test videos": str(results["dataset"]["videos"]),
+                    "Dropped layers": ", ".join(map(str, classifier.model.dropped)) or "none",
+                    "Parameters": f"{cost.parameters / 1e6:.3g} M",
+                    "FLOPs per clip": f"{cost.flops / 1e9:.3g} G",
+                    "Latency per clip": f"{cost.latency_ms:.3g} ms",
+                },
+            )
+            _say_where(directory)
+    return results
+
+
+def checkpoint_directory(cfg: DictConfig) -> Path:
+    """Where the fine-tuned model of a configuration lies: ``runs/train/<dataset>/<model>``."""
+    return Path(cfg.runs) / "train" / cfg.dataset.name / cfg.model.name
+
+
+def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
+    """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
+
+    Raises:
+        InputError: the data are not as they should be, or their classes are not the classifier's.
+    """
+    node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    if classifier is not None:
+        with open_dict(node):
+            node.dataset.update(classifier.clip_settings)
+    data: VideoDataModule = instantiate(_without(node.dataset, "scale"))
+    data.prepare_data()
+    data.setup()
+    if classifier is not None:
+        _check_classes(cfg, classifier.class_names, data.class_names)
+    return data
+
+
+def _check_classes(cfg: DictConfig, trained: list[str], given: list[str]) -> None:
+    if len(trained) != len(given):
+        raise InputError(
+            f"the checkpoint has {len(trained)} classes, dataset={cfg.dataset.name} has "
+            f"{len(given)}; they must be the same"
+        )
+    if trained != given and set(trained) == set(given):
+        raise InputError(
+            f"dataset={cfg.dataset.name} has the checkpoint's classes in another order; "
+            f"the checkpoint's order begins {', '.join(trained[:3])}"
+        )
+    if trained != given:
+        log.warning(
+            "The checkpoint's classes (%s, ...) are named otherwise than those of dataset=%s "
+            "(%s, ...); they are compared by position",
+            trained[0],
+            cfg.dataset.name,
+            given[0],
+        )
+
+
+def _check_k(k: object, layers: int) -> None:
+    if not isinstance(k, int) or not 1 <= k < layers:
+        raise InputError(f"k={k} is out of range; the model has {layers} layers: 1 to {layers - 1}")
+
+
+def _num_layers(cfg: DictConfig) -> int:
+    with torch.device("meta"):
+        return build_model(cfg.model.name, cfg.model.variant).num_layers
+
+
+@contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    """One process at a time fine-tunes into ``directory``; the others wait."""
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    if not lock.acquire(blocking=False):
+        log.info("Another process is fine-tuning into %s; waiting for it", directory)
+    with lock:
+        yield
+
+
+def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    model = build_model(
+        cfg.model.name,
+        cfg.model.variant,
+        num_classes=data.num_classes,
+        num_frames=cfg.model.num_frames,
+        image_size=cfg.model.image_size,
+        weights=cfg.model.weights,
+    )
+    recipe = _without(cfg.model.recipe, "epochs", "validate_every")
+    classifier = VideoClassifier(model, data.class_names, data.clip_settings(), **recipe)
+    callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
+    checkpoint = callbacks["checkpoint"]
+    checkpoint.dirpath = str(directory)
+    with Tracker(_logger(cfg, directory, "train")) as tracker:
+        if tracker.logger is None:
+            callbacks.pop("learning_rate", None)
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()))
+        trainer.fit(classifier, datamodule=data)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        best = checkpoint.best_model_score
+        results = {
+            "ckpt": checkpoint.best_model_path,
+            "model": asdict(model.spec),
+            "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
+            "val_top1": float(best),
+            "seed": cfg.seed,
+            "environment": _environment(),
+        }
+        if trainer.is_global_zero:
+            write_json(directory / "results.json", results)
+            OmegaConf.save(cfg, directory / "config.yaml", resolve=True)
+            tracker.summary(results)
+    log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / "best.ckpt")
+    return directory / "best.ckpt"
+
+
+def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
+    if not cfg.get("logger"):
+        return None
+    name = "-".join(filter(None, [job, cfg.dataset.name, cfg.model.get("name")]))
+    return instantiate(cfg.logger, save_dir=str(directory), name=name, job_type=job)
+
+
+def _trainer(
+    cfg: DictConfig, directory: Path, tracker: Tracker, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    return instantiate(
+        cfg.trainer,
+        default_root_dir=str(directory),
+        logger=tracker.logger or False,
+        callbacks=[RichProgressBar(leave=True), *callbacks],
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
+    )
+
+
+def _results(
+    cfg: DictConfig,
+    checkpoint: Path,
+    classifier: VideoClassifier,
+    data: VideoDataModule,
+    outcome: PruningOutcome,
+) -> dict[str, Any]:
+    comparison = outcome.comparison
+    return {
+        "model": asdict(classifier.model.spec),
+        "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
+        "ckpt": str(checkpoint),
+        "metric": cfg.metric,
+        "k": cfg.k,
+        "direction": cfg.direction,
+        "scope": cfg.scope,
+        "target": cfg.target,
+        "calibration": {"split": cfg.calibration, "clips": len(outcome.scores.labels)},
+        "seed": cfg.seed,
+        "precision": cfg.trainer.precision,
+        "clip_settings": classifier.clip_settings,
+        "dropped": list(outcome.dropped),
+        "full": {
+            "top1": comparison.full_top(1),
+            "top5": comparison.full_top(5),
+            **asdict(outcome.full_cost),
+        },
+        "pruned": {
+            "top1": comparison.pruned_top(1),
+            "top5": comparison.pruned_top(5),
+            **asdict(outcome.pruned_cost),
+        },
+        "paired": {
+            "videos": comparison.videos,
+            "right_to_wrong": comparison.right_to_wrong,
+            "wrong_to_right": comparison.wrong_to_right,
+            "p_value": comparison.p_value,
+        },
+        "environment": _environment(),
+    }
+
+
+def _report(
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    results: Mapping[str, Any],
+    outcome: PruningOutcome,
+) -> None:
+    scores = outcome.scores
+    outcome.pruned.save(directory / "pruned.ckpt")
+    scores.to_csv(directory / "scores.csv", cfg.target)
+    scores.save(directory / "scores.npz")
+    write_json(directory / "results.json", results)
+    mean = {metric: scores.mean(metric, cfg.target) for metric in METRICS}
+    error = {metric: scores.standard_error(metric, cfg.target) for metric in METRICS}
+    units = [str(unit) for unit in scores.units]
+    plot_relevance(
+        directory / "relevance.png",
+        units=units,
+        mean=mean,
+        standard_error=error,
+        dropped=[str(layer) for layer in outcome.dropped],
+        title=f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
+        selected=cfg.metric,
+    )
+    columns = ["layer", *METRICS, *(f"{metric} standard error" for metric in METRICS), "dropped"]
+    tracker.table(
+        "relevance/layers",
+        columns,
+        [
+            [
+                unit,
+                *(float(mean[m][i]) for m in METRICS),
+                *(float(error[m][i]) for m in METRICS),
+                scores.units[i].layer in outcome.dropped,
+            ]
+            for i, unit in enumerate(units)
+        ],
+    )
+    tracker.image("relevance/chart", directory / "relevance.png")
+    tracker.summary(results)
+    tracker.artifact(
+        f"{cfg.model.name}-{cfg.dataset.name}-{cfg.metric}-{cfg.direction}-k{cfg.k}",
+        "pruned-model",
+        directory / "pruned.ckpt",
+        {"dropped": list(outcome.dropped), "top1": results["pruned"]["top1"]},
+    )
+    print_comparison(results)
+    _say_where(directory)
+
+
+def _say_where(directory: Path) -> None:
+    Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
+
+
+def _environment() -> dict[str, str]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"vitprune": vitprune.__version__, "torch": torch.__version__, "device": device}
+
+
+def _without(node: DictConfig, *keys: str) -> dict[str, Any]:
+    values = OmegaConf.to_container(node, resolve=True)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items() if key not in keys}
