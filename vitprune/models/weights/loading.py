@@ -1,0 +1,128 @@
+"""Weights from a file or the network into a model."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+from vitprune.errors import InputError
+from vitprune.models.chain import ModelSpec, VideoTransformer
+from vitprune.models.weights import kinetics400, mvit, timesformer, video_swin
+from vitprune.models.weights.files import Checkpoint, listed, read
+from vitprune.models.weights.formats import Format, State
+from vitprune.models.weights.positions import fit_positions
+
+OWN = Format(
+    "vitprune's own",
+    "",  # of any architecture
+    (r"^(model\.)?blocks\.\d+\.branches\.",),
+    ((r"^model\.", ""),),
+)
+
+FORMATS = (OWN, *timesformer.FORMATS, *video_swin.FORMATS, *mvit.FORMATS)
+"""All that :func:`load_weights` knows; the first that matches is taken."""
+
+
+def load_weights(model: VideoTransformer, source: str | Path) -> None:
+    """Fill a model with weights from elsewhere, recognised by their keys.
+
+    Position embeddings of another number of frames or resolution are interpolated as their
+    originals do. A classifier of another width is left as it is, with a warning.
+
+    Args:
+        model: its parameters are overwritten, in place.
+        source: ``kinetics400``, which downloads, or a file in one of :data:`FORMATS`.
+
+    Raises:
+        InputError: the source cannot be had or read, is in no known format or a refused one, is
+            for another model, or does not fit this one key by key. The model is as it was.
+    """
+    fetch = str(source) == "kinetics400"
+    checkpoint = read(kinetics400.download(model.spec) if fetch else Path(source))
+    format = _recognise(checkpoint)
+    _expect(checkpoint, format, model)
+    state = format.convert(checkpoint.state)
+    fit_positions(model, state)
+
+    own = model.state_dict()
+    if format.fresh is not None:
+        absent = own.keys() - state.keys()
+        state |= {name: own[name] for name in absent if re.search(format.fresh, name)}
+    if _classifier_differs(checkpoint, state, own):
+        state |= {name: own[name] for name in ("head.weight", "head.bias")}
+    _check(checkpoint, format, model.spec, state, own)
+    model.load_state_dict(state)
+
+
+def _recognise(checkpoint: Checkpoint) -> Format:
+    for format in FORMATS:
+        if format.matches(checkpoint.state):
+            return format
+    known = ", ".join(format.name for format in FORMATS if format.refusal is None)
+    raise InputError(
+        f"{checkpoint.path} is in no known format; its keys are "
+        f"{listed(list(checkpoint.state))}; known are {known} weights"
+    )
+
+
+def _expect(checkpoint: Checkpoint, format: Format, model: VideoTransformer) -> None:
+    """Raise InputError if the weights are for another model than this one."""
+    path, spec = checkpoint.path, model.spec
+    if format.refusal is not None:
+        raise InputError(f"{path} holds {format.name} weights: {format.refusal}")
+    if format is not OWN:
+        if format.architecture != spec.name:
+            raise InputError(
+                f"{path} holds {format.name} weights, for {format.architecture}; "
+                f"the model is {spec.name} {spec.variant}"
+            )
+        return
+    saved = checkpoint.description.get("spec", {})
+    name, variant = saved.get("name", spec.name), saved.get("variant", spec.variant)
+    if (name, variant) != (spec.name, spec.variant):
+        raise InputError(
+            f"{path} holds vitprune's own weights of {name} {variant}; "
+            f"the model is {spec.name} {spec.variant}"
+        )
+    dropped = list(checkpoint.description.get("dropped", model.dropped))
+    if dropped != list(model.dropped):
+        raise InputError(
+            f"{path} is pruned: it has no layer {dropped}, the model has none of "
+            f"{list(model.dropped)}; pruned checkpoints go to ckpt="
+        )
+
+
+def _classifier_differs(checkpoint: Checkpoint, state: State, own: State) -> bool:
+    """Whether the checkpoint classifies into another number of classes; if so, warn."""
+    theirs, ours = state.get("head.weight"), own["head.weight"]
+    if theirs is None or theirs.ndim != 2 or len(theirs) == len(ours):
+        return False
+    warnings.warn(
+        f"{checkpoint.path} has a classifier of width {len(theirs)}, the model one of width "
+        f"{len(ours)}: the classifier is not loaded but initialised anew",
+        stacklevel=3,
+    )
+    return True
+
+
+def _check(
+    checkpoint: Checkpoint, format: Format, spec: ModelSpec, state: State, own: State
+) -> None:
+    """Raise InputError unless ``state`` has exactly the names and shapes of ``own``."""
+    shapes = [
+        f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    faults = {
+        "missing": [name for name in own if name not in state],
+        "unexpected": [name for name in state if name not in own],
+        "of another shape": shapes,
+    }
+    if any(faults.values()):
+        told = "; ".join(f"{len(f)} {fault}: {listed(f)}" for fault, f in faults.items() if f)
+        raise InputError(
+            f"{checkpoint.path} holds {format.name} weights that do not fit "
+            f"{spec.name} {spec.variant}: {told}"
+        )
