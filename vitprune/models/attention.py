@@ -3,9 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import TypeVar, TypeVarTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Sizes = TypeVarTuple("Sizes")
+R = TypeVar("R")
+
+
+def geometry(make: Callable[[*Sizes], R]) -> Callable[[*Sizes], R]:
+    """Decorates a function that makes tensors of sizes and a device alone: each is made once.
+
+    It works on the CPU whatever the default device is. What it makes can be trained with even if
+    it was made in inference mode, and is constant to ``torch.compile``.
+    """
+
+    @lru_cache(maxsize=64)
+    def remembered(*sizes: *Sizes) -> R:
+        with torch.inference_mode(False), torch.device("cpu"):
+            return make(*sizes)
+
+    @torch.compiler.assume_constant_result
+    @wraps(make)
+    def constant(*sizes: *Sizes) -> R:
+        return remembered(*sizes)
+
+    return constant
 
 
 def attend(
@@ -14,26 +40,37 @@ def attend(
     v: Tensor,
     bias: Tensor | None = None,
     observe: Callable[[Tensor], None] | None = None,
+    scale: float | None = None,
 ) -> Tensor:
-    """Softmax attention, ``softmax(q k^T / sqrt(D) + bias) v``.
+    """Softmax attention, ``softmax(scale * q k^T + bias) v``.
 
     Takes the fused kernel unless the attention weights are asked for.
 
     Args:
-        q: queries [..., H, N, D].
-        k: keys [..., H, M, D].
-        v: values [..., H, M, D].
-        bias: added to the scaled scores, broadcastable to [..., H, N, M].
-        observe: is handed the weights [..., H, N, M].
+        q: queries [B, H, N, D], or [B, G, H, N, D] for G groups (windows, frames, ...) that do
+            not see each other.
+        k: keys, [B, H, M, D] or [B, G, H, M, D].
+        v: values, shaped as ``k``.
+        bias: added to the scaled scores: [H, N, M], or [G, H, N, M] if groups differ in it.
+        observe: is handed the weights [B, H, N, M] or [B, G, H, N, M].
+        scale: ``D ** -0.5`` if not given.
 
     Returns:
-        [..., H, N, D].
+        Shaped as ``q``.
     """
-    if observe is None:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if bias is not None:
-        scores = scores + bias
-    weights = scores.softmax(dim=-1)
-    observe(weights)
-    return weights @ v
+    if observe is not None:
+        scores = (q * (scale or q.shape[-1] ** -0.5)) @ k.transpose(-2, -1)
+        weights = (scores if bias is None else scores + bias).softmax(dim=-1)
+        observe(weights)
+        return weights @ v
+    if q.dim() == 4:
+        mask = None if bias is None else bias[None]
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+    # The fused kernels take one dimension for batch and one for heads, and broadcast the bias
+    # along either. The groups join the one that spares copies of the bias.
+    dim = 0
+    if bias is not None and bias.dim() == 4:
+        dim, bias = 1, bias.flatten(0, 1)
+    q_, k_, v_ = (x.flatten(dim, dim + 1) for x in (q, k, v))
+    out = attend(q_, k_, v_, bias, scale=scale)
+    return out.unflatten(dim, (q.shape[dim], q.shape[dim + 1]))

@@ -9,9 +9,9 @@ prefixes and dropping layers need not know any architecture.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from torch import Tensor, nn
 
@@ -153,22 +153,25 @@ class Block(nn.Module):
         """The attention branches by name, in order of execution."""
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
 
+    def _steps(self) -> Iterable[Branch]:
+        return cast(Iterable[Branch], self.branches.values())
+
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = self.before(tokens)
-        for branch in self.branches.values():
+        for branch in self._steps():
             tokens = branch(tokens)
         return tokens
 
     def shortcut(self, tokens: Tokens) -> Tokens:
         """What is left without the layer: the residual paths of its branches."""
         tokens = self.before(tokens)
-        for branch in self.branches.values():
+        for branch in self._steps():
             tokens = branch.skip(tokens)
         return tokens
 
     def leftover(self) -> list[nn.Module]:
         """Modules that together compute :meth:`shortcut`; none where it is the identity."""
-        branches = (branch.leftover() for branch in self.branches.values())
+        branches = (branch.leftover() for branch in self._steps())
         return [*self.before, *(module for module in branches if module is not None)]
 
 
@@ -218,7 +221,7 @@ class VideoTransformer(nn.Module):
     @property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the layers that are there."""
-        return tuple(block.index for block in self.blocks)
+        return tuple(block.index for block in cast(Iterable[Block], self.blocks))
 
     @property
     def dropped(self) -> tuple[int, ...]:
@@ -233,7 +236,7 @@ class VideoTransformer(nn.Module):
         """How parameters group by depth, for timm's layer-wise learning-rate decay."""
         return {
             "stem": r"^(?!blocks|after|norm|head)",
-            "blocks": [(r"^blocks\.(\d+)", None), (r"^(after|norm|head)", (99999,))],
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^(?:after|norm|head)", (99999,))],
         }
 
 
@@ -263,7 +266,7 @@ def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransfor
         model.blocks = blocks
     kept: list[nn.Module] = []
     carried: list[nn.Module] = []
-    for block in blocks:
+    for block in cast(Iterable[Block], blocks):
         if block.index in drop:
             carried += copy.deepcopy(block.leftover())
             continue

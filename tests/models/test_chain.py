@@ -1,0 +1,291 @@
+"""What every architecture owes to the chain: see vitprune/models/chain.py."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from vitprune.errors import InputError
+from vitprune.models import VideoTransformer, build_model
+from vitprune.models.chain import Attention, Branch, Tokens, drop_layers
+
+NAMES = ["timesformer", "video_swin", "mvit"]
+DEPTH = {"timesformer": 12, "video_swin": 24, "mvit": 16}
+RESHAPING = {"timesformer": [], "video_swin": [2, 4, 22], "mvit": [1, 3, 14]}
+"""Layers that change width or resolution, or follow a patch merging that does."""
+
+
+def randomise(model: nn.Module) -> None:
+    """Makes every parameter matter, also those that start at zero or one."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+@pytest.fixture(scope="module", params=[*NAMES, "mvit v1"])
+def model(request: pytest.FixtureRequest) -> VideoTransformer:
+    torch.manual_seed(0)
+    if request.param == "mvit v1":
+        model = build_model("mvit", "v1_b", num_classes=5, num_frames=4, image_size=32)
+    else:
+        model = build_model(request.param, "tiny", num_classes=5)
+    randomise(model)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def clips(model: VideoTransformer) -> Tensor:
+    size = model.spec.image_size
+    return torch.randn(2, 3, model.spec.num_frames, size, size)
+
+
+@pytest.fixture(autouse=True)
+def no_grad(request: pytest.FixtureRequest) -> Iterator[None]:
+    with torch.set_grad_enabled("gradients" in request.node.name):
+        yield
+
+
+def walk(model: VideoTransformer, clips: Tensor) -> Iterator[tuple[nn.Module, Tokens]]:
+    """Each block with what comes into it."""
+    tokens = model.embed(clips)
+    for block in model.blocks:
+        yield block, tokens
+        tokens = block(tokens)
+
+
+def test_tokens_fill_their_grid(model: VideoTransformer, clips: Tensor) -> None:
+    class_tokens = 0 if model.spec.name == "video_swin" else 1
+    for _, (x, grid) in walk(model, clips):
+        assert x.shape[:2] == (len(clips), grid[0] * grid[1] * grid[2] + class_tokens)
+    assert model(clips).shape == (len(clips), 5)
+
+
+def test_shortcut_is_what_the_leftovers_compute(model: VideoTransformer, clips: Tensor) -> None:
+    for block, tokens in walk(model, clips):
+        expected = block.shortcut(tokens)
+        leftovers = nn.Sequential(*block.leftover())
+        actual = leftovers(tokens)
+        assert actual.grid == expected.grid
+        torch.testing.assert_close(actual.x, expected.x)
+        own = {id(p) for branch in block.branches.values() for p in branch.parameters()}
+        assert not own & {id(p) for p in leftovers.parameters()}
+
+
+def test_shortcut_is_what_closed_gates_leave(model: VideoTransformer, clips: Tensor) -> None:
+    for block, tokens in walk(model, clips):
+        for branch in block.branches.values():
+            branch.gate = torch.zeros(())
+        try:
+            actual = block(tokens)
+        finally:
+            for branch in block.branches.values():
+                branch.gate = None
+        expected = block.shortcut(tokens)
+        assert actual.grid == expected.grid
+        torch.testing.assert_close(actual.x, expected.x)
+
+
+def ablated(model: VideoTransformer, clips: Tensor, layers: set[int]) -> Tensor:
+    tokens = model.embed(clips)
+    for block in model.blocks:
+        tokens = block.shortcut(tokens) if block.index in layers else block(tokens)
+    return model.classify(tokens)
+
+
+def assert_dropping_is_ablating(
+    model: VideoTransformer, clips: Tensor, layers: set[int]
+) -> VideoTransformer:
+    smaller = drop_layers(model, sorted(layers))
+    torch.testing.assert_close(smaller(clips), ablated(model, clips, layers), atol=1e-5, rtol=1e-5)
+    assert smaller.dropped == tuple(sorted(layers))
+    return smaller
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_dropping_is_ablating(model: VideoTransformer, clips: Tensor, data: st.DataObject) -> None:
+    depth = model.num_layers
+    layers = data.draw(st.sets(st.integers(0, depth - 1), min_size=1, max_size=depth - 1))
+    assert_dropping_is_ablating(model, clips[:1], layers)
+
+
+def test_dropping_first_last_and_reshaping_layers(model: VideoTransformer, clips: Tensor) -> None:
+    before = copy.deepcopy(model.state_dict())
+    logits = model(clips)
+    last = model.num_layers - 1
+    reshaping = set(RESHAPING[model.spec.name])
+    for layers in ({0}, {last}, reshaping or {1}, {0, last} | reshaping, set(range(last))):
+        smaller = assert_dropping_is_ablating(model, clips, layers)
+        count = sum(p.numel() for p in model.parameters())
+        assert sum(p.numel() for p in smaller.parameters()) < count
+    # one after the other is the same as together
+    once = drop_layers(drop_layers(model, [last]), [last - 1, 0])
+    torch.testing.assert_close(once(clips), ablated(model, clips, {0, last - 1, last}))
+    assert model.layers == tuple(range(last + 1))
+    assert all(torch.equal(before[name], p) for name, p in model.state_dict().items())
+    torch.testing.assert_close(model(clips), logits, atol=0, rtol=0)
+
+
+def test_a_closed_head_gate_takes_the_contribution_away(
+    model: VideoTransformer, clips: Tensor
+) -> None:
+    for block, tokens in walk(model, clips):
+        tokens = block.before(tokens)
+        for branch in block.branches.values():
+            if isinstance(branch, Attention):
+                heads = branch.heads(tokens)
+                skip = branch.skip(tokens).x
+                assert heads.shape[:3] == (*skip.shape[:2], branch.num_heads)
+                torch.testing.assert_close(branch.project(heads), branch.update(tokens))
+                assert branch.project(heads).shape == skip.shape
+                head = block.index % branch.num_heads
+                branch.head_gate = torch.ones(branch.num_heads)
+                branch.head_gate[head] = 0
+                try:
+                    actual = branch.update(tokens)
+                finally:
+                    branch.head_gate = None
+                expected = branch.project(heads) - branch.contribution(heads, head)
+                torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+            tokens = branch(tokens)
+
+
+def test_attention_over_time_leaves_the_class_token_alone(
+    model: VideoTransformer, clips: Tensor
+) -> None:
+    if model.spec.name != "timesformer":
+        pytest.skip("only TimeSformer attends over time alone")
+    for block, tokens in walk(model, clips):
+        after = block.branches["time"](tokens).x
+        assert torch.equal(after[:, 0], tokens.x[:, 0])
+        assert not torch.isclose(after[:, 1:], tokens.x[:, 1:]).all()
+
+
+def test_an_observer_sees_weights_and_changes_nothing(
+    model: VideoTransformer, clips: Tensor
+) -> None:
+    for block, tokens in walk(model, clips):
+        tokens = block.before(tokens)
+        for branch in block.branches.values():
+            if isinstance(branch, Attention):
+                seen: list[Tensor] = []
+                expected = branch(tokens).x
+                branch.observer = seen.append
+                try:
+                    actual = branch(tokens).x
+                finally:
+                    branch.observer = None
+                torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+                (weights,) = seen
+                assert weights.shape[0] == len(clips)
+                assert weights.shape[-3] == branch.num_heads
+                torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+            tokens = branch(tokens)
+
+
+def test_weights_are_all_the_state_there_is(model: VideoTransformer, clips: Tensor) -> None:
+    model(clips)
+    names = {name for name, _ in model.named_parameters()}
+    assert set(model.state_dict()) == names
+    assert set(copy.deepcopy(model).state_dict()) == names
+
+
+def test_gradients_reach_every_parameter(model: VideoTransformer, clips: Tensor) -> None:
+    model = copy.deepcopy(model).train()
+    for module in model.modules():
+        if isinstance(module, Branch):
+            module.drop_path = nn.Identity()  # might leave out a branch
+    nn.functional.cross_entropy(model(clips), torch.tensor([0, 3])).backward()
+    without = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()}
+    if model.spec.name == "mvit":  # only the class token is read out, which has no place
+        last = f"blocks.{model.num_layers - 1}.branches.attention."
+        without -= {last + n for n in ("rel_pos_t", "rel_pos_h", "rel_pos_w")}
+        without -= {last + "pool_q.pool.weight"}
+    assert not without
+
+
+def test_weights_that_change_are_used(model: VideoTransformer, clips: Tensor) -> None:
+    changed = copy.deepcopy(model)
+    changed(clips)
+    for parameter in changed.parameters():
+        parameter.data.mul_(0.9)
+    state = {name: p * 0.9 for name, p in model.state_dict().items()}
+    loaded = copy.deepcopy(model)
+    loaded.load_state_dict(state)
+    torch.testing.assert_close(changed(clips), loaded(clips))
+    assert not torch.isclose(changed(clips), model(clips)).all()
+
+
+def test_gradients_after_inference_mode(model: VideoTransformer) -> None:
+    """What was remembered of a size in inference mode can be trained with."""
+    frames, size = model.spec.num_frames, model.spec.image_size
+    shape = (3, 3, frames, size, size)  # a batch that no other test has
+    with torch.inference_mode():
+        model(torch.randn(shape))
+    model(torch.randn(shape)).sum().backward()
+    model.zero_grad()
+
+
+def test_bfloat16_autocast(model: VideoTransformer, clips: Tensor) -> None:
+    expected = model(clips)
+    with torch.autocast("cpu", torch.bfloat16):
+        actual = model(clips)
+    assert (actual.float() - expected).abs().max() < 0.1 * expected.std() + 0.05
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "millions"),
+    [
+        ("timesformer", "base", 121.57),
+        ("video_swin", "t", 28.16),
+        ("video_swin", "s", 49.82),
+        ("video_swin", "b", 88.05),
+        ("mvit", "v1_b", 36.61),
+        ("mvit", "v2_s", 34.54),
+    ],
+)
+def test_parameters(name: str, variant: str, millions: float) -> None:
+    with torch.device("meta"):
+        model = build_model(name, variant)
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, abs=0.005)
+    assert model.num_layers == len(model.blocks) == (12 if variant == "t" else DEPTH[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tiny_is_as_deep_as_the_real_one(name: str) -> None:
+    assert build_model(name, "tiny").num_layers == DEPTH[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_size_can_be_built(name: str) -> None:
+    model = build_model(name, "tiny", num_classes=3, num_frames=5, image_size=96).eval()
+    assert model(torch.randn(1, 3, 5, 96, 96)).shape == (1, 3)
+    assert (model.spec.num_frames, model.spec.image_size) == (5, 96)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clips_of_another_size(name: str) -> None:
+    model = build_model(name, "tiny", num_classes=3).eval()
+    assert model(torch.randn(2, 3, 6, 96, 80)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("swin",), "unknown model 'swin'; there are timesformer, video_swin, mvit"),
+        (("mvit", "b"), "mvit has no variant 'b'; it has v2_s, v1_b, tiny"),
+    ],
+)
+def test_unknown_names(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError) as error:
+        build_model(*arguments)
+    assert str(error.value) == message
+
+
+def test_a_size_that_is_no_multiple_of_the_patch_size() -> None:
+    with pytest.raises(InputError, match="image_size=100 is no multiple"):
+        build_model("timesformer", "tiny", image_size=100)

@@ -1,0 +1,331 @@
+"""Multiscale Vision Transformers, versions 1 and 2.
+
+Fan et al.: Multiscale Vision Transformers, ICCV 2021, https://arxiv.org/abs/2104.11227.
+Li et al.: MViTv2: Improved Multiscale Vision Transformers for Classification and Detection,
+CVPR 2022, https://arxiv.org/abs/2112.01526.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models.video.mvit import Pool, PositionalEncoding
+from torchvision.ops import StochasticDepth
+
+from vitprune.models.attention import attend, geometry
+from vitprune.models.chain import (
+    Attention,
+    Block,
+    Grid,
+    Mlp,
+    ModelSpec,
+    Tokens,
+    VideoTransformer,
+)
+
+LayerNorm = partial(nn.LayerNorm, eps=1e-6)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One size of the architecture.
+
+    The first layer of every stage but the first halves height and width and doubles the heads,
+    while the width of a head stays. Keys and values are pooled over space with ``kv_stride`` in
+    the first stage and half the previous stage's in each that follows.
+    """
+
+    version: int = 2
+    num_frames: int = 16
+    image_size: int = 224
+    dim: int = 96
+    depths: tuple[int, ...] = (1, 2, 11, 2)
+    kv_stride: int = 8
+    drop_path: float = 0.2
+    dropout: float = 0.5
+
+
+VARIANTS = {
+    "v2_s": Variant(),
+    "v1_b": Variant(version=1),
+    "tiny": Variant(num_frames=8, image_size=64, dim=16, kv_stride=4, drop_path=0.0, dropout=0.0),
+}
+
+
+def _pool_grid(x: Tensor, grid: Grid, pool: Callable[[Tensor], Tensor]) -> tuple[Tensor, Grid]:
+    """Pools all tokens but the class token: [B, 1+N, C] to [B, 1+N', C], and the new grid.
+
+    ``pool`` gets them as they lie in memory, channels last, for which its kernels are many times
+    faster than for the layout that torchvision brings them into.
+    """
+    volume = pool(x[:, 1:].unflatten(1, grid).permute(0, 4, 1, 2, 3))
+    pooled = volume.permute(0, 2, 3, 4, 1)
+    grid = (pooled.shape[1], pooled.shape[2], pooled.shape[3])
+    return torch.cat([x[:, :1], pooled.flatten(1, 3)], dim=1), grid
+
+
+class HeadPool(Pool):
+    """Pools the queries, keys or values of all heads over space-time, with the same weights.
+
+    As torchvision's, for tokens [B, 1+N, H, D].
+    """
+
+    def __init__(self, dim: int, stride: int) -> None:
+        conv = nn.Conv3d(dim, dim, 3, (1, stride, stride), padding=1, groups=dim, bias=False)
+        super().__init__(conv, LayerNorm(dim))
+
+    def forward(self, x: Tensor, thw: Grid) -> tuple[Tensor, Grid]:
+        num_heads, dim = x.shape[2:]
+        conv = partial(
+            F.conv3d,
+            weight=self.pool.weight.repeat(num_heads, 1, 1, 1, 1),
+            stride=self.pool.stride,
+            padding=self.pool.padding,
+            groups=num_heads * dim,
+        )
+        pooled, grid = _pool_grid(x.flatten(2), thw, conv)
+        return self.norm_act(pooled.unflatten(2, (num_heads, dim))), grid
+
+
+def _residual(
+    tokens: Tokens, norm: nn.Module | None, proj: nn.Linear | None, pool: nn.MaxPool3d | None
+) -> Tokens:
+    """A residual path that changes width, with ``norm`` and ``proj``, or resolution."""
+    x, grid = tokens
+    if norm is not None and proj is not None:
+        x = proj(norm(x))
+    if pool is not None:
+        x, grid = _pool_grid(x, grid, pool)
+    return Tokens(x, grid)
+
+
+class Leftover(nn.Module):
+    """What stays of a dropped branch whose residual path is not the identity: a copy of it."""
+
+    def __init__(
+        self, norm: nn.Module, proj: nn.Linear | None, pool: nn.MaxPool3d | None = None
+    ) -> None:
+        super().__init__()
+        self.norm = copy.deepcopy(norm) if proj is not None else None
+        self.proj = copy.deepcopy(proj)
+        self.pool = pool
+
+    def forward(self, tokens: Tokens) -> Tokens:
+        return _residual(tokens, self.norm, self.proj, self.pool)
+
+
+class PoolingAttention(Attention):
+    """Attention in which queries, keys and values are pooled first.
+
+    Args:
+        dim: width of what comes in.
+        out: width of what goes out.
+        grid: the grid of what comes in, for the size of the relative position tables.
+        version: 2 adds the pooled queries to what the heads give, and relative positions to the
+            scores.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        out: int,
+        *,
+        num_heads: int,
+        grid: Grid,
+        q_stride: int,
+        kv_stride: int,
+        version: int,
+        drop_path: float,
+    ) -> None:
+        super().__init__(StochasticDepth(drop_path, "row"))
+        self.num_heads = num_heads
+        self.version = version
+        width = out // num_heads
+        self.norm = LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * out)
+        self.proj = nn.Linear(out, out)
+        self.pool_q = HeadPool(width, q_stride) if version == 2 or q_stride > 1 else None
+        self.pool_k = HeadPool(width, kv_stride)
+        self.pool_v = HeadPool(width, kv_stride)
+        self.proj_skip = nn.Linear(dim, out) if out != dim else None
+        self.pool_skip = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)) if q_stride > 1 else None
+        if version == 2:
+            size = max(max(grid[1:]) // q_stride, max(grid[1:]) // kv_stride)
+            self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, width))
+            self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, width))
+            self.rel_pos_t = nn.Parameter(torch.zeros(2 * grid[0] - 1, width))
+
+    def heads(self, tokens: Tokens) -> Tensor:
+        qkv = self.qkv(self.norm(tokens.x)).unflatten(2, (3, self.num_heads, -1))
+        q, k, v = qkv.unbind(2)  # [B, N, H, D]
+        q_grid = tokens.grid
+        if self.pool_q is not None:
+            q, q_grid = self.pool_q(q, tokens.grid)
+        k, k_grid = self.pool_k(k, tokens.grid)
+        v, _ = self.pool_v(v, tokens.grid)
+        if self.version == 1:
+            return self._attend(q, k, v)
+        width = q.shape[-1]
+        heads = self._attend(*self._extend(q, k, v, q_grid, k_grid), width**-0.5)[..., :width]
+        return torch.cat([heads[:, :1], heads[:, 1:] + q[:, 1:]], dim=1)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        return attend(q, k, v, observe=self.observer, scale=scale).transpose(1, 2)
+
+    def _extend(
+        self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries and keys whose products have the relative positions in them.
+
+        A query's bias for a key is the sum of three numbers, one for the key's frame, one for its
+        row and one for its column (MViTv2, eq. 3). So each query takes along its numbers for all
+        frames, rows and columns, and each key has ones where its own three are. No [N, M] bias
+        has to be made, and the values' width grows only because the fused kernels ask for it.
+        """
+        places = q[:, 1:].unflatten(1, q_grid)
+        tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
+        biases = [
+            torch.einsum(f"bthwnd,{axis}kd->bthwnk", places, _relative(table, queries, keys))
+            for axis, table, queries, keys in zip("thw", tables, q_grid, k_grid, strict=True)
+        ]
+        unscale = q.shape[-1] ** 0.5
+        q_extra = F.pad(torch.cat(biases, dim=-1).flatten(1, 3) * unscale, (0, 0, 0, 0, 1, 0))
+        k_extra = _indicators(k_grid, k.device).to(k.dtype)[:, None].expand(*k.shape[:3], -1)
+        return (
+            torch.cat([q, q_extra], dim=-1),
+            torch.cat([k, k_extra], dim=-1),
+            F.pad(v, (0, sum(k_grid))),
+        )
+
+    def skip(self, tokens: Tokens) -> Tokens:
+        return _residual(tokens, self.norm, self.proj_skip, self.pool_skip)
+
+    def leftover(self) -> nn.Module | None:
+        if self.proj_skip is None and self.pool_skip is None:
+            return None
+        return Leftover(self.norm, self.proj_skip, self.pool_skip)
+
+
+def _relative(table: Tensor, queries: int, keys: int) -> Tensor:
+    """A table of relative positions [2L-1, D] to the pairs of positions [queries, keys, D].
+
+    The table is interpolated if it was made for another number of positions.
+    """
+    length = 2 * max(queries, keys) - 1
+    if table.shape[0] != length:
+        table = F.interpolate(table.t()[None], length, mode="linear")[0].t()
+    return table[_rows(queries, keys, table.device)]
+
+
+@geometry
+def _rows(queries: int, keys: int, device: torch.device) -> Tensor:
+    """[queries, keys]: the row of the table for each pair; the coarser ones take longer steps."""
+    q = torch.arange(queries)[:, None] * max(keys / queries, 1.0)
+    k = (torch.arange(keys) + (1.0 - keys)) * max(queries / keys, 1.0)
+    return (q - k).long().to(device)
+
+
+@geometry
+def _indicators(grid: Grid, device: torch.device) -> Tensor:
+    """[1 + T*H*W, T + H + W]: ones where a token's frame, row and column are."""
+    places = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
+    hot = [F.one_hot(place.flatten(), size) for place, size in zip(places, grid, strict=True)]
+    return F.pad(torch.cat(hot, dim=1).float(), (0, 0, 1, 0)).to(device)
+
+
+class WideningMlp(Mlp):
+    """MViTv1's MLP, that changes the width in the last layer of a stage."""
+
+    def __init__(self, dim: int, hidden: int, out: int, *, norm: nn.Module, drop_path: float):
+        super().__init__(dim, hidden, out, norm=norm, drop_path=StochasticDepth(drop_path, "row"))
+        self.proj_skip = nn.Linear(dim, out) if out != dim else None
+
+    def skip(self, tokens: Tokens) -> Tokens:
+        return _residual(tokens, self.norm, self.proj_skip, None)
+
+    def leftover(self) -> nn.Module | None:
+        return None if self.proj_skip is None else Leftover(self.norm, self.proj_skip)
+
+
+class MViT(VideoTransformer):
+    """A pyramid of pooling attentions; a class token is read out."""
+
+    def __init__(self, spec: ModelSpec, variant: Variant) -> None:
+        super().__init__()
+        self.spec = spec
+        self.num_layers = sum(variant.depths)
+        self.conv_proj = nn.Conv3d(3, variant.dim, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+        side = -(-spec.image_size // 4)
+        grid: Grid = (-(-spec.num_frames // 2), side, side)
+        self.pos_encoding = PositionalEncoding(
+            variant.dim, grid[1:], grid[0], rel_pos_embed=variant.version == 2
+        )
+        self.blocks = nn.ModuleList()
+        dim, stages = variant.dim, _stages(variant.depths)
+        for i, stage in enumerate(stages):
+            following = stages[min(i + 1, len(stages) - 1)]
+            # version 2 widens in the first layer of a stage, version 1 in the one before
+            attention_out = variant.dim * 2**stage if variant.version == 2 else dim
+            out = variant.dim * 2 ** (stage if variant.version == 2 else following)
+            q_stride = 2 if i > 0 and stage > stages[i - 1] else 1
+            drop_path = variant.drop_path * i / (len(stages) - 1)
+            branches = {
+                "attention": PoolingAttention(
+                    dim,
+                    attention_out,
+                    num_heads=2**stage,
+                    grid=grid,
+                    q_stride=q_stride,
+                    kv_stride=max(variant.kv_stride // 2**stage, 1),
+                    version=variant.version,
+                    drop_path=drop_path,
+                ),
+                "mlp": WideningMlp(
+                    attention_out,
+                    4 * attention_out,
+                    out,
+                    norm=LayerNorm(attention_out),
+                    drop_path=drop_path,
+                ),
+            }
+            self.blocks.append(Block(i, branches))
+            grid = (grid[0], grid[1] // q_stride, grid[2] // q_stride)
+            dim = out
+        self.after = nn.Sequential()
+        self.norm = LayerNorm(dim)
+        self.dropout = nn.Dropout(variant.dropout)
+        self.head = nn.Linear(dim, spec.num_classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if "rel_pos" in name or "pos_encoding" in name:
+                nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def embed(self, clips: Tensor) -> Tokens:
+        x = self.conv_proj(clips)
+        grid: Grid = tuple(x.shape[2:])
+        return Tokens(self.pos_encoding(x.flatten(2).transpose(1, 2)), grid)
+
+    def read_out(self, tokens: Tokens) -> Tensor:
+        return self.head(self.dropout(self.norm(tokens.x)[:, 0]))
+
+    def no_weight_decay(self) -> set[str]:
+        positions = ("pos_encoding.", ".rel_pos_")
+        return {name for name, _ in self.named_parameters() if any(p in name for p in positions)}
+
+
+def _stages(depths: Sequence[int]) -> list[int]:
+    """The stage of each layer, from 0."""
+    return [stage for stage, depth in enumerate(depths) for _ in range(depth)]

@@ -1,0 +1,182 @@
+"""TimeSformer with divided space-time attention.
+
+Bertasius, Wang, Torresani: Is Space-Time Attention All You Need for Video Understanding?
+ICML 2021, https://arxiv.org/abs/2102.05095.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from timm.layers import DropPath, PatchEmbed
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vitprune.errors import InputError
+from vitprune.models.attention import attend
+from vitprune.models.chain import Attention, Block, Mlp, ModelSpec, Tokens, VideoTransformer
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One size of the architecture."""
+
+    num_frames: int = 8
+    image_size: int = 224
+    patch_size: int = 16
+    dim: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    drop_path: float = 0.1
+
+
+VARIANTS = {
+    "base": Variant(),
+    "tiny": Variant(image_size=64, dim=64, num_heads=4, drop_path=0.0),
+}
+
+
+class DividedAttention(Attention):
+    """What attention over time and over space have in common. C = H * D."""
+
+    def __init__(self, dim: int, num_heads: int, drop_path: float) -> None:
+        super().__init__(DropPath(drop_path))
+        self.num_heads = num_heads
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def attend_in(self, groups: Tensor) -> Tensor:
+        """Attention within each of G groups of n tokens: [B, G, n, C] -> [B, G, n, H, D]."""
+        qkv = self.qkv(groups).unflatten(-1, (3, self.num_heads, -1))
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5)
+        return attend(q, k, v, observe=self.observer).transpose(2, 3)
+
+
+class TimeAttention(DividedAttention):
+    """Attention over the T frames at one place; the class token has no part in it.
+
+    The class token's row of :meth:`heads` is zero and so is that of :meth:`project`, biases
+    included: the branch leaves the class token exactly as it is.
+    """
+
+    def __init__(self, dim: int, num_heads: int, drop_path: float) -> None:
+        super().__init__(dim, num_heads, drop_path)
+        self.fc = nn.Linear(dim, dim)
+
+    def heads(self, tokens: Tokens) -> Tensor:
+        frames, height, width = tokens.grid
+        places = tokens.x[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
+        heads = self.attend_in(self.norm(places))  # [B, HW, T, H, D]
+        return F.pad(heads.transpose(1, 2).flatten(1, 2), (0, 0, 0, 0, 1, 0))
+
+    def project(self, heads: Tensor) -> Tensor:
+        return F.pad(self.fc(super().project(heads[:, 1:])), (0, 0, 1, 0))
+
+    def contribution(self, heads: Tensor, head: int) -> Tensor:
+        return F.linear(super().contribution(heads, head), self.fc.weight)
+
+
+class SpaceAttention(DividedAttention):
+    """Attention within each of the T frames, with a copy of the class token in each.
+
+    The class token's row of :meth:`heads` is the mean over its copies.
+    """
+
+    def heads(self, tokens: Tokens) -> Tensor:
+        frames, height, width = tokens.grid
+        x = self.norm(tokens.x)
+        places = x[:, 1:].unflatten(1, (frames, height * width))
+        copies = x[:, None, :1].expand(-1, frames, -1, -1)
+        heads = self.attend_in(torch.cat([copies, places], dim=2))  # [B, T, 1 + HW, H, D]
+        return torch.cat([heads[:, :, :1].mean(1), heads[:, :, 1:].flatten(1, 2)], dim=1)
+
+
+class TimeSformer(VideoTransformer):
+    """Per layer: attention over time, attention over space, MLP; a class token is read out.
+
+    Tokens lie in the order (T, H, W) behind the class token; the official code has (H, W, T).
+
+    Raises:
+        InputError: the image size is no multiple of the patch size.
+    """
+
+    def __init__(self, spec: ModelSpec, variant: Variant) -> None:
+        super().__init__()
+        if spec.image_size % variant.patch_size:
+            raise InputError(
+                f"image_size={spec.image_size} is no multiple of timesformer's patch size, "
+                f"{variant.patch_size}"
+            )
+        self.spec = spec
+        self.num_layers = variant.depth
+        dim = variant.dim
+        self.patch_embed = PatchEmbed(
+            spec.image_size, variant.patch_size, embed_dim=dim, strict_img_size=False
+        )
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.patch_embed.num_patches, dim))
+        self.time_embed = nn.Parameter(torch.zeros(1, spec.num_frames, dim))
+        self.blocks = nn.ModuleList()
+        for i in range(variant.depth):
+            drop_path = variant.drop_path * i / (variant.depth - 1)
+            branches = {
+                "time": TimeAttention(dim, variant.num_heads, drop_path),
+                "space": SpaceAttention(dim, variant.num_heads, drop_path),
+                "mlp": Mlp(
+                    dim,
+                    4 * dim,
+                    norm=nn.LayerNorm(dim, eps=1e-6),
+                    drop_path=DropPath(drop_path),
+                ),
+            }
+            self.blocks.append(Block(i, branches))
+        self.after = nn.Sequential()
+        self.norm = nn.LayerNorm(dim, eps=1e-6)
+        self.head = nn.Linear(dim, spec.num_classes)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        for module in self.modules():
+            if isinstance(module, TimeAttention):  # starts out as the image model
+                nn.init.zeros_(module.fc.weight)
+
+    def embed(self, clips: Tensor) -> Tokens:
+        """Clips [B, 3, T, H, W], H and W divisible by the patch size, to tokens.
+
+        The position embeddings of another size than the model's are interpolated.
+        """
+        batch, _, frames, *size = clips.shape
+        height, width = self.patch_embed.dynamic_feat_size((size[0], size[1]))
+        x = self.patch_embed(clips.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames))
+        x = x + self._place_embed(height, width)[:, None] + self._time_embed(frames)[:, :, None]
+        cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
+        return Tokens(torch.cat([cls_token, x.flatten(1, 2)], dim=1), (frames, height, width))
+
+    def _place_embed(self, height: int, width: int) -> Tensor:
+        """[1, height * width, C]."""
+        places = self.pos_embed[:, 1:]
+        if (height, width) == self.patch_embed.grid_size:
+            return places
+        places = places.transpose(1, 2).unflatten(2, self.patch_embed.grid_size)
+        return F.interpolate(places, (height, width), mode="nearest").flatten(2).transpose(1, 2)
+
+    def _time_embed(self, frames: int) -> Tensor:
+        """[1, frames, C]."""
+        if frames == self.time_embed.shape[1]:
+            return self.time_embed
+        times = F.interpolate(self.time_embed.transpose(1, 2), frames, mode="nearest")
+        return times.transpose(1, 2)
+
+    def read_out(self, tokens: Tokens) -> Tensor:
+        return self.head(self.norm(tokens.x[:, 0]))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"cls_token", "pos_embed", "time_embed"}
