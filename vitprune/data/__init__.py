@@ -1,1 +1,22 @@
+"""Files to clips: decoding, frame sampling, transforms, the DataModules, the stand-in data."""
 
+from vitprune.data.base import VideoDataModule
+from vitprune.data.boxes import boxes_in_clip, read_boxes
+from vitprune.data.dai import DAIDataModule
+from vitprune.data.dataset import Clip, ClipSettings, VideoDataset, Views
+from vitprune.data.ucf101 import UCF101DataModule
+from vitprune.data.video import index_video, read_frames
+
+__all__ = [
+    "Clip",
+    "ClipSettings",
+    "DAIDataModule",
+    "UCF101DataModule",
+    "VideoDataModule",
+    "VideoDataset",
+    "Views",
+    "boxes_in_clip",
+    "index_video",
+    "read_boxes",
+    "read_frames",
+]

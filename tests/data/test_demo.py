@@ -1,0 +1,224 @@
+"""The stand-ins: what they hold, that they are rendered once and always the same."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import SMALL, decode_all
+from PIL import Image
+
+from vitprune.data import DAIDataModule, UCF101DataModule, boxes_in_clip, read_boxes
+from vitprune.data.demo import DemoSettings, car, render, sports
+from vitprune.data.demo.render import LAYOUTS, STAMP
+from vitprune.errors import InputError
+
+TINY = DemoSettings({"train": 1, "val": 1, "test": 1}, frames=2)
+
+
+def hashes(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_stand_in_of_dai(dai_module: Callable[..., DAIDataModule]) -> None:
+    module = dai_module()
+    assert module.class_names == list(car.ACTIONS)
+    assert module.num_classes >= 8
+    people: list[set[str]] = []
+    for name, per_class in SMALL.videos_per_class.items():
+        clips = module.splits[name].clips
+        assert Counter(c.label for c in clips) == dict.fromkeys(
+            range(module.num_classes), per_class
+        )
+        people.append({clip.group for clip in clips})
+    assert not people[0] & people[1]
+    assert not (people[0] | people[1]) & people[2]
+
+
+def test_the_stand_in_of_ucf101(ucf101_module: Callable[..., UCF101DataModule]) -> None:
+    tested = set()
+    for split in (1, 2, 3):
+        module = ucf101_module(split=split)
+        assert module.class_names == list(sports.ACTIONS)
+        sizes = {name: len(part) // module.num_classes for name, part in module.splits.items()}
+        assert sizes == {"train": 4, "val": 2, "test": 2}
+        tested.add(module.splits["test"].clips[0].group)
+    assert len(tested) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "size"),
+    [("demo_dai", "h264", (160, 120)), ("demo_ucf101", "mpeg4", (320, 240))],
+)
+def test_the_files_are_real_videos(
+    stand_ins: Path, name: str, codec: str, size: tuple[int, int]
+) -> None:
+    suffix = ".avi" if codec == "mpeg4" else ".mp4"
+    path = next(p for p in sorted((stand_ins / name).rglob(f"*{suffix}")))
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == codec
+        assert (stream.width, stream.height) == size
+        assert sum(1 for _ in container.decode(stream)) == SMALL.frames
+
+
+@pytest.mark.parametrize("layout", ["dai", "ucf101"])
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, layout: str) -> None:
+    render(layout, tmp_path / "a", TINY, workers=1)  # type: ignore[arg-type]
+    render(layout, tmp_path / "b", TINY, workers=2)  # type: ignore[arg-type]
+    assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
+    other = DemoSettings(TINY.videos_per_class, frames=2, seed=1)
+    assert render(layout, tmp_path / "b", other)  # type: ignore[arg-type]
+    first, second = hashes(tmp_path / "a"), hashes(tmp_path / "b")
+    videos = [name for name in first if name.endswith((".mp4", ".avi"))]
+    assert first.keys() == second.keys()
+    assert all(first[name] != second[name] for name in videos)
+
+
+def test_jobs_that_start_together_render_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def slow(root: Path, settings: DemoSettings, workers: int) -> None:
+        calls.append(root)
+        root.mkdir()
+
+    monkeypatch.setitem(LAYOUTS, "dai", slow)
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(lambda _: render("dai", tmp_path / "data", TINY), range(8)))
+    assert sorted(done) == [False] * 7 + [True]
+    assert len(calls) == 1
+    assert json.loads((tmp_path / "data" / STAMP).read_text())["seed"] == TINY.seed
+
+
+def test_a_rendering_that_was_cut_off_is_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(root: Path, settings: DemoSettings, workers: int) -> None:
+        root.mkdir()
+        (root / "half").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(LAYOUTS, "dai", fails)
+        with pytest.raises(KeyboardInterrupt):
+            render("dai", tmp_path / "data", TINY)
+    assert not (tmp_path / "data").exists()
+    assert render("dai", tmp_path / "data", TINY)
+    assert not (tmp_path / "data" / "half").exists()
+    assert not list(tmp_path.glob(".*partial"))
+
+
+def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    with pytest.raises(InputError, match=r"holds files that are no stand-in.*dataset\.root"):
+        render("dai", tmp_path, TINY)
+    assert (tmp_path / "videos").is_dir()
+
+
+def test_prepare_data_renders_on_first_use(tmp_path: Path) -> None:
+    module = DAIDataModule(
+        root=tmp_path / "demo",
+        num_frames=2,
+        image_size=16,
+        demo={"videos_per_class": {"train": 1, "val": 1, "test": 1}, "frames": 2},
+    )
+    with pytest.raises(InputError, match=r"prepare_data\(\)"):
+        module.setup()
+    module.prepare_data()
+    module.setup()
+    stamp = (tmp_path / "demo" / STAMP).stat().st_mtime_ns
+    module.prepare_data()
+    assert (tmp_path / "demo" / STAMP).stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("name", ["demo_dai", "demo_ucf101"])
+def test_boxes_lie_inside_the_frame(stand_ins: Path, name: str) -> None:
+    boxes = read_boxes(stand_ins / name)
+    videos = {p for p in (stand_ins / name).rglob("*") if p.suffix in (".mp4", ".avi")}
+    assert set(boxes) == videos
+    width, height = car.SIZE if name == "demo_dai" else sports.SIZE
+    for frames in boxes.values():
+        assert sorted(frames) == list(range(SMALL.frames))
+        for seen in frames.values():
+            assert {"head", "hand_left", "hand_right"} <= seen.keys()
+            for x0, y0, x1, y1 in seen.values():
+                assert 0 <= x0 < x1 <= width
+                assert 0 <= y0 < y1 <= height
+
+
+def test_the_object_is_where_its_box_is(stand_ins: Path) -> None:
+    kinds = {"drink": "bottle", "text": "phone", "phone_left": "phone", "phone_right": "phone",
+             "reach": "bag", "pick_up": "parcel", "put_down": "parcel"}  # fmt: skip
+    boxes = read_boxes(stand_ins / "demo_dai")
+    checked = 0
+    for path, frames in boxes.items():
+        action = path.stem.rpartition("_")[0]
+        if action == "drive_normally":
+            assert all("object" not in seen for seen in frames.values())
+        if action not in kinds:
+            continue
+        pixels = decode_all(path)
+        for i, seen in frames.items():
+            x0, y0, x1, y1 = seen["object"]
+            centre = pixels[i, int((y0 + y1) / 2), int((x0 + x1) / 2)].astype(float)
+            colour = np.asarray(car.COLOURS[kinds[action]], float)
+            similar = centre @ colour / np.linalg.norm(centre) / np.linalg.norm(colour)
+            assert similar > 0.97, (path, i)
+            checked += 1
+    assert checked > 400
+
+
+def test_pick_up_and_put_down_differ_only_in_time() -> None:
+    def scene(action: str) -> car.CarScene:
+        made = car.CarScene(action, np.random.default_rng(1), np.random.default_rng(2))
+        made.begin, made.speed, made.trees = 0.0, 1.0, []
+        return made
+
+    for t in (0.0, 0.25, 0.5, 1.0):
+        forwards = scene("pick_up").frame(t)
+        backwards = scene("put_down").frame(1 - t)
+        assert forwards.boxes == backwards.boxes
+        assert _same(forwards.image, backwards.image)
+
+
+def _same(a: Image.Image, b: Image.Image) -> bool:
+    return bool((np.asarray(a) == np.asarray(b)).all())
+
+
+def test_boxes_follow_the_clip(dai_module: Callable[..., DAIDataModule]) -> None:
+    module = dai_module(image_size=64)
+    dataset = module.splits["test"]
+    boxes = read_boxes(module.root)
+    number = next(i for i, c in enumerate(dataset.clips) if c.path.stem == "pick_up_1")
+    clip = dataset[number]["clips"][0]
+    seen = boxes_in_clip(dataset, number, boxes)
+    assert len(seen) == 4
+    for t, frame in enumerate(seen):
+        x0, y0, x1, y1 = frame["object"]
+        assert 0 <= x0 < x1 <= 64
+        red, green, blue = clip[:, t, int((y0 + y1) / 2), int((x0 + x1) / 2)]
+        assert min(red, green) > blue + 1  # the parcel is yellow
+
+
+def test_boxes_are_of_stand_ins_only(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="only the stand-ins come with boxes"):
+        read_boxes(tmp_path)
+
+
+def test_boxes_csv_has_the_documented_columns(stand_ins: Path) -> None:
+    with (stand_ins / "demo_dai" / "boxes.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["video", "frame", "label", "x0", "y0", "x1", "y1"]

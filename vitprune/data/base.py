@@ -1,0 +1,239 @@
+"""The DataModule that UCF101 and DAI share: they only say how to read their layout."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Literal, get_args
+
+import pytorch_lightning as pl
+import torch
+
+from vitprune.data.checks import area, channels, choice, fraction, whole
+from vitprune.data.dataset import Clip, ClipSettings, VideoDataset, Views
+from vitprune.data.demo import DemoSettings, render
+from vitprune.data.demo.render import Layout
+from vitprune.data.loading import SeededSampler, VideoLoader
+from vitprune.data.sampling import SAMPLINGS, SamplingName
+from vitprune.errors import InputError
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+
+
+class VideoDataModule(pl.LightningDataModule):
+    """Videos on disk to batches ``{"clips": float [B, V, 3, T, H, W], "label", "video": [B]}``.
+
+    Args:
+        name: of the dataset, as in ``dataset=NAME``.
+        root: its directory.
+        num_frames: T.
+        image_size: H and W, in pixels.
+        sampling: ``dense`` or ``uniform``; see :class:`~vitprune.data.dataset.ClipSettings`.
+        stride: distance of frames in dense sampling.
+        batch_size: videos per batch in training.
+        eval_batch_size: videos per batch everywhere else.
+        num_workers: processes that decode, per loader; 0 decodes in the process itself.
+        flip: whether training mirrors half of the clips left to right.
+        views: ``clips`` (in time) and ``crops`` (1 or 3) of a video that are averaged at test.
+        crop_area: smallest and largest share of the frame's area that training keeps.
+        colour_jitter: by how much training varies brightness, contrast and saturation, 0 to 1.
+        split: which of the dataset's official splits.
+        val_fraction: share of training groups that become the validation split where the dataset
+            has none.
+        seed: of the validation split, the order of training clips and all their randomness.
+        allow_missing: go on, with a warning, if files that are listed are not there.
+        mean: of the three channels, for values in [0, 1].
+        std: likewise.
+        demo: what to render to ``root`` if ``root`` is that of a stand-in: the arguments of
+            :class:`~vitprune.data.demo.DemoSettings`; None for real data.
+
+    Attributes:
+        class_names: the classes in the order of their labels; from :meth:`setup` on.
+        splits: ``train``, ``val`` and ``test``; from :meth:`setup` on.
+
+    Raises:
+        InputError: an argument that is out of range; from :meth:`setup`, anything about the
+            files that is not as the layout says.
+    """
+
+    layout: ClassVar[Layout]
+    official_splits: ClassVar[tuple[int, ...]] = (1,)
+
+    class_names: list[str]
+    splits: dict[str, VideoDataset]
+
+    def __init__(
+        self,
+        *,
+        root: str | Path,
+        num_frames: int,
+        image_size: int,
+        name: str = "",
+        sampling: SamplingName = "uniform",
+        stride: int = 4,
+        batch_size: int = 16,
+        eval_batch_size: int = 32,
+        num_workers: int = 2,
+        flip: bool = False,
+        views: Mapping[str, int] | Views | None = None,
+        crop_area: Sequence[float] = (0.5, 1.0),
+        colour_jitter: float = 0.0,
+        split: int = 1,
+        val_fraction: float = 0.1,
+        seed: int = 0,
+        allow_missing: bool = False,
+        mean: Sequence[float] = MEAN,
+        std: Sequence[float] = STD,
+        demo: Mapping[str, Any] | DemoSettings | None = None,
+    ) -> None:
+        super().__init__()
+        self.name = name or self.layout
+        self.root = Path(root).expanduser().absolute()
+        self.settings = ClipSettings(
+            num_frames=whole("num_frames", num_frames),
+            image_size=whole("image_size", image_size),
+            sampling=choice("sampling", sampling, SAMPLINGS),
+            stride=whole("stride", stride),
+            mean=channels("mean", mean, positive=False),
+            std=channels("std", std, positive=True),
+        )
+        self.views = views if isinstance(views, Views) else Views(**dict(views or {}))
+        whole("views.clips", self.views.clips)
+        choice("views.crops", self.views.crops, (1, 3))
+        self.batch_size = whole("batch_size", batch_size)
+        self.eval_batch_size = whole("eval_batch_size", eval_batch_size)
+        self.num_workers = whole("num_workers", num_workers, least=0)
+        self.flip = choice("flip", flip, (True, False))
+        self.crop_area = area("crop_area", crop_area)
+        self.colour_jitter = fraction("colour_jitter", colour_jitter, inclusive=True)
+        self.split = choice("split", split, self.official_splits)
+        self.val_fraction = fraction("val_fraction", val_fraction)
+        self.seed = whole("seed", seed, least=0)
+        self.allow_missing = choice("allow_missing", allow_missing, (True, False))
+        self.demo = demo if isinstance(demo, DemoSettings | None) else DemoSettings(**demo)
+        self.splits = {}
+
+    # What a dataset says of itself
+
+    def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:
+        """The classes in order and the clips of the three splits, all of them checked.
+
+        Raises:
+            InputError: something is missing or wrong in ``self.root``.
+        """
+        raise NotImplementedError
+
+    # Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Render the stand-in, if this is one, and if it is not there yet."""
+        if self.demo is not None:
+            render(self.layout, self.root, self.demo)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and check the layout; fills ``class_names`` and ``splits``."""
+        if self.splits:
+            return
+        if not self.root.is_dir():
+            how = (
+                "call prepare_data() to render it"
+                if self.demo is not None
+                else f"put {self.name} there or set dataset.root to where it is "
+                f"(dataset=demo_{self.layout} renders a stand-in and needs no download)"
+            )
+            raise InputError(f"no directory {self.root}, where {self.name} should be; {how}")
+        self.class_names, clips = self.read_layout()
+        for split in SPLITS:
+            if not clips[split]:
+                raise InputError(f"{self.root}: the {split} split of {self.name} has no clip")
+        self.splits = {
+            split: VideoDataset(
+                clips[split],
+                self.class_names,
+                self.settings,
+                root=self.root,
+                training=split == "train",
+                flip=self.flip,
+                crop_area=self.crop_area,
+                colour_jitter=self.colour_jitter,
+            )
+            for split in SPLITS
+        }
+
+    def train_dataloader(self) -> VideoLoader:
+        """Training clips with random crops, shuffled; the same for the same seed."""
+        train = self.splits["train"]
+        return VideoLoader(
+            train,
+            batch_size=min(self.batch_size, len(train)),
+            sampler=SeededSampler(len(train), self.seed),
+            drop_last=True,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> VideoLoader:
+        """Every validation video, one centre view."""
+        return self.loader("val")
+
+    def test_dataloader(self) -> VideoLoader:
+        """Every test video, in the configured views."""
+        return self.loader("test", views=True)
+
+    # What the rest of vitprune asks for
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def loader(
+        self, split: SplitName, *, views: bool = False, shuffle: bool = False
+    ) -> VideoLoader:
+        """Every video of a split as at evaluation, without randomness in the clips.
+
+        Args:
+            split: ``train``, ``val`` or ``test``.
+            views: the configured views instead of one centre view.
+            shuffle: in an order drawn from the seed, instead of the split's.
+        """
+        dataset = self.splits[split].evaluating(self.views if views else None)
+        return VideoLoader(
+            dataset,
+            batch_size=self.eval_batch_size,
+            shuffle=shuffle,
+            generator=torch.Generator().manual_seed(self.seed),
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def clip_settings(self) -> dict[str, Any]:
+        """What a checkpoint must remember to be shown clips like those that it was trained on."""
+        return asdict(self.settings)
+
+    def fingerprint(self, split: SplitName) -> str:
+        """A hash of the split's clips, files and settings; see `VideoDataset.fingerprint`."""
+        return self.splits[split].fingerprint()
+
+    # Shared by the layouts
+
+    def present(self, clips: Mapping[SplitName, list[Clip]]) -> dict[SplitName, list[Clip]]:
+        """``clips`` without those whose file is missing, which is an error unless allowed."""
+        missing = sorted({c.path for part in clips.values() for c in part if not c.path.is_file()})
+        if not missing:
+            return dict(clips)
+        gone = set(missing)
+        remaining = {s: [c for c in part if c.path not in gone] for s, part in clips.items()}
+        few = ", ".join(os.path.relpath(path, self.root) for path in missing[:3])
+        what = f"{len(missing)} listed video{'s are' if len(missing) > 1 else ' is'} missing"
+        what += f" in {self.root}: {few}{', ...' if len(missing) > 3 else ''}"
+        if not self.allow_missing:
+            raise InputError(f"{what}; add them, or go on without with dataset.allow_missing=true")
+        counts = ", ".join(f"{len(part)} {split}" for split, part in remaining.items())
+        warnings.warn(f"{what}; {counts} clips remain", stacklevel=2)
+        return remaining

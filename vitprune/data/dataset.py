@@ -1,0 +1,212 @@
+"""Annotated clips as a torch Dataset: an item is a video, decoded, cut into views."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
+from vitprune.data.transforms import (
+    as_clip,
+    as_tensor,
+    evaluation_transform,
+    long_side_crops,
+    training_transform,
+)
+from vitprune.data.video import index_video, read_frames
+from vitprune.errors import InputError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One annotated clip: a whole video file, or a part of one.
+
+    Attributes:
+        path: the video file.
+        label: number of its class.
+        start: where it begins in the file, in seconds; None for its beginning.
+        end: where it ends, in seconds; None for the file's end.
+        group: the subject or group whose clips must stay in one split; empty where unknown.
+        view: the camera; empty where unknown.
+    """
+
+    path: Path
+    label: int
+    start: float | None = None
+    end: float | None = None
+    group: str = ""
+    view: str = ""
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """How a video becomes a clip; what a checkpoint must remember to be shown the same.
+
+    Attributes:
+        num_frames: T.
+        image_size: H and W, in pixels.
+        sampling: ``uniform``, one frame from each of T segments of the whole video; or ``dense``,
+            T frames that are ``stride`` apart.
+        stride: for ``dense``.
+        mean: of the channels, for values in [0, 1].
+        std: likewise.
+    """
+
+    num_frames: int
+    image_size: int
+    sampling: SamplingName
+    stride: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many views of a video are taken at test: ``clips`` in time, ``crops`` in space."""
+
+    clips: int = 1
+    crops: int = 1
+
+
+class VideoDataset(Dataset[dict[str, Any]]):
+    """The clips of one split.
+
+    An item is ``{"clips": float [V, 3, T, H, W], "label": int, "video": int}``; ``video`` is its
+    number in the split, V is 1 in training and ``views.clips * views.crops`` otherwise, crops
+    fastest. An item is asked for by its number; in training also by (number, seed), the seed
+    being what all its randomness comes from.
+
+    Args:
+        clips: the annotated clips, in order.
+        class_names: the classes that labels count.
+        settings: length, size and sampling.
+        root: what paths are relative to in :meth:`fingerprint`.
+        training: whether places in time and space are drawn at random.
+        views: for evaluation.
+        flip: whether training clips may be mirrored.
+        crop_area: smallest and largest share of the frame that training keeps.
+        colour_jitter: how much training varies colours; 0 for not at all.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        class_names: Sequence[str],
+        settings: ClipSettings,
+        *,
+        root: Path,
+        training: bool = False,
+        views: Views | None = None,
+        flip: bool = False,
+        crop_area: Sequence[float] = (0.5, 1.0),
+        colour_jitter: float = 0.0,
+    ) -> None:
+        self.clips = list(clips)
+        self.class_names = list(class_names)
+        self.settings = settings
+        self.root = root
+        self.training = training
+        self.views = views or Views()
+        colours = {"mean": settings.mean, "std": settings.std}
+        self.training_transform = training_transform(
+            settings.image_size,
+            flip=flip,
+            crop_area=crop_area,
+            colour_jitter=colour_jitter,
+            **colours,
+        )
+        self.evaluation_transform = evaluation_transform(settings.image_size, **colours)
+
+    def evaluating(self, views: Views | None = None) -> VideoDataset:
+        """The same clips without randomness, in ``views`` (default: one, the centre)."""
+        other = copy.copy(self)
+        other.training = False
+        other.views = views or Views()
+        return other
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, item: int | tuple[int, int]) -> dict[str, Any]:
+        number, seed = item if isinstance(item, tuple) else (item, item)
+        clips = (
+            self._training_view(number, seed) if self.training else self._evaluation_views(number)
+        )
+        return {"clips": clips, "label": self.clips[number].label, "video": number}
+
+    def _training_view(self, number: int, seed: int) -> Tensor:
+        clip = self.clips[number]
+        first, last = _span(clip)
+        settings = self.settings
+        with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
+            torch.manual_seed(seed)
+            places = torch.rand(settings.num_frames, dtype=torch.float64).tolist()
+            indices = training_indices(
+                last - first, settings.num_frames, settings.sampling, settings.stride, places
+            )
+            frames = as_tensor(read_frames(clip.path, first + indices))
+            return as_clip(self.training_transform(frames))[None]
+
+    def frame_numbers(self, number: int) -> np.ndarray:
+        """Which frames of its file a video's evaluation views show: int64 [views.clips, T]."""
+        first, last = _span(self.clips[number])
+        settings = self.settings
+        return first + evaluation_indices(
+            last - first,
+            settings.num_frames,
+            settings.sampling,
+            settings.stride,
+            self.views.clips,
+        )
+
+    def _evaluation_views(self, number: int) -> Tensor:
+        wanted = self.frame_numbers(number)
+        distinct, places = np.unique(wanted, return_inverse=True)
+        frames = read_frames(self.clips[number].path, distinct)
+        resized = self.evaluation_transform(as_tensor(frames))
+        size, crops = self.settings.image_size, self.views.crops
+        return torch.stack(
+            [
+                as_clip(crop)
+                for view in torch.from_numpy(places.reshape(wanted.shape))
+                for crop in long_side_crops(resized[view], size, crops)
+            ]
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of what one centre view of every clip is made of: SHA-256, hexadecimal.
+
+        Of the list of clips with their files' sizes and dates, of the classes and of the
+        settings; scores that were measured under the same one are still true.
+        """
+        digest = hashlib.sha256()
+        facts = {"settings": asdict(self.settings), "classes": self.class_names}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        for clip in self.clips:
+            stat = clip.path.stat()
+            path = os.path.relpath(clip.path, self.root)
+            row = (path, clip.label, clip.start, clip.end, stat.st_size, stat.st_mtime_ns)
+            digest.update(json.dumps(row).encode())
+        return digest.hexdigest()
+
+
+def _span(clip: Clip) -> tuple[int, int]:
+    """The clip's frames [first, last) in its file."""
+    index = index_video(clip.path)
+    if clip.start is not None and clip.start > index.times[-1] + 1e-6:
+        raise InputError(
+            f"{clip.path}: the clip starts at {clip.start:g} s, but the video's last frame is at "
+            f"{index.times[-1]:.2f} s; correct its annotation"
+        )
+    return index.span(clip.start, clip.end)

@@ -1,0 +1,276 @@
+"""Writes the stand-ins: scenes to real video files, in the layouts of DAI and UCF101.
+
+A stand-in is rendered from a seed, once: into a directory beside its own, which is renamed when
+it is complete. Jobs that start together wait for the first of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import Progress
+
+from vitprune.data.demo.car import ACTIONS as CAR_ACTIONS
+from vitprune.data.demo.car import CarScene
+from vitprune.data.demo.figures import Box
+from vitprune.data.demo.sports import ACTIONS as SPORTS_ACTIONS
+from vitprune.data.demo.sports import SportsScene
+from vitprune.errors import InputError
+
+VERSION = 4
+"""To be raised whenever the same seed renders to something else."""
+STAMP = "stand-in.json"
+SPLITS = ("train", "val", "test")
+TAKES = 2
+"""Videos of the same subject (DAI) or group (UCF101) doing the same thing."""
+BOX_COLUMNS = ("video", "frame", "label", "x0", "y0", "x1", "y1")
+
+Layout = Literal["dai", "ucf101"]
+Row = tuple[str, int, str, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What a stand-in is rendered from.
+
+    Args:
+        videos_per_class: split -> number of videos of every class; each at least 1.
+        frames: per video.
+        fps: frames per second.
+        seed: of all that is drawn by chance.
+    """
+
+    videos_per_class: Mapping[str, int]
+    frames: int = 32
+    fps: int = 16
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = dict(self.videos_per_class)
+        if set(sizes) != set(SPLITS) or any(n < 1 for n in sizes.values()):
+            raise InputError(
+                f"dataset.demo.videos_per_class is {sizes}; it takes train, val and test, "
+                "each at least 1"
+            )
+        for name in ("frames", "fps"):
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"dataset.demo.{name} is {getattr(self, name)}; it must be at least 1"
+                )
+        object.__setattr__(self, "videos_per_class", {s: int(sizes[s]) for s in SPLITS})
+
+    def groups(self, split: str) -> int:
+        """How many subjects (or groups) a split has."""
+        return -(-self.videos_per_class[split] // TAKES)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to render: ``who`` does ``action`` for the ``take``-th time."""
+
+    path: str
+    action: str
+    who: int
+    take: int
+
+
+def render(layout: Layout, root: Path, settings: DemoSettings, *, workers: int = 2) -> bool:
+    """Render a stand-in to ``root``, unless it is there already.
+
+    Args:
+        layout: ``dai`` or ``ucf101``.
+        root: directory; of another stand-in it is replaced, anything else is left alone.
+        settings: sizes and seed; the same settings give the same bytes.
+        workers: processes.
+
+    Returns:
+        Whether there was anything to do.
+
+    Raises:
+        InputError: ``root`` holds something that is no stand-in.
+    """
+    stamp = _stamp(layout, settings)
+    if _read_stamp(root) == stamp:
+        return False
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root.parent / f".{root.name}.lock"):
+        if _read_stamp(root) == stamp:
+            return False
+        if root.exists() and _read_stamp(root) is None and any(root.iterdir()):
+            raise InputError(
+                f"{root} holds files that are no stand-in; empty it, or set dataset.root to "
+                "where the stand-in may be rendered"
+            )
+        partial = root.parent / f".{root.name}.partial"
+        shutil.rmtree(partial, ignore_errors=True)
+        LAYOUTS[layout](partial, settings, workers)
+        (partial / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+        shutil.rmtree(root, ignore_errors=True)
+        partial.rename(root)
+    return True
+
+
+def _stamp(layout: Layout, settings: DemoSettings) -> dict[str, Any]:
+    facts = {"layout": layout, "version": VERSION, **asdict(settings)}
+    text = json.dumps(facts, sort_keys=True)
+    return {**facts, "hash": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _read_stamp(root: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((root / STAMP).read_text())
+    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        return None
+
+
+def _render_dai(root: Path, settings: DemoSettings, workers: int) -> None:
+    annotations = root / "annotations"
+    annotations.mkdir(parents=True)
+    jobs: list[Job] = []
+    first = 1
+    for split in SPLITS:
+        subjects = range(first, first + settings.groups(split))
+        first = subjects.stop
+        with (annotations / f"{split}.csv").open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("video", "label", "subject", "view"))
+            for action in CAR_ACTIONS:
+                for who, take in _takes(subjects, settings.videos_per_class[split]):
+                    path = f"videos/s{who:02d}/{action}_{take}.mp4"
+                    jobs.append(Job(path, action, who, take))
+                    writer.writerow((path, action, f"s{who:02d}", "front"))
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in CAR_ACTIONS))
+    _render_all(root, "dai", jobs, settings, workers)
+
+
+def _render_ucf101(root: Path, settings: DemoSettings, workers: int) -> None:
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    number = {name: i for i, name in enumerate(SPORTS_ACTIONS, 1)}
+    (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for name, i in number.items()))
+    sizes = settings.videos_per_class
+    training = sizes["train"] + sizes["val"]
+    tested = settings.groups("test")
+    groups = range(1, 1 + tested + -(-training // TAKES))
+    jobs = []
+    for action in SPORTS_ACTIONS:
+        for who, take in _takes(groups, len(groups) * TAKES):
+            path = f"UCF-101/{action}/v_{action}_g{who:02d}_c{take:02d}.avi"
+            jobs.append(Job(path, action, who, take))
+    for split in (1, 2, 3):
+        start = tested * (split - 1)
+        held_out = {1 + (start + i) % len(groups) for i in range(tested)}
+        train = (lists / f"trainlist0{split}.txt").open("w", newline="\n")
+        test = (lists / f"testlist0{split}.txt").open("w", newline="\n")
+        with train, test:
+            for job in jobs:
+                name = job.path.removeprefix("UCF-101/")
+                if job.who in held_out:
+                    test.write(f"{name}\n")
+                else:
+                    train.write(f"{name} {number[job.action]}\n")
+    _render_all(root, "ucf101", jobs, settings, workers)
+
+
+LAYOUTS: dict[Layout, Callable[[Path, DemoSettings, int], None]] = {
+    "dai": _render_dai,
+    "ucf101": _render_ucf101,
+}
+
+
+def _takes(people: Sequence[int], videos: int) -> Iterator[tuple[int, int]]:
+    """(who, take) for so many videos of one class, takes from 1."""
+    for i in range(videos):
+        yield people[i // TAKES], 1 + i % TAKES
+
+
+def _render_all(
+    root: Path, layout: Layout, jobs: Sequence[Job], settings: DemoSettings, workers: int
+) -> None:
+    for directory in {(root / job.path).parent for job in jobs}:
+        directory.mkdir(parents=True, exist_ok=True)
+    chunks = [jobs[i : i + 8] for i in range(0, len(jobs), 8)]
+    rows: dict[int, list[Row]] = {}
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True) as progress,
+        ProcessPoolExecutor(workers) as pool,
+    ):
+        task = progress.add_task(f"rendering {root.name.strip('.')}", total=len(jobs))
+        futures = {
+            pool.submit(_render_chunk, root, layout, chunk, settings): i
+            for i, chunk in enumerate(chunks)
+        }
+        for future in as_completed(futures):
+            rows[futures[future]] = future.result()
+            progress.advance(task, len(chunks[futures[future]]))
+    with (root / "boxes.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(BOX_COLUMNS)
+        for i in range(len(chunks)):
+            writer.writerows(rows[i])
+
+
+def _render_chunk(
+    root: Path, layout: Layout, jobs: Sequence[Job], settings: DemoSettings
+) -> list[Row]:
+    return [row for job in jobs for row in _render_video(root, layout, job, settings)]
+
+
+def _render_video(root: Path, layout: Layout, job: Job, settings: DemoSettings) -> list[Row]:
+    """Render one file; returns its boxes."""
+    name = zlib.crc32(job.action.encode())
+    looks = np.random.default_rng([settings.seed, job.who])
+    moment = np.random.default_rng([settings.seed, job.who, job.take, name])
+    scene = (CarScene if layout == "dai" else SportsScene)(job.action, looks, moment)
+    frames: list[np.ndarray] = []
+    rows: list[Row] = []
+    for i in range(settings.frames):
+        picture = scene.frame(i / max(1, settings.frames - 1))
+        frames.append(np.asarray(picture.image))
+        rows += [(job.path, i, label, *_rounded(box)) for label, box in picture.boxes.items()]
+    write_video(root / job.path, frames, fps=settings.fps)
+    return rows
+
+
+def _rounded(box: Box) -> Box:
+    x0, y0, x1, y1 = (round(value, 1) for value in box)
+    return (x0, y0, x1, y1)
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
+    """Encode uint8 frames [H, W, 3]: H.264 for .mp4, MPEG-4 part 2 for .avi.
+
+    On one thread and without dates, so that the same frames give the same bytes.
+    """
+    h264 = path.suffix == ".mp4"
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264" if h264 else "mpeg4", rate=Fraction(fps))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        if h264:
+            stream.options = {
+                "preset": "veryfast", "tune": "fastdecode", "crf": "18", "bf": "0",
+                "flags": "+bitexact", "x264-params": "threads=1:lookahead-threads=1",
+            }  # fmt: skip
+        else:
+            stream.bit_rate = 1_500_000
+            stream.options = {"qmin": "2", "qmax": "6", "g": "12", "flags": "+bitexact"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())

@@ -1,0 +1,44 @@
+"""Groups (UCF101) and subjects (DAI): whose clips must stay together when data are split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+
+from vitprune.errors import InputError
+
+
+def held_out_groups(
+    members: Sequence[tuple[str, int]], fraction: float, seed: int, where: str
+) -> set[str]:
+    """Whole groups to validate on, so that every class keeps training clips of other groups.
+
+    Args:
+        members: (group, label) of every clip.
+        fraction: share of the groups, at least one of them.
+        seed: of their choice.
+        where: for the error.
+
+    Raises:
+        InputError: no group can be spared.
+    """
+    contents: dict[str, Counter[int]] = {}
+    for group, label in members:
+        contents.setdefault(group, Counter())[label] += 1
+    groups = sorted(contents)
+    left = Counter(label for _, label in members)
+    wanted = max(1, round(fraction * len(groups)))
+    chosen: set[str] = set()
+    for i in torch.randperm(len(groups), generator=torch.Generator().manual_seed(seed)).tolist():
+        content = contents[groups[i]]
+        if len(chosen) < wanted and all(left[label] > n for label, n in content.items()):
+            left -= content
+            chosen.add(groups[i])
+    if not chosen:
+        raise InputError(
+            f"{where}: none of the {len(groups)} groups can be held out for validation without "
+            "losing a class in training; every class needs at least 2 groups"
+        )
+    return chosen

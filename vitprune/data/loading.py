@@ -1,0 +1,45 @@
+"""Datasets to batches: the same ones for the same seed, and errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from vitprune.errors import InputError
+
+
+class SeededSampler(Sampler[tuple[int, int]]):
+    """Shuffles, and gives every item a seed of its own: yields (number, seed).
+
+    So what an epoch consists of depends on the seed and on how many epochs came before it, but
+    neither on the number of workers nor on who else draws random numbers.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self.size = size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = torch.randperm(self.size, generator=self.generator).tolist()
+        seeds = torch.randint(2**62, (self.size,), generator=self.generator).tolist()
+        yield from zip(order, seeds, strict=True)
+
+
+class VideoLoader(DataLoader[dict[str, Any]]):
+    """A DataLoader that takes the worker's traceback off an :class:`InputError`."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        try:
+            yield from super().__iter__()
+        except InputError as error:
+            error.__traceback__ = None  # it holds the workers, which would linger
+            line = str(error).strip().splitlines()[-1]
+        else:
+            return
+        raise InputError(line.removeprefix("vitprune.errors.InputError: "))
