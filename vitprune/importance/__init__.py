@@ -1,1 +1,36 @@
+"""Model and clips to relevance: what every layer and head is worth."""
 
+from vitprune.importance.accumulate import RelevanceScores
+from vitprune.importance.adaptive import Adaptive, SequentialSelection
+from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together
+from vitprune.importance.measures import MEASURES, measure_of
+from vitprune.importance.metrics import METRICS, TARGETS, dprob, jsd, relevance
+from vitprune.importance.scores import DIRECTIONS, Scores
+from vitprune.importance.scoring import score
+from vitprune.importance.store import ScoreStore, entry_name
+from vitprune.importance.unit import SCOPES, Unit, units_of
+
+__all__ = [
+    "DIRECTIONS",
+    "MEASURES",
+    "METRICS",
+    "SCOPES",
+    "TARGETS",
+    "Ablation",
+    "Adaptive",
+    "RelevanceScores",
+    "ScoreStore",
+    "Scores",
+    "SequentialSelection",
+    "Unit",
+    "ablate",
+    "ablate_sets",
+    "ablate_together",
+    "dprob",
+    "entry_name",
+    "jsd",
+    "measure_of",
+    "relevance",
+    "score",
+    "units_of",
+]

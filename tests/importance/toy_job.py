@@ -1,0 +1,71 @@
+"""What the tests run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from toy_chain import CLIP, toy
+
+from vitprune.importance import Adaptive, Scores, ScoreStore, score
+
+
+class Clips(Dataset):
+    """Random clips, each the same whenever it is asked for."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> dict:
+        generator = torch.Generator().manual_seed(index)
+        clip = torch.randn(1, *CLIP, generator=generator)
+        return {"clips": clip, "label": index % 5, "video": index}
+
+
+def score_share(rank: int, world: int, rendezvous: str, out: str, length: int) -> None:
+    """One process of a group: scores its share in several ways, and saves what it gets."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world
+    )
+    dataset = Clips(length)
+    sampler = DistributedSampler(dataset, world, rank, shuffle=False)
+    loader = DataLoader(dataset, batch_size=2, sampler=sampler)
+
+    def compute() -> Scores:
+        return score(toy(), loader, "head", progress=False)
+
+    ScoreStore(Path(out) / "store").get("entry", compute).save(f"{out}/{rank}.npz")
+
+    def never() -> Scores:
+        raise AssertionError("not taken from the store")
+
+    ScoreStore(Path(out) / "store").get("entry", never).save(f"{out}/stored-{rank}.npz")
+    uneven = DataLoader(dataset, batch_size=3) if rank == 0 else []
+    score(toy(), uneven, "head", progress=False).save(f"{out}/uneven-{rank}.npz")
+    adaptive = Adaptive(k=2, confidence=0.5, total=length)
+    score(toy(), loader, adaptive=adaptive, progress=False).save(f"{out}/adaptive-{rank}.npz")
+    distributed.destroy_process_group()
+
+
+def hold_and_compute(root: str, log: str, crash: bool) -> None:
+    """A job that takes a while to score; it notes that it did, or dies in the middle."""
+
+    torch.set_num_threads(1)
+
+    def compute() -> Scores:
+        with open(log, "a") as file:
+            file.write(f"{os.getpid()}\n")
+        time.sleep(1)
+        if crash:
+            os._exit(9)
+        return score(toy(), DataLoader(Clips(4), batch_size=2), progress=False)
+
+    ScoreStore(root).get("entry", compute)

@@ -1,0 +1,194 @@
+"""Ablating many units of one model at the price of few forward passes.
+
+Ablating a unit leaves everything before it as it was, so that part is computed once. The *full
+stream* walks through the chain; at every unit a further *stream* departs from it, in which the
+unit is ablated. Streams that are at the same step go through it as one batch: a staircase.
+
+Cost. A stream costs what lies behind its unit, so in a chain of L equal layers scoring all of them
+costs (L+1)/2 forward passes (full one included) instead of L+1. For a head, its layer's attention
+is computed once for all heads, and one head's projected contribution is subtracted per stream.
+
+Memory. Streams go in *waves* of ``max_streams``: a wave is collected from the full stream, run to
+the logits, and only then does the full stream move on. Nothing is computed twice for it; what a
+smaller wave costs is smaller batches.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from vitprune.importance.stream import Departure, FullStream
+from vitprune.importance.unit import Unit, blocks_of, units_of
+from vitprune.models.chain import Tokens, VideoTransformer
+
+SMALL = 64 * 2**20
+"""Bytes that nobody misses: waves are not made narrower to save less than this."""
+ACTIVATIONS = 12
+"""Bytes in flight inside a branch, over those of its tokens, rounded up: the MLP's hidden layer
+twice, besides the residual path and the normed tokens. Measured: 10.0 to 10.4 at full size."""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """The logits of a model without each of its units.
+
+    Attributes:
+        full: logits of the full model, [B, num_classes].
+        ablated: logits with one unit ablated, [U, B, num_classes].
+        units: the U units.
+    """
+
+    full: Tensor
+    ablated: Tensor
+    units: list[Unit]
+
+
+def ablate(
+    model: VideoTransformer,
+    clips: Tensor,
+    scope: str = "layer",
+    *,
+    units: Sequence[Unit] | None = None,
+    max_streams: int | None = None,
+) -> Ablation:
+    """Logits of the full model, and with each unit ablated, weights untouched.
+
+    The logits are those of one whole forward pass per unit (to rounding). Runs in eval mode,
+    whatever mode the model is in, without gradients, and under the caller's autocast.
+
+    Args:
+        model: full, or already without some layers.
+        clips: [B, 3, T, H, W], normalised.
+        scope: ``layer``, ``attention`` (only the layer's attention), ``mlp`` or ``head``.
+        units: which units; None for all of the scope.
+        max_streams: how many streams go through the model as one batch, so at most
+            ``max_streams * B`` rows. None for as many as keep the peak of memory (parameters and
+            activations) under twice that of a plain forward pass on the same clips.
+
+    Raises:
+        ValueError: an unknown scope, a unit that the model does not have, ``max_streams`` below
+            one, or a model with gates set.
+    """
+    units = units_of(model, scope) if units is None else list(units)
+    if max_streams is not None and max_streams < 1:
+        raise ValueError(f"max_streams={max_streams}, and at least one is needed")
+    logits: dict[Unit, Tensor] = {}
+    with evaluating(model), torch.no_grad():
+        tokens = model.embed(clips)
+        width = max_streams or streams_that_fit(model, tokens)
+        stream = FullStream(model, tokens, scope, units)
+        departures = iter(stream)
+        while wave := list(islice(departures, width)):
+            going = [departure.unit for departure in wave]
+            logits.update(zip(going, _finish(model, stream.steps, wave), strict=True))
+        full = model.classify(stream.tokens)
+        ablated = [logits[unit] for unit in units]
+        return Ablation(full, torch.stack(ablated) if ablated else full[None][:0], units)
+
+
+def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collection[int]]) -> Tensor:
+    """Logits [S, B, num_classes] with each of S sets of layers ablated, weights untouched.
+
+    Sets that agree on the layers so far share one stream, so that a curve's k+1 nested sets, or
+    the pruned models of several metrics, pay only for what lies behind their first difference.
+    Streams go through a block in batches as in :func:`ablate`; the tokens of all of them are held.
+
+    Raises:
+        ValueError: a layer that the model does not have.
+    """
+    wanted = [frozenset(layers) for layers in sets]
+    if missing := sorted(frozenset().union(*wanted) - set(model.layers)):
+        raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
+    with evaluating(model), torch.no_grad():
+        tokens = model.embed(clips)
+        width = streams_that_fit(model, tokens)
+        streams = {frozenset[int](): tokens}  # by the layers ablated so far
+        ahead = set(model.layers)
+        for block in blocks_of(model):
+            ahead.discard(block.index)
+            behind = {layers - ahead for layers in wanted}
+            here = {layers for layers in behind if block.index in layers}
+            through = sorted(behind - here, key=sorted)
+            following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
+            for start in range(0, len(through), width):
+                group = through[start : start + width]
+                joined = torch.cat([streams[layers].x for layers in group])
+                x, grid = block(Tokens(joined, streams[group[0]].grid))
+                parts = x.chunk(len(group))
+                following |= {
+                    layers: Tokens(part, grid) for layers, part in zip(group, parts, strict=True)
+                }
+            streams = following
+        logits = {layers: model.classify(tokens) for layers, tokens in streams.items()}
+        return torch.stack([logits[layers] for layers in wanted])
+
+
+def ablate_together(model: VideoTransformer, clips: Tensor, layers: Collection[int]) -> Tensor:
+    """Logits [B, num_classes] with all ``layers`` ablated at once, weights untouched.
+
+    Equal to those of :func:`vitprune.pruning.drop_layers` with the same layers.
+
+    Raises:
+        ValueError: a layer that the model does not have.
+    """
+    return ablate_sets(model, clips, [layers])[0]
+
+
+def streams_that_fit(model: VideoTransformer, tokens: Tokens) -> int:
+    """How many streams may go as one batch with peak memory under twice a plain forward's.
+
+    Args:
+        model: whose parameters count as memory in use, too.
+        tokens: what its ``embed`` gave: the widest that its streams will be.
+    """
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    stream = tokens.x.numel() * tokens.x.element_size()
+    spare = max(weights + ACTIVATIONS * stream, SMALL)
+    # A plain forward's own activations are spare as well: the full stream rests during a wave,
+    # but holds its tokens and, between heads, what they were projected from.
+    return max(1, (spare + (ACTIVATIONS - 4) * stream) // ((ACTIVATIONS + 2) * stream))
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode; afterwards every module is in the mode that it was in."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _finish(
+    model: VideoTransformer, steps: Sequence[nn.Module], wave: list[Departure]
+) -> tuple[Tensor, ...]:
+    """Runs a wave (in order of departure) to its logits, [B, num_classes] for each stream.
+
+    Empties ``wave`` as its streams join the batch, so that their tokens are not held twice.
+    """
+    streams = len(wave)
+    waiting = deque(wave)
+    wave.clear()
+    tokens: Tokens | None = None
+    for position in range(waiting[0].step, len(steps)):
+        tokens = steps[position](_join(tokens, waiting, position))
+    return model.classify(_join(tokens, waiting, len(steps))).chunk(streams)
+
+
+def _join(tokens: Tokens | None, waiting: deque[Departure], position: int) -> Tokens:
+    """The batch on its way, with the streams that take the step at ``position`` next."""
+    parts = [] if tokens is None else [tokens]
+    while waiting and waiting[0].step == position:
+        parts.append(waiting.popleft().ablated)
+    if len(parts) == 1:
+        return parts[0]
+    return Tokens(torch.cat([part.x for part in parts]), parts[0].grid)

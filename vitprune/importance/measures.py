@@ -1,0 +1,189 @@
+"""What a unit may be scored by: ablation, and the controls that a reviewer asks for.
+
+:data:`MEASURES` is the registry; a measure is a function and one line there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitprune.importance.accumulate import ABLATION_VALUES, ablation_values
+from vitprune.importance.engine import ablate
+from vitprune.importance.metrics import METRICS
+from vitprune.importance.stream import FullStream
+from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
+from vitprune.models.chain import VideoTransformer
+
+PerClip = Callable[
+    [VideoTransformer, Tensor, Tensor, str, Sequence[Unit], int | None],
+    tuple[Tensor, dict[str, Tensor]],
+]
+"""(model, clips [B, 3, T, H, W], labels [B], scope, units, max_streams) to the full model's
+predictions [B] and values by name, each [B, U]."""
+PerUnit = Callable[[VideoTransformer, str, Sequence[Unit], int], Sequence[float]]
+"""(model, scope, units, seed) to one value per unit."""
+
+
+def ablation(
+    model: VideoTransformer,
+    clips: Tensor,
+    labels: Tensor,
+    scope: str,
+    units: Sequence[Unit],
+    max_streams: int | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """JSD and dProb of both targets, from one pass."""
+    result = ablate(model, clips, scope, units=units, max_streams=max_streams)
+    return result.full.argmax(-1), ablation_values(result, labels)
+
+
+def cosine(
+    model: VideoTransformer,
+    clips: Tensor,
+    labels: Tensor,
+    scope: str,
+    units: Sequence[Unit],
+    max_streams: int | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Block influence: one minus the cosine of a token with and without the unit, token mean.
+
+    For a layer whose shortcut is the identity this is ShortGPT's 1 - E[cos(input, output)] (Men
+    et al. 2024, arXiv:2403.03853, eq. 1). Costs one forward pass for all units.
+    """
+    with torch.no_grad():
+        stream = FullStream(model, model.embed(clips), scope, units)
+        influence = {
+            departure.unit: 1
+            - nn.functional.cosine_similarity(
+                departure.full.x.float(), departure.ablated.x.float(), dim=-1
+            ).mean(-1)
+            for departure in stream
+        }
+        predicted = model.classify(stream.tokens).argmax(-1)
+    return predicted, {"cosine": torch.stack([influence[unit] for unit in units], dim=1)}
+
+
+def taylor(
+    model: VideoTransformer,
+    clips: Tensor,
+    labels: Tensor,
+    scope: str,
+    units: Sequence[Unit],
+    max_streams: int | None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """First-order effect of the unit on the loss: ``|d cross-entropy / d gate|`` per clip.
+
+    The gate is 1 and scales what the unit adds (Michel et al. 2019, arXiv:1905.10650, eq. 2). A
+    layer's branches share one. Costs one forward and one backward pass for all units.
+    """
+    blocks = {block.index: block for block in blocks_of(model)}
+    gates: dict[Unit, Tensor] = {}
+    gated: list[tuple[nn.Module, str]] = []
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    try:
+        # Only the gates' gradients are wanted; without the weights' a backward costs half.
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        with torch.inference_mode(False), torch.enable_grad():
+            batch = len(clips)
+            for unit in units:
+                block = blocks[unit.layer]
+                if scope == "head":
+                    attention = named_attentions(block)[unit.attention]
+                    if attention.head_gate is None:
+                        ones = clips.new_ones(batch, attention.num_heads)
+                        attention.head_gate = ones.requires_grad_()
+                        gated.append((attention, "head_gate"))
+                    gates[unit] = attention.head_gate
+                else:
+                    gates[unit] = clips.new_ones(batch, 1, 1).requires_grad_()
+                    for branch in branches_of(block, scope):
+                        branch.gate = gates[unit]
+                        gated.append((branch, "gate"))
+            logits = model(clips.clone()).float()
+            loss = nn.functional.cross_entropy(logits, labels.clone(), reduction="sum")
+            every = list({id(gate): gate for gate in gates.values()}.values())
+            slopes = dict(zip(map(id, every), torch.autograd.grad(loss, every), strict=True))
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        for module, name in gated:
+            setattr(module, name, None)
+    columns = [
+        slopes[id(gates[unit])].reshape(len(clips), -1)[:, unit.head or 0].abs() for unit in units
+    ]
+    return logits.detach().argmax(-1), {"taylor": torch.stack(columns, dim=1)}
+
+
+def random(
+    model: VideoTransformer, scope: str, units: Sequence[Unit], seed: int
+) -> Sequence[float]:
+    """Uniform in [0, 1), from the seed."""
+    return np.random.default_rng(seed).random(len(units)).tolist()
+
+
+def magnitude(
+    model: VideoTransformer, scope: str, units: Sequence[Unit], seed: int
+) -> Sequence[float]:
+    """Mean absolute weight of the unit's parameters, biases and norms included.
+
+    A head's are its columns of the output projection: the only ones that are its own in every
+    architecture.
+    """
+    blocks = {block.index: block for block in blocks_of(model)}
+
+    def mean(unit: Unit) -> float:
+        block = blocks[unit.layer]
+        if scope == "head":
+            attention = named_attentions(block)[unit.attention]
+            columns = attention.proj.weight.detach().chunk(attention.num_heads, dim=1)
+            weights = [columns[unit.head or 0]]
+        else:
+            weights = [p.detach() for b in branches_of(block, scope) for p in b.parameters()]
+        total = sum(weight.double().abs().sum().item() for weight in weights)
+        return total / sum(weight.numel() for weight in weights)
+
+    return [mean(unit) for unit in units]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A way to score units.
+
+    Attributes:
+        names: of the values it gives.
+        per_clip: how, if it looks at clips.
+        per_unit: how, if it does not.
+    """
+
+    names: tuple[str, ...]
+    per_clip: PerClip | None = None
+    per_unit: PerUnit | None = None
+
+
+MEASURES = {
+    "ablation": Measure(ABLATION_VALUES, per_clip=ablation),
+    "cosine": Measure(("cosine",), per_clip=cosine),
+    "taylor": Measure(("taylor",), per_clip=taylor),
+    "random": Measure(("random",), per_unit=random),
+    "magnitude": Measure(("magnitude",), per_unit=magnitude),
+}
+
+
+def measure_of(metric: str) -> str:
+    """The measure that a metric comes from: ``ablation`` for JSD, dProb and R, or itself.
+
+    Raises:
+        ValueError: neither a metric nor a measure.
+    """
+    if metric in METRICS:
+        return "ablation"
+    if metric in MEASURES and metric != "ablation":
+        return metric
+    known = ", ".join([*METRICS, *(name for name in MEASURES if name != "ablation")])
+    raise ValueError(f"metric={metric!r} is not one of {known}")

@@ -1,0 +1,119 @@
+"""A model and a calibration split to scores: the loop over clips."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from vitprune.importance.accumulate import RelevanceScores
+from vitprune.importance.adaptive import Adaptive
+from vitprune.importance.engine import evaluating
+from vitprune.importance.measures import MEASURES
+from vitprune.importance.scores import Scores
+from vitprune.importance.unit import Unit, units_of
+from vitprune.models.chain import VideoTransformer
+
+Batch = Mapping[str, Tensor]
+"""``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B]."""
+log = logging.getLogger(__name__)
+Report = Callable[[int, int | None], None]
+
+
+def score(
+    model: VideoTransformer,
+    batches: Iterable[Batch],
+    scope: str = "layer",
+    *,
+    measure: str = "ablation",
+    device: torch.device | str | None = None,
+    max_streams: int | None = None,
+    seed: int = 0,
+    adaptive: Adaptive | None = None,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    progress: bool | Report = True,
+) -> Scores:
+    """Relevance of every unit of a scope on every clip of a calibration split.
+
+    In a process group, every process hands in its share of the clips and gets the scores of all.
+
+    Args:
+        model: on ``device``; put into eval mode, and back when done.
+        batches: of the calibration split, one view per clip; see :data:`Batch`.
+        scope: ``layer``, ``attention``, ``mlp`` or ``head``.
+        measure: one of :data:`vitprune.importance.measures.MEASURES`.
+        device: where to put clips; None for where the model is.
+        max_streams: see :func:`vitprune.importance.ablate`.
+        seed: for measures that draw.
+        adaptive: stops drawing clips when the selection of units is settled. The batches have
+            to come in random order, and in a process group equally many to each process.
+        autocast: gives the context to run the model in, for example
+            ``partial(torch.autocast, "cuda", torch.bfloat16)``.
+        progress: a progress bar, nothing, or what to call after each batch with the number of
+            batches done and of all (None if unknown).
+
+    Raises:
+        ValueError: an unknown scope or measure, clips with several views, no clips, or adaptive
+            scoring by anything but ablation.
+    """
+    if measure not in MEASURES:
+        raise ValueError(f"measure={measure!r} is not one of {', '.join(MEASURES)}")
+    if adaptive is not None and measure != "ablation":
+        raise ValueError(f"adaptive scoring needs measure=ablation, not {measure}")
+    what = MEASURES[measure]
+    units = units_of(model, scope)
+    if what.per_unit is not None:
+        return _without_clips(measure, scope, units, what.per_unit(model, scope, units, seed))
+    assert what.per_clip is not None
+    device = device or next(model.parameters()).device
+    gathered = RelevanceScores(units, scope, what.names).to(device)
+    total = len(batches) if isinstance(batches, Sized) else None
+    with evaluating(model), _reporting(progress, total, f"{measure}, {scope}") as report:
+        for done, batch in enumerate(batches, 1):
+            clips = _one_view(batch["clips"]).to(device, non_blocking=True)
+            labels = batch["label"].to(device)
+            with autocast():
+                predicted, values = what.per_clip(model, clips, labels, scope, units, max_streams)
+            gathered.update(batch["video"].to(device), labels, predicted, values)
+            report(done, total)
+            if adaptive is not None:
+                rows = {name: value.double().cpu().numpy() for name, value in values.items()}
+                if adaptive.enough(batch["video"].cpu().numpy(), rows):
+                    break
+    scores = gathered.compute()
+    if adaptive is not None:
+        scores.info |= adaptive.info
+        log.info("adaptive scoring used %(clips_used)d clips; margin %(margin).4g", adaptive.info)
+    return scores
+
+
+def _one_view(clips: Tensor) -> Tensor:
+    if clips.dim() == 6:
+        if clips.shape[1] != 1:
+            raise ValueError(f"relevance takes one view per clip, not {clips.shape[1]}")
+        return clips[:, 0]
+    return clips
+
+
+def _without_clips(measure: str, scope: str, units: list[Unit], values: Sequence[float]) -> Scores:
+    none = np.empty(0, dtype=np.int64)
+    rows = {measure: np.asarray(values, dtype=np.float64)[None]}
+    return Scores(scope, units, clips=none, labels=none, predicted=none, values=rows)
+
+
+@contextmanager
+def _reporting(progress: bool | Report, total: int | None, title: str) -> Iterator[Report]:
+    """What to call after each batch, with the number of batches done and of all."""
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield lambda done, total: None
+    else:
+        with Progress() as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda done, total: bar.update(task, completed=done)

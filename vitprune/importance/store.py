@@ -1,0 +1,138 @@
+"""Scores that were measured once are not measured again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from filelock import FileLock, Timeout
+from torch import distributed
+
+from vitprune.importance.scores import Scores
+from vitprune.models.chain import VideoTransformer
+
+log = logging.getLogger(__name__)
+
+ROOT = Path("runs/cache/importance")
+VERSION = 1
+"""To be raised when the same inputs would give other scores: old entries are then left unread."""
+PATIENCE = 5.0
+"""Seconds between two looks at a lock that another job holds. Well below the time after which
+process groups give up on a collective, since the other processes wait in one."""
+
+
+def fingerprint(model: VideoTransformer) -> str:
+    """A hash of all that a model computes with: its spec, its layers and every tensor's bits."""
+    digest = hashlib.sha256()
+    digest.update(json.dumps([asdict(model.spec), model.layers, model.num_layers]).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def entry_name(
+    model: VideoTransformer,
+    clips: str,
+    *,
+    scope: str,
+    measure: str = "ablation",
+    precision: str = "32",
+    **settings: Any,
+) -> str:
+    """The name that scores are kept under: the same for the same scores, and for no others.
+
+    Metric, target, k and direction have no part in it (except in adaptive scoring): one entry
+    serves them all.
+
+    Args:
+        model: what is scored; counts by its content, not by its file.
+        clips: says exactly which clips and how they were sampled from their videos.
+        scope: ``layer``, ``attention``, ``mlp`` or ``head``.
+        measure: one of :data:`vitprune.importance.MEASURES`.
+        precision: of the arithmetic.
+        settings: anything else that the scores depend on, as JSON can write it: a seed, or
+            those of adaptive scoring.
+    """
+    inputs = [VERSION, fingerprint(model), clips, scope, measure, precision, settings]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+    return f"{model.spec.name}-{scope}-{measure}-{digest[:24]}"
+
+
+class ScoreStore:
+    """Scores by name, in files under one folder that concurrent jobs may share.
+
+    Args:
+        root: the folder.
+        enabled: False to neither read nor write.
+    """
+
+    def __init__(self, root: str | Path = ROOT, enabled: bool = True) -> None:
+        self.root = Path(root)
+        self.enabled = enabled
+
+    def get(self, name: str, compute: Callable[[], Scores]) -> Scores:
+        """The scores kept under ``name``; if there are none yet, ``compute()``, then kept.
+
+        Of several jobs that ask for the same name at once, one computes and the others wait for
+        it; if it fails, the next one computes. A damaged entry is computed anew, with a warning.
+        In a process group all processes call this together and get the same scores; only the
+        first touches files.
+        """
+        if not self.enabled:
+            return compute()
+        lock = FileLock(self.root / f"{name}.lock")
+        try:
+            while (found := _from_first(lambda: self._look(name, lock))) == "wait":
+                pass
+            if isinstance(found, Scores):
+                return found
+            scores = compute()
+            if lock.is_locked:
+                scores.save(self._path(name))
+            return scores
+        finally:
+            lock.release()
+
+    def _path(self, name: str) -> Path:
+        return self.root / f"{name}.npz"
+
+    def _look(self, name: str, lock: FileLock) -> Scores | Literal["wait", "compute"]:
+        """The entry; or whether to wait for another job or, now holding the lock, to compute."""
+        path = self._path(name)
+        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("another job is computing these scores; waiting for %s", path)
+            try:
+                lock.acquire(timeout=PATIENCE)
+            except Timeout:
+                return "wait"
+        if not path.exists():
+            return "compute"
+        try:
+            scores = Scores.load(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            log.warning("%s is damaged (%s); computing its scores again", path, error)
+            return "compute"
+        log.info("scores taken from the store: %s", path)
+        return scores
+
+
+def _from_first(ask: Callable[[], Any]) -> Any:
+    """What ``ask()`` says in the first process of the group, in all of them."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return ask()
+    answer = [ask() if distributed.get_rank() == 0 else None]
+    distributed.broadcast_object_list(answer, src=0)
+    return answer[0]

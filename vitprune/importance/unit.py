@@ -1,0 +1,109 @@
+"""What can be ablated: a layer, one of its branches, or one attention head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import total_ordering
+
+from vitprune.models.chain import Attention, Block, Branch, VideoTransformer
+
+SCOPES = ("layer", "attention", "mlp", "head")
+
+
+@total_ordering
+@dataclass(frozen=True)
+class Unit:
+    """A unit, written ``layer`` or ``layer.head`` (``3``, ``22.4``, ``3.time.5``).
+
+    Units sort in order of execution: by layer, then by attention, then by head.
+
+    Attributes:
+        layer: the layer's number in the unpruned model.
+        head: the head, in scope ``head``.
+        attention: the attention that the head belongs to, where the layer has several; empty for
+            the layer's last one, so that ``3.5`` means TimeSformer's space attention.
+    """
+
+    layer: int
+    head: int | None = None
+    attention: str = ""
+
+    def __str__(self) -> str:
+        parts = [str(self.layer), self.attention, "" if self.head is None else str(self.head)]
+        return ".".join(part for part in parts if part)
+
+    def __lt__(self, other: Unit) -> bool:
+        return self._key() < other._key()
+
+    def _key(self) -> tuple[int, bool, str, int]:
+        head = -1 if self.head is None else self.head
+        return (self.layer, not self.attention, self.attention, head)
+
+    @classmethod
+    def parse(cls, text: str) -> Unit:
+        """The unit that is written ``text``; ``3.space.5`` is ``3.5``.
+
+        Raises:
+            ValueError: not ``layer``, ``layer.head`` or ``layer.attention.head``.
+        """
+        try:
+            match text.split("."):
+                case [layer]:
+                    return cls(int(layer))
+                case [layer, head]:
+                    return cls(int(layer), int(head))
+                case [layer, attention, head] if attention.isidentifier():
+                    return cls(int(layer), int(head), "" if attention == "space" else attention)
+        except ValueError:
+            pass
+        raise ValueError(f"{text!r} is no unit; write 3, 3.5 or 3.time.5")
+
+
+def check_scope(scope: str) -> None:
+    """Raises ValueError, naming the scopes, if ``scope`` is none of them."""
+    if scope not in SCOPES:
+        raise ValueError(f"scope={scope!r} is not one of {', '.join(SCOPES)}")
+
+
+def units_of(model: VideoTransformer, scope: str = "layer") -> list[Unit]:
+    """All units of ``model`` in a scope, in order of execution.
+
+    In the scopes ``layer``, ``attention`` and ``mlp`` there is one per layer that the model has;
+    a layer without such a branch is left out.
+
+    Raises:
+        ValueError: an unknown scope.
+    """
+    check_scope(scope)
+    blocks = blocks_of(model)
+    if scope != "head":
+        return [Unit(block.index) for block in blocks if branches_of(block, scope)]
+    return [
+        Unit(block.index, head, name)
+        for block in blocks
+        for name, attention in named_attentions(block).items()
+        for head in range(attention.num_heads)
+    ]
+
+
+def blocks_of(model: VideoTransformer) -> list[Block]:
+    """The blocks of a model, typed."""
+    return [block for block in model.blocks if isinstance(block, Block)]
+
+
+def branches_of(block: Block, scope: str) -> list[Branch]:
+    """The branches that a block's unit in scope ``layer``, ``attention`` or ``mlp`` is made of."""
+    if scope == "layer":
+        kept = list(block.branches.values())
+    elif scope == "attention":
+        kept = list(block.attentions.values())
+    else:
+        kept = [branch for name, branch in block.branches.items() if name == "mlp"]
+    return [branch for branch in kept if isinstance(branch, Branch)]
+
+
+def named_attentions(block: Block) -> dict[str, Attention]:
+    """The attentions of a block by the names that units call them: the last one has none."""
+    attentions = block.attentions
+    last = next(reversed(attentions), None)
+    return {"" if name == last else name: module for name, module in attentions.items()}
