@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("metric=KL", "metric=KL is unknown; metric takes JSD, dProb, R"),
+        ("metric=KL", "metric=KL is unknown; metric takes JSD, dProb, R, "),
         ("metric=JSD,KL", "metric=KL is unknown"),
         ("direction=low", "direction takes lowest, highest"),
         ("scope=layers", "scope takes layer, attention, mlp, head"),
@@ -61,3 +61,15 @@ def test_refusal_does_not_wait_for_torch() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_choices_are_those_of_the_code() -> None:
+    from vitprune.commands import CHOICES
+    from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
+    from vitprune.pruning import STRATEGIES
+
+    assert set(CHOICES["metric"]) == {*METRICS, *MEASURES} - {"ablation"}
+    assert CHOICES["direction"] == DIRECTIONS
+    assert CHOICES["scope"] == SCOPES
+    assert set(CHOICES["target"]) == set(TARGETS)
+    assert set(CHOICES["strategy"]) == set(STRATEGIES)

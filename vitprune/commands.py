@@ -19,18 +19,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from vitprune.errors import InputError
 
-# OpenMP's threads spin while they wait. Where decoding workers or other jobs want the same cores,
-# that makes a step many times slower; sleeping costs next to nothing. Read when torch is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# OpenMP's threads spin while they wait, by default for milliseconds. Where decoding workers or
+# other jobs want the same cores, that makes a step many times slower. A shorter spin costs nothing
+# on an idle machine. Read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "metric": ("JSD", "dProb", "R"),
+    "metric": ("JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"),
     "direction": ("lowest", "highest"),
     "scope": ("layer", "attention", "mlp", "head"),
     "calibration": ("val", "test", "train"),
     "target": ("predicted", "label"),
+    "strategy": ("oneshot", "greedy"),
+    "scoring": ("full", "adaptive"),
     "scale": ("tiny", "full"),
 }
 """The values that the top-level keys with a fixed set of values take."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import RichProgressBar
@@ -22,11 +23,22 @@ from rich.console import Console
 import vitprune
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
-from vitprune.importance import METRICS, Scores, score
-from vitprune.models import VideoClassifier, build_model
-from vitprune.pruning import LayerPruning, PruningOutcome, costs
+from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
+from vitprune.models import VideoClassifier, VideoTransformer, build_model
+from vitprune.pruning import (
+    STRATEGIES,
+    Curve,
+    DropCurve,
+    LayerPruning,
+    Plan,
+    PruningOutcome,
+    costs,
+    random_orders,
+)
+from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
     Tracker,
+    plot_curve,
     plot_relevance,
     print_comparison,
     print_summary,
@@ -74,25 +86,19 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
     data = build_data(cfg, classifier)
     ready = time.perf_counter()
 
-    def score_on_calibration_split(classifier: VideoClassifier) -> Scores:
-        return score(
-            classifier.model,
-            data.loader(cfg.calibration),
-            scope=cfg.scope,
-            device=classifier.device,
-            autocast=trainer.precision_plugin.forward_context,
-        )
+    def rank(scores: Scores) -> list[int]:
+        return [unit.layer for unit in scores.rank(cfg.metric, cfg.direction, cfg.target)]
 
-    pruning = LayerPruning(
-        score_on_calibration_split,
-        k=cfg.k,
-        metric=cfg.metric,
-        direction=cfg.direction,
-        target=cfg.target,
-    )
+    def plan(classifier: VideoClassifier) -> Plan:
+        score = _scorer(cfg, data, trainer)
+        return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
+
+    pruning = LayerPruning(plan)
+    curve = DropCurve(lambda: _orders(cfg, classifier, pruning.plan)) if cfg.curve else None
     with Tracker(_logger(cfg, directory, "prune")) as tracker:
         tracker.config(cfg)
-        trainer = _trainer(cfg, directory, tracker, [pruning])
+        callbacks = [callback for callback in (pruning, curve) if callback is not None]
+        trainer = _trainer(cfg, directory, tracker, callbacks)
         trainer.test(classifier, datamodule=data, verbose=False)
         results = _results(cfg, path, classifier, data, pruning.outcome)
         results["seconds"] = {
@@ -102,6 +108,8 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
         }
         if trainer.is_global_zero:
             _report(cfg, directory, tracker, results, pruning.outcome)
+            if curve is not None and curve.curve is not None:
+                _report_curve(cfg, directory, tracker, curve.curve)
     return results
 
 
@@ -166,7 +174,12 @@ def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> Vi
     if classifier is not None:
         with open_dict(node):
             node.dataset.update(classifier.clip_settings)
-    data: VideoDataModule = instantiate(_without(node.dataset, "scale"))
+    try:
+        data: VideoDataModule = instantiate(_without(node.dataset, "scale"))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, InputError):
+            raise error.__cause__ from None
+        raise
     data.prepare_data()
     data.setup()
     if classifier is not None:
@@ -226,6 +239,9 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
         image_size=cfg.model.image_size,
         weights=cfg.model.weights,
     )
+    model.checkpointing = cfg.model.checkpointing
+    if cfg.model.compile:
+        model.compile(dynamic=False)  # in place: names of parameters and checkpoints stay
     recipe = _without(cfg.model.recipe, "epochs", "validate_every")
     classifier = VideoClassifier(model, data.class_names, data.clip_settings(), **recipe)
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
@@ -264,7 +280,7 @@ def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
 
 
 def _trainer(
-    cfg: DictConfig, directory: Path, tracker: Tracker, callbacks: list[pl.Callback]
+    cfg: DictConfig, directory: Path, tracker: Tracker, callbacks: Sequence[pl.Callback]
 ) -> pl.Trainer:
     return instantiate(
         cfg.trainer,
@@ -274,6 +290,65 @@ def _trainer(
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
     )
+
+
+def _scorer(
+    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer
+) -> Callable[[VideoTransformer], Scores]:
+    """Scores a model on the calibration split, or finds its scores in the store."""
+    store = ScoreStore(Path(cfg.runs) / "cache" / "importance", enabled=cfg.cache)
+    measure = measure_of(cfg.metric)
+    adaptive = cfg.scoring == "adaptive"
+    settings: dict[str, Any] = {"seed": cfg.seed} if measure == "random" or adaptive else {}
+    selection = {
+        "k": 1 if cfg.strategy == "greedy" else cfg.k,
+        "metric": cfg.metric,
+        "direction": cfg.direction,
+        "target": cfg.target,
+        "confidence": cfg.confidence,
+    }
+    if adaptive:
+        settings |= selection
+
+    def scorer(model: VideoTransformer) -> Scores:
+        def compute() -> Scores:
+            return score(
+                model,
+                data.loader(cfg.calibration, shuffle=adaptive),
+                cfg.scope,
+                measure=measure,
+                max_streams=cfg.max_streams,
+                seed=cfg.seed,
+                adaptive=Adaptive(**selection, total=len(data.splits[cfg.calibration]))
+                if adaptive
+                else None,
+                autocast=trainer.precision_plugin.forward_context,
+            )
+
+        name = entry_name(
+            model,
+            data.fingerprint(cfg.calibration),
+            scope=cfg.scope,
+            measure=measure,
+            precision=str(cfg.trainer.precision),
+            **settings,
+        )
+        return store.get(name, compute)
+
+    return scorer
+
+
+def _orders(cfg: DictConfig, classifier: VideoClassifier, plan: Plan | None) -> Orders:
+    """In which orders the layers of a curve go: the plan's, the opposite one, and at random."""
+    assert plan is not None
+    opposite = "highest" if cfg.direction == "lowest" else "lowest"
+    ranking = plan.scores.rank(cfg.metric, opposite, cfg.target)
+    layers = classifier.model.layers
+    return {
+        cfg.direction: [plan.dropped],
+        opposite: [[unit.layer for unit in ranking[: cfg.k]]],
+        "random": random_orders(layers, cfg.k, seeds=cfg.curve_seeds, seed=cfg.seed),
+    }
 
 
 def _results(
@@ -293,11 +368,16 @@ def _results(
         "direction": cfg.direction,
         "scope": cfg.scope,
         "target": cfg.target,
-        "calibration": {"split": cfg.calibration, "clips": len(outcome.scores.labels)},
+        "strategy": cfg.strategy,
+        "calibration": {
+            "split": cfg.calibration,
+            "clips": len(outcome.plan.scores.clips),
+            **outcome.plan.scores.info,
+        },
         "seed": cfg.seed,
         "precision": cfg.trainer.precision,
         "clip_settings": classifier.clip_settings,
-        "dropped": list(outcome.dropped),
+        "dropped": list(outcome.plan.dropped),
         "full": {
             "top1": comparison.full_top(1),
             "top5": comparison.full_top(5),
@@ -325,33 +405,33 @@ def _report(
     results: Mapping[str, Any],
     outcome: PruningOutcome,
 ) -> None:
-    scores = outcome.scores
+    scores = outcome.plan.scores
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
     write_json(directory / "results.json", results)
-    mean = {metric: scores.mean(metric, cfg.target) for metric in METRICS}
-    error = {metric: scores.standard_error(metric, cfg.target) for metric in METRICS}
+    metrics = scores.metrics
+    mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
+    error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
     units = [str(unit) for unit in scores.units]
     plot_relevance(
         directory / "relevance.png",
         units=units,
         mean=mean,
         standard_error=error,
-        dropped=[str(layer) for layer in outcome.dropped],
+        dropped=[str(layer) for layer in outcome.plan.dropped],
         title=f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
         selected=cfg.metric,
     )
-    columns = ["layer", *METRICS, *(f"{metric} standard error" for metric in METRICS), "dropped"]
     tracker.table(
         "relevance/layers",
-        columns,
+        ["layer", *metrics, *(f"{metric} standard error" for metric in metrics), "dropped"],
         [
             [
                 unit,
-                *(float(mean[m][i]) for m in METRICS),
-                *(float(error[m][i]) for m in METRICS),
-                scores.units[i].layer in outcome.dropped,
+                *(float(mean[metric][i]) for metric in metrics),
+                *(float(error[metric][i]) for metric in metrics),
+                scores.units[i].layer in outcome.plan.dropped,
             ]
             for i, unit in enumerate(units)
         ],
@@ -362,10 +442,22 @@ def _report(
         f"{cfg.model.name}-{cfg.dataset.name}-{cfg.metric}-{cfg.direction}-k{cfg.k}",
         "pruned-model",
         directory / "pruned.ckpt",
-        {"dropped": list(outcome.dropped), "top1": results["pruned"]["top1"]},
+        {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
     )
     print_comparison(results)
     _say_where(directory)
+
+
+def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
+    values = {"top1": {name: top1.tolist() for name, top1 in curve.top1.items()}}
+    write_json(directory / "curve.json", {**values, "latency_ms": curve.latency_ms})
+    plot_curve(
+        directory / "curve.png",
+        top1=curve.top1,
+        latency_ms=curve.latency_ms,
+        title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
+    )
+    tracker.image("curve/chart", directory / "curve.png")
 
 
 def _say_where(directory: Path) -> None:

@@ -36,8 +36,10 @@ def run(directory: Path) -> Run:
 
     def run(task: str, *arguments: str, small: bool = True) -> subprocess.CompletedProcess[str]:
         keep = [a for a in SMALL if small and not (task == "evaluate" and a.startswith("model."))]
+        flags = [a for a in arguments if a.startswith("-")]
+        values = [f"runs={directory / 'runs'}", *(a for a in arguments if a not in flags)]
         return subprocess.run(
-            [sys.executable, f"{task}.py", *keep, f"runs={directory / 'runs'}", *arguments],
+            [sys.executable, f"{task}.py", *flags, *keep, *values],
             cwd=ROOT,
             env={**os.environ, "VITPRUNE_DATA": str(directory / "data"), "COLUMNS": "120"},
             capture_output=True,

@@ -35,7 +35,7 @@ def test_prune_writes_all_results(pruned: Path) -> None:
     assert len(results["dropped"]) == results["k"] == 3
     assert results["metric"] == "R"
     assert results["calibration"]["split"] == "val"
-    assert results["paired"]["videos"] == 16
+    assert results["paired"]["videos"] == 18
     for key in ("parameters", "flops", "checkpoint_bytes"):
         assert 0 < results["pruned"][key] < results["full"][key]
     for model in ("full", "pruned"):
@@ -157,3 +157,49 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     assert line in error
     assert "Traceback" not in done.stderr
     assert not (out / "results.json").exists()
+
+
+def test_scores_are_measured_once(pruned: Path, run: Run, directory: Path) -> None:
+    again = run("prune", "model=mvit", "k=2", "metric=JSD", "logger=none",
+                f"hydra.run.dir={directory / 'again'}")  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert "scores taken from the store" in again.stdout
+    fresh = run("prune", "model=mvit", "k=3", "cache=false", "logger=none",
+                f"hydra.run.dir={directory / 'fresh'}")  # fmt: skip
+    assert "scores taken from the store" not in fresh.stdout
+    for path in ("again", "fresh"):
+        assert (directory / path / "scores.csv").read_bytes() == (
+            pruned / "scores.csv"
+        ).read_bytes()
+
+
+def test_greedy_adaptive_and_curve(pruned: Path, run: Run, directory: Path) -> None:
+    out = directory / "curve"
+    done = run(
+        "prune", "model=mvit", "k=2", "strategy=greedy", "scoring=adaptive", "curve=true",
+        "curve_seeds=2", "logger=none", f"hydra.run.dir={out}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    curve = json.loads((out / "curve.json").read_text())
+    assert curve["top1"]["lowest"][0] == pytest.approx(
+        [results["full"]["top1"], curve["top1"]["lowest"][0][1], results["pruned"]["top1"]]
+    )
+    assert len(curve["top1"]["random"]) == 2
+    assert len(curve["latency_ms"]) == 3
+    assert results["calibration"]["clips_used"] <= 9
+    assert (out / "curve.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("metric", ["cosine", "taylor", "random", "magnitude"])
+def test_controls_go_through_the_same_command(
+    metric: str, pruned: Path, run: Run, directory: Path
+) -> None:
+    out = directory / metric
+    done = run(
+        "prune", "model=mvit", "k=2", f"metric={metric}", "logger=none", f"hydra.run.dir={out}"
+    )
+    assert done.returncode == 0, done.stderr
+    header, *rows = (out / "scores.csv").read_text().splitlines()
+    assert header == f"unit,{metric},{metric}_se"
+    assert len(rows) == 16

@@ -11,20 +11,18 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vitprune.importance import Scores
 from vitprune.models.chain import drop_layers
 from vitprune.models.classifier import VideoClassifier, view_probabilities
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
+from vitprune.pruning.strategy import Plan
 
 
 @dataclass(frozen=True)
 class PruningOutcome:
     """What one pruning experiment found."""
 
-    scores: Scores
-    dropped: tuple[int, ...]
-    """In the order of the ranking: the first is the first to go."""
+    plan: Plan
     pruned: VideoClassifier
     comparison: Comparison
     full_cost: Cost
@@ -37,32 +35,18 @@ class LayerPruning(pl.Callback):
     """Scores the layers, drops k of them, and has both models answer the same test clips.
 
     Give it to ``trainer.test(classifier, loader, callbacks=[...])``: before the first test batch
-    it scores ``classifier`` and builds the pruned model; with every batch it lets the pruned model
-    answer the clips that the full one just answered; at the end it measures what both cost.
+    it lets ``plan`` score ``classifier`` and builds the pruned model; with every batch it lets the
+    pruned model answer the clips that the full one just answered; at the end it measures what both
+    cost.
     ``classifier`` itself is left as it was. The result is in :attr:`outcome`.
 
     Args:
-        score: measures the units' relevance, on whatever calibration clips it was made for.
-        k: how many layers to drop.
-        metric: ``JSD``, ``dProb`` or ``R``.
-        direction: ``lowest`` drops the least relevant layers, ``highest`` the most relevant.
-        target: the class whose probability dProb follows: ``predicted`` or ``label``.
+        plan: decides which layers go, see :mod:`vitprune.pruning.strategy`.
     """
 
-    def __init__(
-        self,
-        score: Callable[[VideoClassifier], Scores],
-        *,
-        k: int,
-        metric: str = "R",
-        direction: str = "lowest",
-        target: str = "predicted",
-    ) -> None:
-        self.score = score
-        self.k = k
-        self.metric = metric
-        self.direction = direction
-        self.target = target
+    def __init__(self, plan: Callable[[VideoClassifier], Plan]) -> None:
+        self._decide = plan
+        self.plan: Plan | None = None
         self._outcome: PruningOutcome | None = None
 
     @property
@@ -79,10 +63,8 @@ class LayerPruning(pl.Callback):
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
         start = time.perf_counter()
-        self._scores = self.score(pl_module)
-        ranking = self._scores.rank(self.metric, self.direction, self.target)
-        self._dropped = tuple(unit.layer for unit in ranking[: self.k])
-        self._pruned = pl_module.with_model(drop_layers(pl_module.model, self._dropped)).eval()
+        self.plan = self._decide(pl_module)
+        self._pruned = pl_module.with_model(drop_layers(pl_module.model, self.plan.dropped)).eval()
         self._pruned.to(pl_module.device)
         self._paired = PairedAccuracy().to(pl_module.device)
         self._start = time.perf_counter()
@@ -105,6 +87,7 @@ class LayerPruning(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
+        assert self.plan is not None
         comparison = self._paired.compute()
         evaluated = time.perf_counter()
         self._seconds["evaluate"] = evaluated - self._start
@@ -112,8 +95,7 @@ class LayerPruning(pl.Callback):
             full, pruned = costs([pl_module.model, self._pruned.model], self._clip)
         self._seconds["cost"] = time.perf_counter() - evaluated
         self._outcome = PruningOutcome(
-            scores=self._scores,
-            dropped=self._dropped,
+            plan=self.plan,
             pruned=self._pruned,
             comparison=comparison,
             full_cost=full,

@@ -65,3 +65,51 @@ def plot_relevance(
     figure.set_layout_engine("constrained")
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+LINES = {"lowest": KEPT, "highest": DROPPED, "random": "#888888"}
+
+
+def plot_curve(
+    path: str | Path,
+    *,
+    top1: Mapping[str, NDArray[np.float64]],
+    latency_ms: Sequence[float],
+    title: str,
+) -> None:
+    """Top-1 over the number of dropped layers, with latency on a second axis, to ``path``.
+
+    Args:
+        path: the PNG.
+        top1: name -> Top-1 in [0, 1], [orders, k + 1]; several orders make a mean and a band from
+            the smallest to the largest.
+        latency_ms: of the model without 0 to k layers.
+        title: above the chart.
+    """
+    figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    dropped = np.arange(len(latency_ms))
+    for name, values in top1.items():
+        percent = 100 * values
+        label = name if len(values) == 1 else f"{name}: mean and range of {len(values)}"
+        axis.plot(dropped, percent.mean(0), "o-", color=LINES[name], label=label, zorder=3)
+        if len(values) > 1:
+            axis.fill_between(
+                dropped, percent.min(0), percent.max(0), color=LINES[name], alpha=0.2, lw=0
+            )
+    axis.set(xlabel="dropped layers", ylabel="Top-1 (%)", ylim=(0, 102), xticks=dropped)
+    axis.spines["top"].set_visible(False)
+    second = axis.twinx()
+    second.plot(dropped, latency_ms, "s:", color="#228833", ms=4, label="latency (right axis)")
+    second.set_ylabel("latency per clip (ms)", color="#228833")
+    second.set_ylim(0, 1.15 * max(latency_ms))
+    second.spines["top"].set_visible(False)
+    lines = [*axis.get_lines(), *second.get_lines()]
+    figure.legend(
+        lines, [str(line.get_label()) for line in lines], loc="outside lower center", ncols=2,
+        frameon=False,
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=10)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)

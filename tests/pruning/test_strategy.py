@@ -1,0 +1,88 @@
+"""Oneshot and greedy choices, and curves over the number of dropped layers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from vitprune.importance import Scores, Unit, ablate_sets, ablate_together, units_of
+from vitprune.models import VideoTransformer, build_model
+from vitprune.pruning import STRATEGIES, drop_layers, random_orders
+from vitprune.pruning.curve import HitsPerVideo
+
+NAMES = ("timesformer", "video_swin", "mvit")
+
+
+def model_and_clips(name: str = "mvit") -> tuple[VideoTransformer, torch.Tensor]:
+    torch.manual_seed(0)
+    model = build_model(name, "tiny", num_classes=5, num_frames=4, image_size=32).eval()
+    return model, torch.randn(2, 3, 4, 32, 32)
+
+
+def scores_of(values: dict[int, float]) -> Scores:
+    """Scores of one clip by a single made-up measure."""
+    return Scores(
+        "layer",
+        [Unit(layer) for layer in values],
+        clips=np.arange(1),
+        labels=np.zeros(1, dtype=int),
+        predicted=np.zeros(1, dtype=int),
+        values={"made-up": np.array([list(values.values())])},
+    )
+
+
+def by_value(scores: Scores) -> Sequence[int]:
+    return [unit.layer for unit in scores.rank("made-up")]
+
+
+def test_greedy_scores_what_is_left_again() -> None:
+    model, _ = model_and_clips()
+    seen = []
+
+    def score(model: VideoTransformer) -> Scores:
+        seen.append(model.dropped)
+        # once 3 is gone, 2 matters more than anything
+        return scores_of({u.layer: 99.0 if u.layer == 2 and 3 not in model.layers
+                          else abs(u.layer - 3) for u in units_of(model)})  # fmt: skip
+
+    assert STRATEGIES["oneshot"](model, 3, score, by_value).dropped == (3, 2, 4)
+    plan = STRATEGIES["greedy"](model, 3, score, by_value)
+    assert plan.dropped == (3, 4, 1)
+    assert seen == [(), (), (3,), (3, 4)]
+    assert len(plan.scores.units) == 16
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sets_give_the_logits_of_the_dropped_models(name: str) -> None:
+    model, clips = model_and_clips(name)
+    sets = [(), (1,), (1, 2), (1, 2, 11), (0, 3), (11, 10), (1, 2), tuple(model.layers[1:])]
+    found = ablate_sets(model, clips, sets)
+    with torch.no_grad():
+        for layers, logits in zip(sets, found, strict=True):
+            smaller = drop_layers(model, layers) if layers else model
+            torch.testing.assert_close(logits, smaller(clips), rtol=0, atol=1e-5)
+            torch.testing.assert_close(ablate_together(model, clips, layers), logits)
+
+
+def test_sets_of_a_pruned_model_keep_their_numbers() -> None:
+    model, clips = model_and_clips()
+    pruned = drop_layers(model, [0, 3])
+    (found,) = ablate_sets(pruned, clips, [(5,)])
+    torch.testing.assert_close(found, ablate_together(model, clips, [0, 3, 5]), rtol=0, atol=1e-5)
+    with pytest.raises(ValueError, match="no layer"):
+        ablate_sets(pruned, clips, [(3,)])
+
+
+def test_random_orders_are_seeded_draws_without_repeats() -> None:
+    orders = random_orders(range(12), 5, seeds=4, seed=1)
+    assert orders == random_orders(range(12), 5, seeds=4, seed=1)
+    assert orders != random_orders(range(12), 5, seeds=4, seed=2)
+    assert all(len(set(order)) == 5 for order in orders)
+
+
+def test_hits_count_a_repeated_video_once() -> None:
+    hits = HitsPerVideo()
+    hits.update(torch.tensor([1, 0]), torch.tensor([[True, False], [False, False]]))
+    hits.update(torch.tensor([2, 1]), torch.tensor([[True, True], [True, False]]))
+    assert hits.compute().tolist() == pytest.approx([2 / 3, 1 / 3])
