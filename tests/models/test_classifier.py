@@ -125,3 +125,36 @@ def test_mixup_trains() -> None:
     loss = model.training_step(batch, 0)
     loss.backward()
     assert loss.isfinite()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_checkpointing_changes_memory_and_nothing_else(name: str) -> None:
+    model = classifier(name).model.train()
+    gradients = []
+    for model.checkpointing in (False, True):
+        model.zero_grad()
+        model(clips()).square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bf16_is_close_to_float32(name: str) -> None:
+    model = classifier(name).model.eval()
+    with torch.no_grad():
+        full = model(clips())
+        with torch.autocast("cpu", torch.bfloat16):
+            half = model(clips()).float()
+    assert (full - half).norm() / full.norm() < 0.05
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_compiled_model_is_one_graph_and_can_be_pruned(name: str) -> None:
+    model = classifier(name).model.eval()
+    with torch.no_grad():
+        expected, smaller = model(clips()), drop_layers(model, [3])(clips())
+        model.compile(backend="eager", fullgraph=True, dynamic=False)
+        torch.testing.assert_close(model(clips()), expected)
+        torch.testing.assert_close(drop_layers(model, [3])(clips()), smaller)
+    assert not any("_orig_mod" in key for key in model.state_dict())

@@ -77,7 +77,8 @@ def _initialise_for_scratch(model: VideoTransformer) -> None:
     for module in model.modules():
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
-    positions = model.no_weight_decay()
     for name, parameter in model.named_parameters():
-        if name in positions:
+        if name.endswith("_embed"):  # added to tokens of about unit size
+            nn.init.normal_(parameter, std=1.0)
+        elif "pos_encoding." in name or ".rel_pos_" in name:
             nn.init.normal_(parameter, std=0.3)
