@@ -41,11 +41,14 @@ def plot_relevance(
     axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
     colours = [DROPPED if unit in set(dropped) else KEPT for unit in units]
     positions = np.arange(len(units))
+    gone = [i for i, unit in enumerate(units) if unit in set(dropped)]
     for axis, metric in zip(axes, mean, strict=True):
         axis.bar(positions, mean[metric], color=colours, width=0.75)
         axis.errorbar(
             positions, mean[metric], yerr=standard_error[metric], fmt="none", ecolor="#222222", lw=1
         )
+        for position in gone:  # what is dropped often has no bar to see
+            axis.axvspan(position - 0.45, position + 0.45, color=DROPPED, alpha=0.2, lw=0, zorder=0)
         axis.axhline(0, color="#222222", lw=0.8)
         axis.set_ylabel(f"{metric} (bits)" if metric == "JSD" else metric)
         axis.spines[["top", "right"]].set_visible(False)
