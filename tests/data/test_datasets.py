@@ -215,13 +215,13 @@ def test_the_configuration_builds_its_module(name: str, monkeypatch: pytest.Monk
     monkeypatch.setenv("VITPRUNE_DATA", "/somewhere")
     node = OmegaConf.load(CONF / f"{name}.yaml")
     node.pop("scale", None)  # of the models; the task takes it out
-    config = OmegaConf.create(
-        {"dataset": node, "model": {"num_frames": 8, "image_size": 64}, "seed": 3}
-    )
+    model = {"num_frames": 8, "image_size": 64, "mean": [0.4] * 3, "std": [0.2] * 3}
+    config = OmegaConf.create({"dataset": node, "model": model, "seed": 3})
     module = instantiate(config.dataset)
     assert module.name == name
     assert module.root == Path("/somewhere") / name
     assert module.settings.num_frames == 8
     assert module.settings.image_size == 64
+    assert module.settings.mean == (0.4, 0.4, 0.4)
     assert module.flip is ("ucf101" in name)
     assert (module.demo is not None) is name.startswith("demo")
