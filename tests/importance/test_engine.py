@@ -1,9 +1,12 @@
 import pytest
 import torch
+from live_bytes import peak_bytes
+from torch._subclasses import FakeTensorMode
 from toy_chain import naive, toy
 
 from vitprune.importance import SCOPES, Unit, ablate, ablate_sets, ablate_together, units_of
-from vitprune.importance.engine import streams_that_fit
+from vitprune.importance.engine import _next_wave, room_for_streams
+from vitprune.importance.stream import Departure
 from vitprune.models import build_model
 from vitprune.models.chain import drop_layers
 
@@ -69,7 +72,7 @@ def test_ablating_several_layers_equals_dropping_them(architecture, videos):
 
 @pytest.mark.parametrize("width", [1, 2, 50])
 def test_many_sets_at_once_equal_dropping_each(architecture, videos, width, monkeypatch):
-    monkeypatch.setattr("vitprune.importance.engine.streams_that_fit", lambda *_: width)
+    monkeypatch.setattr("vitprune.importance.engine.room_for_streams", lambda *_: width * 40_000)
     first, last = architecture.layers[0], architecture.layers[-1]
     sets = [[], [2], [2, last], [last, 2], [first, 2, 5], [5]]
     got = ablate_sets(architecture, videos, sets)
@@ -157,9 +160,39 @@ def test_what_is_refused(clips):
         ablate(model, clips)
 
 
-def test_waves_narrow_as_clips_grow():
+def test_waves_widen_where_tokens_are_small():
     model = toy()
     small = model.embed(torch.zeros(1, 3, 2, 8, 8))
     large = small._replace(x=torch.empty(64, 50_000, 96, device="meta"))
-    assert streams_that_fit(model, small) > 100
-    assert streams_that_fit(model, large) == 1
+    narrow = large._replace(x=torch.empty(64, 6_000, 96, device="meta"))
+
+    def widths(*tokens, most=None):
+        departures = iter([Departure(Unit(0), 1, one, one) for one in tokens])
+        room = room_for_streams(model, tokens[0])
+        return [len(wave) for wave in iter(lambda: _next_wave(departures, most, room), [])]
+
+    assert widths(*[small] * 100) == [100]
+    assert widths(large, large, *[narrow] * 12) == [1, 1, 5, 5, 2]  # room for 0.7 large ones
+    assert widths(*[large] * 5, most=2) == [2, 2, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "variant", "batch", "scope"),
+    [
+        ("mvit", "v2_s", 8, "layer"),
+        ("mvit", "v2_s", 1, "head"),
+        ("timesformer", "base", 1, "head"),
+    ],
+)
+def test_peak_memory_at_full_size_is_under_twice_a_forward(name, variant, batch, scope):
+    """Shapes only, nothing is computed. MViT, as branches in its narrow layers hold the most."""
+    model = build_model(name, variant).eval()
+    spec = model.spec
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    units = units_of(model, scope)[-24:]
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        clips = torch.empty(batch, 3, spec.num_frames, spec.image_size, spec.image_size)
+        plain = peak_bytes(lambda: model(clips))
+        peak = peak_bytes(lambda: ablate(model, clips, scope, units=units))
+    assert weights + peak < 2 * (weights + plain)

@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +29,13 @@ from vitprune.models.chain import Tokens, VideoTransformer
 
 SMALL = 64 * 2**20
 """Bytes that nobody misses: waves are not made narrower to save less than this."""
-ACTIVATIONS = 12
-"""Bytes in flight inside a branch, over those of its tokens, rounded up: the MLP's hidden layer
-twice, besides the residual path and the normed tokens. Measured: 10.0 to 10.4 at full size."""
+FORWARD = 9
+"""Least peak of a plain forward pass over the bytes of its embedded tokens: 9 to 11, measured."""
+BATCH = 20
+"""Most that a branch holds over the bytes of the tokens that go in, for streams that go as one
+batch. In most branches it is 9 to 11; 18 where MViT v2 widens before it pools."""
+HELD = 4
+"""What the full stream holds during a wave: its tokens, and its layer's heads and their sum."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ def ablate(
     logits: dict[Unit, Tensor] = {}
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
-        width = max_streams or streams_that_fit(model, tokens)
+        room = room_for_streams(model, tokens)
         stream = FullStream(model, tokens, scope, units)
         departures = iter(stream)
-        while wave := list(islice(departures, width)):
+        while wave := _next_wave(departures, max_streams, room):
             going = [departure.unit for departure in wave]
             logits.update(zip(going, _finish(model, stream.steps, wave), strict=True))
         full = model.classify(stream.tokens)
@@ -108,7 +111,7 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
         raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
-        width = streams_that_fit(model, tokens)
+        room = room_for_streams(model, tokens)
         streams = {frozenset[int](): tokens}  # by the layers ablated so far
         ahead = set(model.layers)
         for block in blocks_of(model):
@@ -117,6 +120,7 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
             here = {layers for layers in behind if block.index in layers}
             through = sorted(behind - here, key=sorted)
             following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
+            width = max(1, room // _bytes(streams[through[0]])) if through else 1
             for start in range(0, len(through), width):
                 group = through[start : start + width]
                 joined = torch.cat([streams[layers].x for layers in group])
@@ -141,19 +145,15 @@ def ablate_together(model: VideoTransformer, clips: Tensor, layers: Collection[i
     return ablate_sets(model, clips, [layers])[0]
 
 
-def streams_that_fit(model: VideoTransformer, tokens: Tokens) -> int:
-    """How many streams may go as one batch with peak memory under twice a plain forward's.
+def room_for_streams(model: VideoTransformer, tokens: Tokens) -> int:
+    """How many bytes of tokens may go as one batch, peak memory under twice a plain forward's.
 
     Args:
         model: whose parameters count as memory in use, too.
         tokens: what its ``embed`` gave: the widest that its streams will be.
     """
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    stream = tokens.x.numel() * tokens.x.element_size()
-    spare = max(weights + ACTIVATIONS * stream, SMALL)
-    # A plain forward's own activations are spare as well: the full stream rests during a wave,
-    # but holds its tokens and, between heads, what they were projected from.
-    return max(1, (spare + (ACTIVATIONS - 4) * stream) // ((ACTIVATIONS + 2) * stream))
+    return (max(weights, SMALL) + (2 * FORWARD - HELD) * _bytes(tokens)) // BATCH
 
 
 @contextmanager
@@ -166,6 +166,27 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _next_wave(
+    departures: Iterator[Departure], max_streams: int | None, room: int
+) -> list[Departure]:
+    """The next streams that go as one batch; none when all have gone.
+
+    Where tokens shrink on their way, as in pyramids, later waves are wider.
+    """
+    wave: list[Departure] = []
+    for departure in departures:
+        wave.append(departure)
+        streams = len(wave)
+        full = (streams + 1) * _bytes(departure.ablated) > room
+        if full if max_streams is None else streams == max_streams:
+            break
+    return wave
+
+
+def _bytes(tokens: Tokens) -> int:
+    return tokens.x.numel() * tokens.x.element_size()
 
 
 def _finish(
