@@ -110,6 +110,9 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+    if trainer.is_global_zero:  # after W&B has said its own
+        print_comparison(results)
+        _say_where(directory)
     return results
 
 
@@ -143,19 +146,20 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         if trainer.is_global_zero:
             write_json(directory / "results.json", results)
             tracker.summary(results)
-            print_summary(
-                f"{cfg.ckpt} on {cfg.dataset.name}",
-                {
-                    "Top-1": f"{100 * results['top1']:.2f} %",
-                    "Top-5": f"{100 * results['top5']:.2f} %",
-                    "Test videos": str(results["dataset"]["videos"]),
-                    "Dropped layers": ", ".join(map(str, classifier.model.dropped)) or "none",
-                    "Parameters": f"{cost.parameters / 1e6:.3g} M",
-                    "FLOPs per clip": f"{cost.flops / 1e9:.3g} G",
-                    "Latency per clip": f"{cost.latency_ms:.3g} ms",
-                },
-            )
-            _say_where(directory)
+    if trainer.is_global_zero:
+        print_summary(
+            f"{cfg.ckpt} on {cfg.dataset.name}",
+            {
+                "Top-1": f"{100 * results['top1']:.2f} %",
+                "Top-5": f"{100 * results['top5']:.2f} %",
+                "Test videos": str(results["dataset"]["videos"]),
+                "Dropped layers": ", ".join(map(str, classifier.model.dropped)) or "none",
+                "Parameters": f"{cost.parameters / 1e6:.3g} M",
+                "FLOPs per clip": f"{cost.flops / 1e9:.3g} G",
+                "Latency per clip": f"{cost.latency_ms:.3g} ms",
+            },
+        )
+        _say_where(directory)
     return results
 
 
@@ -444,8 +448,6 @@ def _report(
         directory / "pruned.ckpt",
         {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
     )
-    print_comparison(results)
-    _say_where(directory)
 
 
 def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
