@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 
 from vitprune.errors import InputError
 from vitprune.models import VideoTransformer, build_model
@@ -228,6 +229,15 @@ def test_gradients_after_inference_mode(model: VideoTransformer) -> None:
         model(torch.randn(shape))
     model(torch.randn(shape)).sum().backward()
     model.zero_grad()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_shapes_alone_leave_no_traces(name: str) -> None:
+    """What was made in a run without values is not taken for the real thing later."""
+    model = build_model(name, "tiny", num_classes=3, num_frames=6, image_size=96).eval()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert model(torch.empty(1, 3, 6, 96, 96)).shape == (1, 3)
+    assert model(torch.randn(1, 3, 6, 96, 96)).isfinite().all()
 
 
 def test_bfloat16_autocast(model: VideoTransformer, clips: Tensor) -> None:

@@ -8,6 +8,7 @@ from typing import TypeVar, TypeVarTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 
 Sizes = TypeVarTuple("Sizes")
@@ -18,12 +19,13 @@ def geometry(make: Callable[[*Sizes], R]) -> Callable[[*Sizes], R]:
     """Decorates a function that makes tensors of sizes and a device alone: each is made once.
 
     It works on the CPU whatever the default device is. What it makes can be trained with even if
-    it was made in inference mode, and is constant to ``torch.compile``.
+    it was made in inference mode, is constant to ``torch.compile``, and has values even where all
+    else has shapes alone (``FakeTensorMode``).
     """
 
     @lru_cache(maxsize=64)
     def remembered(*sizes: *Sizes) -> R:
-        with torch.inference_mode(False), torch.device("cpu"):
+        with unset_fake_temporarily(), torch.inference_mode(False), torch.device("cpu"):
             return make(*sizes)
 
     @torch.compiler.assume_constant_result
