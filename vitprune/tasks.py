@@ -23,6 +23,7 @@ from rich.console import Console
 import vitprune
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.explaining import Subject, explain
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -117,7 +118,7 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
 
 
 def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
-    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split.
+    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split, or what its heads do.
 
     Returns:
         What ``results.json`` holds.
@@ -126,6 +127,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         raise InputError("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.explain != "none":
+        return _explain(cfg, directory)
     classifier = VideoClassifier.load(cfg.ckpt)
     data = build_data(cfg, classifier)
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
@@ -168,8 +171,40 @@ def checkpoint_directory(cfg: DictConfig) -> Path:
     return Path(cfg.runs) / "train" / cfg.dataset.name / cfg.model.name
 
 
-def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
+def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
+    """``evaluate`` with ``explain=``: see :mod:`vitprune.explaining`."""
+    with Tracker(_logger(cfg, directory, "explain")) as tracker:
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision
+
+        def load(
+            ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
+        ) -> Subject:
+            classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+            node = cfg
+            if other_dataset:
+                node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+                with open_dict(node):
+                    node.dataset = cfg.other_dataset
+            data = build_data(node, classifier, same_classes=same_classes)
+            classifier = classifier.to(trainer.strategy.root_device)
+            forward_context = trainer.precision_plugin.forward_context
+            return Subject(cfg, classifier, data, node.dataset.name, forward_context)
+
+        results = explain(cfg, load, directory, tracker)
+    _say_where(directory)
+    return results
+
+
+def build_data(
+    cfg: DictConfig, classifier: VideoClassifier | None = None, *, same_classes: bool = True
+) -> VideoDataModule:
     """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
+
+    Args:
+        cfg: the command's configuration.
+        classifier: what the clips are for.
+        same_classes: whether the data's classes must be the classifier's.
 
     Raises:
         InputError: the data are not as they should be, or their classes are not the classifier's.
@@ -186,7 +221,7 @@ def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> Vi
         raise
     data.prepare_data()
     data.setup()
-    if classifier is not None:
+    if classifier is not None and same_classes:
         _check_classes(cfg, classifier.class_names, data.class_names)
     return data
 

@@ -48,6 +48,10 @@ class AttentionMap:
         density = spread(self.tokens, self.axes)
         return density / density.mean((-3, -2, -1), keepdim=True).clamp_min(1e-30)
 
+    def cpu(self) -> AttentionMap:
+        """The same in main memory, where the axes are."""
+        return AttentionMap(self.tokens.cpu(), self.axes)
+
     def sizes(self) -> str:
         """How fine the map is, in words: ``4 x 8 x 8 tokens``."""
         return " x ".join(map(str, self.tokens.shape[1:])) + " tokens"
@@ -60,9 +64,6 @@ def check_heads(model: VideoTransformer, names: Sequence[str]) -> list[Unit]:
         InputError: one that the model does not have; says which there are.
     """
     known = units_of(model, "head")
-    layers: dict[tuple[int, str], int] = {}
-    for unit in known:
-        layers[unit.layer, unit.attention] = layers.get((unit.layer, unit.attention), 0) + 1
     heads = []
     for name in names:
         try:
@@ -71,14 +72,13 @@ def check_heads(model: VideoTransformer, names: Sequence[str]) -> list[Unit]:
             unit = None
         if unit is None or unit.head is None:
             raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
-        if unit not in set(known):
-            count = layers.get((unit.layer, unit.attention))
-            if count is None:
-                there = f"it has layers {', '.join(map(str, model.layers))}"
-            else:
-                first = Unit(unit.layer, 0, unit.attention)
-                last = Unit(unit.layer, count - 1, unit.attention)
-                there = f"layer {unit.layer} has {first}" + (f" to {last}" if count > 1 else "")
+        if unit not in known:
+            beside = [other for other in known if other.layer == unit.layer]
+            there = (
+                f"layer {unit.layer} has {', '.join(map(str, beside))}"
+                if beside
+                else f"it has layers {', '.join(map(str, model.layers))}"
+            )
             raise InputError(f"head={name} does not exist in {model.spec.name}; {there}")
         heads.append(unit)
     return heads

@@ -54,6 +54,22 @@ class Tracker:
             self._run.log({name: wandb.Image(str(path))})
 
     @rank_zero_only
+    def video(self, name: str, path: Path) -> None:
+        """Log an mp4."""
+        if self._run:
+            import wandb
+
+            self._run.log({name: wandb.Video(str(path), format="mp4")})
+
+    @rank_zero_only
+    def html(self, name: str, path: Path) -> None:
+        """Log a page that needs no other file."""
+        if self._run:
+            import wandb
+
+            self._run.log({name: wandb.Html(path.read_text(), inject=False)})
+
+    @rank_zero_only
     def artifact(self, name: str, kind: str, path: Path, metadata: Mapping[str, Any]) -> None:
         """Log a file as an artifact of type ``kind``."""
         if self._run:
