@@ -19,9 +19,7 @@ FrameBoxes = dict[str, Box]
 COLUMNS = ("video", "frame", "label", "x0", "y0", "x1", "y1")
 
 
-def read_boxes(
-    root: Path, path: str | Path | None = None
-) -> dict[Path, dict[int, FrameBoxes]]:
+def read_boxes(root: Path, path: str | Path | None = None) -> dict[Path, dict[int, FrameBoxes]]:
     """All boxes of a dataset: video file -> number of the frame -> boxes in the video's pixels.
 
     Args:
@@ -61,8 +59,9 @@ def _numbers(row: dict[str, str], where: str) -> tuple[int, Box]:
         x0, y0, x1, y1 = (float(row[name]) for name in COLUMNS[3:])
     except (TypeError, ValueError):
         raise InputError(
-            f"{where}: frame {row['frame']!r} and a box {', '.join(map(str, list(row.values())[3:]))}; "
-            "a whole number and four numbers are needed"
+            f"{where}: frame {row['frame']!r} and a box "
+            f"{', '.join(str(row[name]) for name in COLUMNS[3:])}; a whole number and four numbers "
+            "are needed"
         ) from None
     if not (frame >= 0 and x0 < x1 and y0 < y1):
         raise InputError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -92,7 +93,9 @@ def plot_heads(
         _colour_bar(figure, picture, list(axes.flat))
     left_out = len(panels) - len(shown)
     note = f"; {left_out} more classes are in the CSV" if left_out > 0 else ""
-    figure.suptitle(f"{title}{note}\ncolours spread by asinh, as few heads tower over many", fontsize=9)
+    figure.suptitle(
+        f"{title}{note}\ncolours spread by asinh, as few heads tower over many", fontsize=9
+    )
     with replacing(path) as temporary:
         figure.savefig(temporary)
 
@@ -106,8 +109,8 @@ def _scale(values: Floats) -> AsinhNorm:
 
 def _colour_bar(figure: Figure, picture: AxesImage, axes: list[Axes]) -> None:
     bar = figure.colorbar(picture, ax=axes, shrink=0.9)
-    scale = picture.norm
-    low, high = scale.vmin or 0.0, scale.vmax or 1.0
+    scale: Callable[[Any], Any] = picture.norm
+    low, high = (float(end or 0.0) for end in picture.get_clim())
     ticks = [low, high]
     for tick in (0.0, *(sign * 10.0**e for e in range(1, -9, -1) for sign in (1, -1))):
         if low < tick < high and min(abs(scale(tick) - scale(t)) for t in ticks) > 0.04:
