@@ -23,7 +23,7 @@ from rich.console import Console
 import vitprune
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
-from vitprune.explaining import Subject, explain
+from vitprune.explaining import Load, Subject, explain
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -176,24 +176,32 @@ def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
     with Tracker(_logger(cfg, directory, "explain")) as tracker:
         tracker.config(cfg)
         trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision
-
-        def load(
-            ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
-        ) -> Subject:
-            classifier = VideoClassifier.load(ckpt or cfg.ckpt)
-            node = cfg
-            if other_dataset:
-                node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-                with open_dict(node):
-                    node.dataset = cfg.other_dataset
-            data = build_data(node, classifier, same_classes=same_classes)
-            classifier = classifier.to(trainer.strategy.root_device)
-            forward_context = trainer.precision_plugin.forward_context
-            return Subject(cfg, classifier, data, node.dataset.name, forward_context)
-
-        results = explain(cfg, load, directory, tracker)
+        results = explain(cfg, subjects(cfg, trainer), directory, tracker)
     _say_where(directory)
     return results
+
+
+def subjects(cfg: DictConfig, trainer: pl.Trainer) -> Load:
+    """What loads the models and data of an explanation, on the trainer's device."""
+
+    def load(
+        ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
+    ) -> Subject:
+        classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+        node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if other_dataset:
+            with open_dict(node):
+                node.dataset = cfg.other_dataset
+        data = build_data(node, classifier, same_classes=same_classes)
+        return Subject(
+            cfg,
+            classifier.to(trainer.strategy.root_device),
+            data,
+            node.dataset.name,
+            trainer.precision_plugin.forward_context,
+        )
+
+    return load
 
 
 def build_data(

@@ -62,4 +62,4 @@ def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> d
     return results
 
 
-__all__ = ["EXPLANATIONS", "Subject", "explain"]
+__all__ = ["EXPLANATIONS", "Load", "Subject", "explain"]
