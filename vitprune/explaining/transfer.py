@@ -40,7 +40,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     (own, *_) = heads_or_best(home)
     (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
     panels = []
-    if cfg.get("other_dataset"):
+    if away:
         first = first_of_each_class(home, cfg.split, 6)
         panels.append(
             pictures.Panel(
@@ -54,7 +54,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     looks = [
         (f"model of {visitor.dataset}", resident, theirs),
         (
-            f"model of {home.dataset}" if cfg.get("other_dataset") else "the other model",
+            f"model of {home.dataset}" if away else "the other model",
             visitor,
             own,
         ),
@@ -72,7 +72,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     desk.picture("transfer.png")
     return {
         "head": str(own),
-        "head_chosen_on": "given" if cfg.head else home.dataset if at_home else visitor.dataset,
+        "head_chosen_on": "given" if cfg.head else home.dataset,
         "other_ckpt": str(cfg.other_ckpt),
         "other_head": str(theirs),
         "videos": [visitor.video_name(cfg.split, i) for i in numbers],
