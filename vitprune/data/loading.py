@@ -16,19 +16,29 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
     So what an epoch consists of depends on the seed and on how many epochs came before it, but
     neither on the number of workers nor on who else draws random numbers.
+
+    Args:
+        size: of the dataset.
+        seed: of everything drawn here.
+        skip: epochs to leave out, as a resumed fine-tuning must.
     """
 
-    def __init__(self, size: int, seed: int) -> None:
+    def __init__(self, size: int, seed: int, skip: int = 0) -> None:
         self.size = size
         self.generator = torch.Generator().manual_seed(seed)
+        for _ in range(skip):
+            self._draw()
 
     def __len__(self) -> int:
         return self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        yield from self._draw()
+
+    def _draw(self) -> list[tuple[int, int]]:
         order = torch.randperm(self.size, generator=self.generator).tolist()
         seeds = torch.randint(2**62, (self.size,), generator=self.generator).tolist()
-        yield from zip(order, seeds, strict=True)
+        return list(zip(order, seeds, strict=True))
 
 
 class VideoLoader(DataLoader[dict[str, Any]]):
