@@ -166,13 +166,12 @@ class VideoDataModule(pl.LightningDataModule):
         }
 
     def train_dataloader(self) -> VideoLoader:
-        """Training clips with random crops, shuffled; the same for the same seed and epoch."""
+        """Training clips with random crops, shuffled; the same for the same seed."""
         train = self.splits["train"]
-        before = self.trainer.current_epoch if self.trainer is not None else 0
         return VideoLoader(
             train,
             batch_size=min(self.batch_size, len(train)),
-            sampler=SeededSampler(len(train), self.seed, skip=before),
+            sampler=SeededSampler(len(train), self.seed),
             generator=torch.Generator().manual_seed(self.seed),  # leaves the global one alone
             drop_last=True,
             num_workers=self.num_workers,
