@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 # other jobs want the same cores, that makes a step many times slower. A shorter spin costs nothing
 # on an idle machine. Read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# Hydra warns that launchers of conf/ share their names with the plugins' schemas, as they should.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -40,10 +40,15 @@ def exclusive(directory: Path) -> Iterator[None]:
         return
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / ".lock")
-    if not lock.acquire(blocking=False):
-        log.info("Another process is fine-tuning into %s; waiting for it", directory)
-    with lock:
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("Another job is fine-tuning into %s; waiting for it", directory)
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 class Attempt:
