@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-NEUTRAL = ("logger", "runs", "cache", "max_streams", "objective")
+NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective")
 """Top-level keys that no result depends on."""
 NEUTRAL_PARTS = (("dataset", "num_workers"),)
 FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed")

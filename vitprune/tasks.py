@@ -169,7 +169,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
 
 def checkpoint_directory(cfg: DictConfig) -> Path:
     """Where the fine-tuned model of a configuration lies: ``runs/train/<dataset>/<model>``."""
-    return Path(cfg.runs) / "train" / cfg.dataset.name / cfg.model.name
+    return Path(cfg.fine_tuned)
 
 
 def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
