@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from vitprune.errors import InputError
+from vitprune.errors import InputError, causes
 from vitprune.files import replacing
 from vitprune.settings import differences, settings_of
 
@@ -74,14 +74,8 @@ def explain(error: BaseException) -> str:
 
 def disk_full(error: BaseException) -> str | None:
     """One line if a full disk is behind ``error``, however wrapped, else None."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = f": {cause.filename}" if cause.filename else ""
+            where = f" for {cause.filename}" if cause.filename else ""
             return f"no space left on the disk{where}; free some and run the same command again"
     return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,9 +17,11 @@ import torch
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 from vitprune.errors import InputError
+from vitprune.models.classifier import write_checkpoint
 from vitprune.reporting.results import write_csv, write_json
 from vitprune.settings import FINE_TUNING, differences, settings_of
 
@@ -35,7 +38,7 @@ def exclusive(directory: Path) -> Iterator[None]:
     The system takes the lock back from a job that dies, however it dies. Of the several processes
     of a job the first holds it for them all.
     """
-    if rank_zero_only.rank != 0:
+    if not _first_process():
         yield
         return
     directory.mkdir(parents=True, exist_ok=True)
@@ -49,6 +52,11 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _first_process() -> bool:
+    """Whether this is the process of a job that writes files; known before there is a group."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
 class Attempt:
@@ -67,15 +75,16 @@ class Attempt:
         self.directory = directory
         self.folder = directory / "partial"
         self.cfg = cfg
-        if rank_zero_only.rank == 0:
+        if _first_process():
             self._prepare()
         last = self.folder / LAST
-        self.resume_from = last if last.is_file() else None
+        self._step = _steps_taken(last)
+        self.resume_from = last if self._step else None
         """The checkpoint to go on from, with the optimizer's state; None to start anew."""
 
     def _prepare(self) -> None:
         kept = self.folder / "config.yaml"
-        if (self.folder / LAST).is_file() and kept.is_file():
+        if _steps_taken(self.folder / LAST) and kept.is_file():
             before = OmegaConf.load(kept)
             assert isinstance(before, DictConfig)
             changed = differences(
@@ -95,14 +104,9 @@ class Attempt:
 
     def logger(self) -> CSVLogger:
         """Writes ``metrics.csv``; each attempt its own part, named for the step it begins with."""
-        step = 0
-        if self.resume_from is not None:
-            step = torch.load(self.resume_from, map_location="cpu", weights_only=True)[
-                "global_step"
-            ]
-        if rank_zero_only.rank == 0:
-            shutil.rmtree(self._parts / str(step), ignore_errors=True)
-        return CSVLogger(str(self.folder), name=self._parts.name, version=str(step))
+        if _first_process():
+            shutil.rmtree(self._parts / str(self._step), ignore_errors=True)
+        return CSVLogger(str(self.folder), name=self._parts.name, version=str(self._step))
 
     @property
     def _parts(self) -> Path:
@@ -122,6 +126,30 @@ class Attempt:
         os.replace(self.folder / "config.yaml", self.directory / "config.yaml")
         os.replace(best, self.directory / BEST)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _steps_taken(checkpoint: Path) -> int:
+    """How many steps of training are in a checkpoint; 0 if it is not there or damaged."""
+    if not checkpoint.is_file():
+        return 0
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        log.warning("%s is damaged (%s)", checkpoint, str(error).splitlines()[0])
+        return 0
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Has Lightning write checkpoints beside their place and rename them.
+
+    Its own way is by the directory for temporary files, which on a cluster is another disk: a job
+    killed while its checkpoint is copied from there would leave half a file.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        write_checkpoint(checkpoint, path)
 
 
 def joined_metrics(parts: Path) -> tuple[list[str], list[list[str]]]:

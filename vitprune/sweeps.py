@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.commands import BAD_INPUT, check_config, check_overrides
+from vitprune.arguments import check_config, check_overrides, exit_with
 from vitprune.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,7 @@ class Sweep(Callback):
             check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
             _check_writable(directory)
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(BAD_INPUT)
+            exit_with(error)
         self._before = cells.failures(directory)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

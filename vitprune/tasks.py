@@ -23,7 +23,7 @@ import vitprune
 from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
-from vitprune.finetuning import BEST, Attempt, RandomState, exclusive
+from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -148,7 +148,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             "environment": _environment(),
         }
         if trainer.is_global_zero:
-            write_json(directory / RESULTS, results)
+            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
             tracker.summary(results)
     if trainer.is_global_zero:
         print_summary(
@@ -288,6 +288,7 @@ def _trainer(
     loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
     return instantiate(
         cfg.trainer,
+        plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
         logger=list(loggers),
         callbacks=[RichProgressBar(leave=True), *callbacks],
