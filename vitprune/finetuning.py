@@ -9,6 +9,7 @@ import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,9 @@ def joined_metrics(parts: Path) -> tuple[list[str], list[list[str]]]:
             what the attempt before logged from that step on is left out.
     """
     files = sorted(parts.glob("*/metrics.csv"), key=lambda path: int(path.parent.name))
-    ends = [*(int(path.parent.name) for path in files[1:]), None]
+    ends = [int(path.parent.name) for path in files[1:]]
     rows: list[dict[str, str]] = []
-    for path, end in zip(files, ends, strict=True):
+    for path, end in zip_longest(files, ends):
         with path.open(newline="") as file:
             for row in csv.DictReader(file):
                 step = row.get("step") or ""
