@@ -11,9 +11,14 @@ from vitprune.files import remove_leftovers, replacing
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "results.json"
     path.write_text("old")
-    with pytest.raises(OSError, match="No space") as caught, replacing(path) as temporary:
-        temporary.write_text("half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space") as caught:
+        write()
     assert caught.value.filename == str(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
