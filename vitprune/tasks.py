@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
 import vitprune
+from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -44,6 +45,7 @@ from vitprune.reporting import (
     print_summary,
     write_json,
 )
+from vitprune.settings import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> Path:
     """Fine-tune ``cfg.model`` on ``cfg.dataset``; the best checkpoint's path is returned."""
     directory = checkpoint_directory(cfg)
-    with _exclusive(directory):
+    with exclusive(directory):
         return _fine_tune(cfg, build_data(cfg), directory)
 
 
@@ -66,13 +68,13 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
         raise InputError(f"scope={cfg.scope}: only whole layers can be dropped; use scope=layer")
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / "best.ckpt"
+    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / BEST
     classifier = VideoClassifier.load(path) if cfg.ckpt or path.is_file() else None
     if classifier is None:
         _check_k(cfg.k, _num_layers(cfg))
         data = build_data(cfg)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
-        with _exclusive(path.parent):
+        with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
                 _fine_tune(cfg, data, path.parent)
         classifier = VideoClassifier.load(path)
@@ -110,6 +112,8 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+            # Last, as its presence means that the job is finished.
+            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results)
         _say_where(directory)
@@ -144,7 +148,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             "environment": _environment(),
         }
         if trainer.is_global_zero:
-            write_json(directory / "results.json", results)
+            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
             tracker.summary(results)
     if trainer.is_global_zero:
         print_summary(
@@ -165,7 +169,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
 
 def checkpoint_directory(cfg: DictConfig) -> Path:
     """Where the fine-tuned model of a configuration lies: ``runs/train/<dataset>/<model>``."""
-    return Path(cfg.runs) / "train" / cfg.dataset.name / cfg.model.name
+    return Path(cfg.fine_tuned)
 
 
 def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
@@ -222,17 +226,6 @@ def _num_layers(cfg: DictConfig) -> int:
         return build_model(cfg.model.name, cfg.model.variant).num_layers
 
 
-@contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
-    """One process at a time fine-tunes into ``directory``; the others wait."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
-    if not lock.acquire(blocking=False):
-        log.info("Another process is fine-tuning into %s; waiting for it", directory)
-    with lock:
-        yield
-
-
 def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     model = build_model(
@@ -250,18 +243,20 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     classifier = VideoClassifier(model, data.class_names, data.clip_settings(), **recipe)
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
     checkpoint = callbacks["checkpoint"]
-    checkpoint.dirpath = str(directory)
+    attempt = Attempt(directory, cfg)
+    for callback in callbacks.values():
+        if isinstance(callback, ModelCheckpoint):
+            callback.dirpath = str(attempt.folder)
     with Tracker(_logger(cfg, directory, "train")) as tracker:
-        if tracker.logger is None:
-            callbacks.pop("learning_rate", None)
         tracker.config(cfg)
-        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()))
-        trainer.fit(classifier, datamodule=data)
+        callbacks["random_state"] = RandomState()
+        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()), attempt.logger())
+        trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
             raise KeyboardInterrupt
         best = checkpoint.best_model_score
         results = {
-            "ckpt": checkpoint.best_model_path,
+            "ckpt": str(directory / BEST),
             "model": asdict(model.spec),
             "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
             "val_top1": float(best),
@@ -269,11 +264,11 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
             "environment": _environment(),
         }
         if trainer.is_global_zero:
-            write_json(directory / "results.json", results)
-            OmegaConf.save(cfg, directory / "config.yaml", resolve=True)
+            attempt.finish(results)
             tracker.summary(results)
-    log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / "best.ckpt")
-    return directory / "best.ckpt"
+        trainer.strategy.barrier()  # the other processes load what the first has moved
+    log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / BEST)
+    return directory / BEST
 
 
 def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
@@ -284,12 +279,18 @@ def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
 
 
 def _trainer(
-    cfg: DictConfig, directory: Path, tracker: Tracker, callbacks: Sequence[pl.Callback]
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    callbacks: Sequence[pl.Callback],
+    *loggers: Logger,
 ) -> pl.Trainer:
+    loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
     return instantiate(
         cfg.trainer,
+        plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
-        logger=tracker.logger or False,
+        logger=list(loggers),
         callbacks=[RichProgressBar(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
@@ -413,7 +414,6 @@ def _report(
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
-    write_json(directory / "results.json", results)
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
