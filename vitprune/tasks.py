@@ -20,7 +20,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import RichProgressBar
 from rich.console import Console
 
-import vitprune
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
@@ -37,13 +36,15 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
-    Tracker,
     plot_curve,
     plot_relevance,
     print_comparison,
     print_summary,
+    write_csv,
     write_json,
 )
+from vitprune.reporting.environment import environment
+from vitprune.reporting.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,9 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             "total": time.perf_counter() - start,
         }
         if trainer.is_global_zero:
-            _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+            _report(cfg, directory, tracker, results, pruning.outcome, data.splits["test"].names)
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results)
         _say_where(directory)
@@ -408,12 +409,19 @@ def _report(
     tracker: Tracker,
     results: Mapping[str, Any],
     outcome: PruningOutcome,
+    names: Sequence[str],
 ) -> None:
-    scores = outcome.plan.scores
+    """Write a cell's files, ``results.json`` last: where it is, the cell is finished."""
+    scores, comparison = outcome.plan.scores, outcome.comparison
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
-    write_json(directory / "results.json", results)
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    write_csv(
+        directory / "predictions.csv",
+        ["video", "label", "full", "pruned"],
+        [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)],
+    )
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
@@ -448,6 +456,7 @@ def _report(
         directory / "pruned.ckpt",
         {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
     )
+    write_json(directory / "results.json", results)
 
 
 def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
@@ -466,9 +475,9 @@ def _say_where(directory: Path) -> None:
     Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment() -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"vitprune": vitprune.__version__, "torch": torch.__version__, "device": device}
+    return {**environment(), "torch": torch.__version__, "device": device}
 
 
 def _without(node: DictConfig, *keys: str) -> dict[str, Any]:
