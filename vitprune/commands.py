@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -23,6 +25,8 @@ from vitprune.errors import InputError
 # other jobs want the same cores, that makes a step many times slower. A shorter spin costs nothing
 # on an idle machine. Read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+Arguments = ParamSpec("Arguments")
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -106,6 +110,19 @@ def run(task: str, cfg: DictConfig) -> None:
             # Hydra runs the other jobs, then prints this line and exits with status 1.
             raise CompactHydraException(f"error: {error}") from error
         _exit(error)
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            _exit(error)
+
+    return wrapped
 
 
 def _exit(error: InputError) -> None:
