@@ -83,7 +83,7 @@ def notes(table: Table1, older: int = 0) -> list[str]:
     """What a reader must know to read the table, one sentence or two each."""
     videos = ", ".join(f"{count} of {title(name)}" for name, count in table.videos.items())
     lines = [
-        f"Top-1 in percent on the test videos ({videos or 'none evaluated'}); in brackets the 95 % "
+        f"Top-1 in percent on the test videos ({videos or 'none evaluated'}), with its 95 % "
         "bootstrap interval over videos. Where all answers are right (or all wrong) it has no "
         "width, which is the bootstrap's limit and no certainty."
     ]
@@ -123,7 +123,7 @@ def tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
             continue
         change = MISSING
         if c.change is not None and c.interval is not None:
-            change = f"{_signed(c.change, 2)} [{', '.join(_signed(x, 1) for x in c.interval)}]"
+            change = f"{signed(c.change, 2)} [{', '.join(signed(x, 1) for x in c.interval)}]"
         both = MISSING if c.change is None else f"{c.only_first} / {c.only_second}"
         place = [c.group.name, title(c.dataset), c.direction, f"{c.first} → {c.second}"]
         rows.append([*place, change, both, p_text(c.p), p_text(c.p_holm)])
@@ -271,8 +271,8 @@ def _print(
     console.print(grid)
 
 
-def _signed(value: float, digits: int) -> str:
-    return f"{value:+.{digits}f}" if round(value, digits) else f"{0:.{digits}f}"
+def signed(value: float, digits: int) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
 def _markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
@@ -288,7 +288,8 @@ def _plain(text: str) -> str:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "—": "---",
-    "–": "--", "→": r"$\to$", "τ": r"$\tau$", "<": r"\textless{}", ">": r"\textgreater{}",
+    "–": "--", "→": r"$\to$", "−": "$-$", "τ": r"$\tau$", "<": r"\textless{}",
+    ">": r"\textgreater{}",
 }  # fmt: skip
 
 
