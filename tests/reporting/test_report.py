@@ -51,6 +51,16 @@ def test_the_page_fits_is_readable_and_asks_for_nothing(
     assert [s for s in SECTIONS if page.query_selector(f"h2#{s}") is None] == []
 
 
+def test_it_prints_on_white_without_loss(grid: Path, open_page: OpenPage) -> None:
+    page = open_page(write_report(read_sweep(grid)), width=700, dark=True)
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    clipped = """[...document.querySelectorAll(".scroll")].filter(e => e.offsetParent)
+        .filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel)"""
+    assert page.evaluate(clipped) == []
+
+
 def test_every_chart_is_named_labelled_and_drawn(grid: Path, open_page: OpenPage) -> None:
     page = open_page(write_report(read_sweep(grid)))
     charts = page.query_selector_all("figure svg")

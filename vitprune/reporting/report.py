@@ -157,7 +157,7 @@ def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison])
             tiles.append(
                 Tile(
                     f"Top-1, {direction} dropped",
-                    f"{signed(min(found), 1)} to {signed(max(found), 1)}",
+                    _range([signed(value, 1) for value in (min(found), max(found))]),
                     "change in percentage points, over all cells",
                 )
             )
@@ -166,10 +166,8 @@ def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison])
         for c in sweep.cells
     ]
     if latency:
-        tiles.append(
-            Tile("Latency", f"{min(latency):.0f} to {max(latency):.0f} %".replace("-", "−"),
-                 "of a clip, against the full model")
-        )  # fmt: skip
+        ends = [signed(change, 0) for change in (min(latency), max(latency))]
+        tiles.append(Tile("Latency", f"{_range(ends)} %", "of a clip, against the full model"))
     tested = [c.p_holm for c in comparisons if c.p_holm is not None]
     if comparisons:
         tiles.append(
@@ -180,6 +178,10 @@ def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison])
             )
         )
     return tiles
+
+
+def _range(ends: Sequence[str]) -> str:
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _cost_rows(sweep: Sweep) -> list[list[str]]:

@@ -143,6 +143,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
                     for dataset in datasets
                 )  # fmt: skip
                 rows.append(Row(group, direction, metric, entries))
+    videos = {cell.settings.dataset: cell.results["paired"]["videos"] for cell in sweep.cells}
     return Table1(
         datasets=tuple(datasets),
         rows=tuple(rows),
@@ -152,7 +153,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
             for dataset, entry in zip(datasets, row.entries, strict=True)
             if entry.paper is not None
         ),
-        videos={c.settings.dataset: c.results["paired"]["videos"] for c in sweep.cells},
+        videos={name: count for name in datasets if (count := videos.get(name))},
         failures=tuple((_place(cell, sweep), cell.error or "") for cell in sweep.failed),
     )
 
