@@ -10,7 +10,7 @@ import pytest
 from made_up_cells import write_cell
 
 from vitprune.reporting.cells import read_sweep
-from vitprune.reporting.charts import pareto
+from vitprune.reporting.charts import curves, pareto, relevance
 from vitprune.reporting.report import main, write_report
 from vitprune.reporting.svg import nice_ticks
 
@@ -126,6 +126,22 @@ def test_old_cells_with_fewer_files_still_make_a_page(tmp_path: Path) -> None:
     text = write_report(read_sweep(cell)).read_text()
     assert "90.00" in text
     assert 'id="relevance"' not in text
+
+
+def test_cells_of_several_k_make_a_curve(tmp_path: Path) -> None:
+    for k, right in ((2, 0.9), (4, 0.5)):
+        write_cell(tmp_path, k=k, right=right)
+    (chart,) = curves(read_sweep(tmp_path)).charts
+    assert re.findall(r"lowest R, (\d) dropped: ([\d.]+) %", chart.svg) == [
+        ("0", "97.50"), ("2", "90.00"), ("4", "50.00"),
+    ]  # fmt: skip
+
+
+def test_seeds_have_charts_of_their_own(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_cell(tmp_path, seed=seed, where=f"seed{seed}")
+    headings = [chart.heading for chart in relevance(read_sweep(tmp_path)).charts]
+    assert headings == ["MViT, DAI, seed=0", "MViT, DAI, seed=1"]
 
 
 def test_pareto_front() -> None:

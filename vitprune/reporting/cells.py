@@ -293,12 +293,10 @@ def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
         for override in OverridesParser.create().parse_overrides(words):
             if override.key_or_group not in AXES or override.is_delete():
                 continue
-            values = (
-                list(override.sweep_string_iterator())
-                if override.is_discrete_sweep()
-                else [str(override.value())]
-            )
-            asked[override.key_or_group] = values
+            if override.is_discrete_sweep():
+                asked[override.key_or_group] = list(override.sweep_string_iterator())
+            elif not override.is_sweep_override():
+                asked[override.key_or_group] = [str(override.value())]
     except HydraException:
         return arguments, {}
     return arguments, asked

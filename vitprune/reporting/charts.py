@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -17,7 +17,7 @@ from vitprune.reporting.agreement import relevance_by_metric
 from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, METRICS, TITLES, title
 from vitprune.reporting.svg import MARKERS, Drawing, Scale, nice_ticks
-from vitprune.reporting.table1 import ordered
+from vitprune.reporting.table1 import group_of, ordered, varying_extras
 
 WIDTH = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 26.0, 40.0
@@ -60,19 +60,35 @@ class Figure:
     legend: Sequence[Key]
 
 
-Place = tuple[str, str]
-"""Model and dataset."""
+class Place(NamedTuple):
+    """What a chart is about: a model on a dataset, and settings that vary within the sweep."""
+
+    dataset: str
+    model: str
+    extras: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """``MViT, DAI``."""
+        extras = (f"{name}={value}" for name, value in self.extras)
+        return ", ".join([title(self.model), title(self.dataset), *extras])
 
 
-def by_place(cells: Iterable[Cell]) -> dict[Place, list[Cell]]:
-    """Cells by model and dataset, in the paper's order."""
+def by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
+    """Cells by what they are about, in the paper's order."""
+    varying = varying_extras(cell.settings for cell in cells)
     found: dict[Place, list[Cell]] = {}
     for cell in cells:
-        found.setdefault((cell.settings.model, cell.settings.dataset), []).append(cell)
-    models = ordered({model for model, _ in found}, [*TITLES])
-    datasets = ordered({dataset for _, dataset in found}, DATASETS)
-    places = sorted(found, key=lambda place: (datasets.index(place[1]), models.index(place[0])))
-    return {place: found[place] for place in places}
+        settings = cell.settings
+        extras = group_of(settings, varying).extras
+        found.setdefault(Place(settings.dataset, settings.model, extras), []).append(cell)
+    models = ordered({place.model for place in found}, [*TITLES])
+    datasets = ordered({place.dataset for place in found}, DATASETS)
+
+    def order(place: Place) -> tuple[int, int, str]:
+        return datasets.index(place.dataset), models.index(place.model), str(place.extras)
+
+    return {place: found[place] for place in sorted(found, key=order)}
 
 
 def relevance(sweep: Sweep) -> Figure:
@@ -91,7 +107,7 @@ def relevance(sweep: Sweep) -> Figure:
             key = (cell.settings.metric, cell.settings.direction)
             dropped.setdefault(key, set()).update(cell.results["dropped"])
             directions.add(cell.settings.direction)
-        charts.append(Chart(_name(place), _relevance(place, found, dropped)))
+        charts.append(Chart(place.name, _relevance(place, found, dropped)))
     legend = [Key("relevance, mean over the calibration clips ± standard error", "bar", "square")]
     if "lowest" in directions:
         legend.append(Key("dropped with direction=lowest", "lowest", "down"))
@@ -105,7 +121,7 @@ def _relevance(
 ) -> Markup:
     strip, gap = 86.0, 34.0
     height = TOP + len(found) * (strip + gap) + 22
-    drawing = Drawing(WIDTH, height, f"Relevance of the layers of {_name(place)}")
+    drawing = Drawing(WIDTH, height, f"Relevance of the layers of {place.name}")
     says = []
     units = next(iter(found.values()))[0]
     step = (WIDTH - LEFT - RIGHT) / len(units)
@@ -159,7 +175,7 @@ def curves(sweep: Sweep) -> Figure:
             continue
         bands = [cell.curve["top1"]["random"] for cell in cells if cell.curve]
         band = bands[0] if bands and bands[0] else []
-        charts.append(Chart(_name(place), _curve_chart(place, series, band)))
+        charts.append(Chart(place.name, _curve_chart(place, series, band)))
         seen |= {*series} | ({("", "random")} if band else set())
     metrics = ordered({metric for metric, _ in seen if metric}, METRICS)
     legend = [
@@ -199,7 +215,7 @@ def _curve_chart(
 ) -> Markup:
     height = 230.0
     most = max(max(points) for points in series.values())
-    drawing = Drawing(WIDTH, height, f"Top-1 over dropped layers: {_name(place)}")
+    drawing = Drawing(WIDTH, height, f"Top-1 over dropped layers: {place.name}")
     x = Scale(0, most, LEFT + 6, WIDTH - RIGHT - 6)
     y = Scale(0, 100, height - BOTTOM, TOP)
     drawing.y_axis(y, LEFT, WIDTH - RIGHT, [0, 25, 50, 75, 100], "Top-1 (%)")
@@ -230,18 +246,22 @@ def costs(sweep: Sweep) -> Figure:
 
     The controls (direction=highest) are left out: nobody would use them.
     """
-    places = by_place(cell for cell in sweep.cells if cell.settings.direction == "lowest")
-    models = ordered({model for model, _ in places}, [*TITLES])
+    cells = [cell for cell in sweep.cells if cell.settings.direction == "lowest"]
+    models = ordered({cell.settings.model for cell in cells}, [*TITLES])
+    datasets = ordered({cell.settings.dataset for cell in cells}, DATASETS)
     charts = []
-    for dataset in dict.fromkeys(dataset for _, dataset in places):
+    for dataset in datasets:
+        by_model: dict[str, list[Cell]] = {}
+        for cell in cells:
+            if cell.settings.dataset == dataset:
+                by_model.setdefault(cell.settings.model, []).append(cell)
         for key, label, unit, scale in (
             ("flops", "FLOPs per clip", "G", 1e9),
             ("latency_ms", "latency per clip", "ms", 1.0),
             ("parameters", "parameters", "M", 1e6),
         ):
-            chosen = {model: cells for (model, name), cells in places.items() if name == dataset}
             name = f"{title(dataset)}: Top-1 against {label}"
-            svg = _cost_chart(name, chosen, models, key, f"{label} ({unit})", scale)
+            svg = _cost_chart(name, by_model, models, key, f"{label} ({unit})", scale)
             charts.append(Chart(f"{title(dataset)}: {label}", svg))
     legend = [Key(title(m), f"series-{i % 6}", MARKERS[i % 6]) for i, m in enumerate(models)]
     legend += [
@@ -330,7 +350,7 @@ def training(sweep: Sweep) -> Figure:
             if points:
                 strips.append((label, [(epoch, scale * value) for epoch, value in points]))
         if strips:
-            charts.append(Chart(_name(place), _training(place, strips)))
+            charts.append(Chart(place.name, _training(place, strips)))
     return Figure(charts, [])
 
 
@@ -347,7 +367,7 @@ def _by_epoch(history: Sequence[Mapping[str, str]], name: str) -> list[tuple[int
 def _training(place: Place, strips: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
     strip, gap = 92.0, 28.0
     bottom = TOP + len(strips) * (strip + gap) - gap
-    drawing = Drawing(WIDTH, bottom + 36, f"Fine-tuning of {_name(place)}")
+    drawing = Drawing(WIDTH, bottom + 36, f"Fine-tuning of {place.name}")
     last = max(epoch for _, points in strips for epoch, _ in points)
     x = Scale(0, last, LEFT + 2, WIDTH - RIGHT - 6)
     says = []
@@ -366,10 +386,6 @@ def _training(place: Place, strips: Sequence[tuple[str, Sequence[tuple[int, floa
     drawing.x_axis(x, bottom, ticks, "epoch")
     drawing.description = " ".join(says)
     return Markup(drawing.render())
-
-
-def _name(place: Place) -> str:
-    return f"{title(place[0])}, {title(place[1])}"
 
 
 def _shape(metric: str) -> str:

@@ -190,7 +190,7 @@ def _cost_rows(sweep: Sweep) -> list[list[str]]:
         for cell in cells:
             full, pruned = cell.results["full"], cell.results["pruned"]
             rows.append([
-                title(place[0]), title(place[1]), cell.settings.direction,
+                title(place.model), title(place.dataset), cell.settings.direction,
                 cell.settings.metric, str(cell.settings.k),
                 signed(100 * (pruned["top1"] - full["top1"]), 2),
                 *(_percent(pruned[key], full[key])
