@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_cells import write_cell
+from made_up_cells import write_cell, write_config
 
 from vitprune.reporting.cells import read_sweep
 from vitprune.reporting.charts import curves, pareto, relevance
 from vitprune.reporting.report import main, write_report
 from vitprune.reporting.svg import nice_ticks
+from vitprune.reporting.table import write_tables
 
 OpenPage = Callable[..., Any]
 SECTIONS = ("table", "metrics", "curves", "relevance", "cost", "training", "run")
@@ -142,6 +143,17 @@ def test_seeds_have_charts_of_their_own(tmp_path: Path) -> None:
         write_cell(tmp_path, seed=seed, where=f"seed{seed}")
     headings = [chart.heading for chart in relevance(read_sweep(tmp_path)).charts]
     assert headings == ["MViT, DAI, seed=0", "MViT, DAI, seed=1"]
+
+
+def test_a_sweep_in_which_all_failed_still_says_so(tmp_path: Path) -> None:
+    write_config(tmp_path / "a", "dai", "mvit", "R", "lowest", 5)
+    (tmp_path / "a" / "failure.json").write_text('{"error": "no luck", "overrides": []}')
+    sweep = read_sweep(tmp_path)
+    write_tables(sweep)
+    assert "| failed |" in (tmp_path / "table.md").read_text()
+    text = write_report(sweep).read_text()
+    assert "no luck" in text
+    assert "0 of 1" in text
 
 
 def test_pareto_front() -> None:
