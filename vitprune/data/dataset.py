@@ -211,8 +211,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
 
 def _name(clip: Clip, root: Path) -> str:
     name = Path(os.path.relpath(clip.path, root)).as_posix()
-    times = ["" if time is None else f"{time:g}" for time in (clip.start, clip.end)]
-    return f"{name}#t={','.join(times)}" if any(times) else name
+    times = ",".join("" if time is None else f"{time:.9g}" for time in (clip.start, clip.end))
+    return f"{name}#t={times.rstrip(',')}" if times != "," else name
 
 
 def _span(clip: Clip) -> tuple[int, int]:
