@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb-workspaces itself
 def test_the_workspace_is_one_that_wandb_can_be_sent() -> None:
     pytest.importorskip("wandb_workspaces")
     from vitprune.reporting.dashboard import workspace

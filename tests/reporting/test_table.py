@@ -102,7 +102,7 @@ def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
     assert third.tau is not None
     assert 0 < third.tau <= 1
     text = markdown(build_table(read_sweep(tmp_path)), [first, second, third])
-    assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 others, 2 differ" in text
+    assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 tested, 2 differ" in text
 
 
 def test_answers_to_other_videos_are_not_compared(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
     if tested:
         different = sum(p < ALPHA for p in tested)
         text += (
-            f" Of the {len(tested)} others, {different} differ in Top-1 at the "
+            f" Of the {len(tested)} tested, {different} differ in Top-1 at the "
             f"{100 * ALPHA:.0f} % level after Holm's correction (smallest p {p_text(min(tested))})."
         )
     return text

@@ -19,6 +19,7 @@ from vitprune.reporting.agreement import Comparison, compare_metrics
 from vitprune.reporting.cells import Cell, Sweep, read_sweep
 from vitprune.reporting.formats import (
     AGREEMENT,
+    ALPHA,
     TEST_HEADER,
     TESTS,
     WORDS,
@@ -31,8 +32,8 @@ from vitprune.reporting.formats import (
     tests,
     verdict,
 )
-from vitprune.reporting.paper import title
-from vitprune.reporting.table1 import Table1, build_table
+from vitprune.reporting.paper import DIRECTIONS, title
+from vitprune.reporting.table1 import State, Table1, build_table, ordered
 
 NAME = "report.html"
 
@@ -134,53 +135,34 @@ def _change(name: str, full: Any, pruned: Any, key: str, scale: float, unit: str
 
 
 def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> list[Tile]:
-    left = [
-        f"{count} {word}"
-        for count, word in (
-            (table.count("failed"), "failed"),
-            (table.count("started"), "unfinished"),
-            (table.count("missing"), "missing"),
-        )
-        if count
-    ]
-    changes = {"lowest": [], "highest": []}  # type: dict[str, list[float]]
+    states: dict[State, str] = {"failed": "failed", "started": "unfinished", "missing": "missing"}
+    left = [f"{count} {word}" for state, word in states.items() if (count := table.count(state))]
+    done = f"{table.count('finished')} of {table.count()}"
+    tiles = [Tile("Cells", done, ", ".join(left) or "all done")]
+    changes: dict[str, list[float]] = {}
+    latency = []
     for cell in sweep.cells:
-        change = 100 * (cell.results["pruned"]["top1"] - cell.results["full"]["top1"])
+        full, pruned = cell.results["full"], cell.results["pruned"]
+        change = 100 * (pruned["top1"] - full["top1"])
         changes.setdefault(cell.settings.direction, []).append(change)
-    tiles = [
-        Tile(
-            "Cells", f"{table.count('finished')} of {table.count()}", ", ".join(left) or "all done"
-        )
-    ]
-    for direction, found in changes.items():
-        if found:
-            tiles.append(
-                Tile(
-                    f"Top-1, {direction} dropped",
-                    _range([signed(value, 1) for value in (min(found), max(found))]),
-                    "change in percentage points, over all cells",
-                )
-            )
-    latency = [
-        100 * (c.results["pruned"]["latency_ms"] / c.results["full"]["latency_ms"] - 1)
-        for c in sweep.cells
-    ]
+        latency.append(100 * (pruned["latency_ms"] / full["latency_ms"] - 1))
+    for direction in ordered(changes, DIRECTIONS):
+        name, note = f"Top-1, {direction} dropped", "change in percentage points, over all cells"
+        tiles.append(Tile(name, _range(changes[direction], 1), note))
     if latency:
-        ends = [signed(change, 0) for change in (min(latency), max(latency))]
-        tiles.append(Tile("Latency", f"{_range(ends)} %", "of a clip, against the full model"))
-    tested = [c.p_holm for c in comparisons if c.p_holm is not None]
-    if comparisons:
         tiles.append(
-            Tile(
-                "Metrics that differ",
-                f"{sum(p < 0.05 for p in tested)} of {len(comparisons)} pairs",
-                f"{len(comparisons) - len(tested)} pairs drop the same layers",
-            )
+            Tile("Latency", f"{_range(latency, 0)} %", "of a clip, against the full model")
         )
+    if comparisons:
+        different = sum(c.p_holm is not None and c.p_holm < ALPHA for c in comparisons)
+        same = sum(c.overlap == 1 for c in comparisons)
+        value = f"{different} of {len(comparisons)} pairs"
+        tiles.append(Tile("Metrics that differ", value, f"{same} pairs drop the same layers"))
     return tiles
 
 
-def _range(ends: Sequence[str]) -> str:
+def _range(values: Sequence[float], digits: int) -> str:
+    ends = [signed(value, digits) for value in (min(values), max(values))]
     return " to ".join(dict.fromkeys(ends))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from vitprune.reporting.cells import Cell, Settings, Sweep, Unfinished
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, Place, table1, title
@@ -96,6 +96,15 @@ class Table1:
         return sum(not states or entry.state in states for entry in entries)
 
 
+class Where(NamedTuple):
+    """The place of a cell in the table."""
+
+    group: Group
+    direction: str
+    metric: str
+    dataset: str
+
+
 def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
     """Lay the cells out as in the paper's Table 1.
 
@@ -113,35 +122,27 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
     states |= {cell.settings: cell for cell in sweep.cells}
     varying = varying_extras(states)
     cells = {
-        (group_of(settings, varying), settings.direction, settings.metric, settings.dataset): cell
-        for settings, cell in states.items()
+        Where(group_of(one, varying), one.direction, one.metric, one.dataset): cell
+        for one, cell in states.items()
     }
-    datasets = ordered(
-        {place[3] for place in cells} | set(sweep.asked.get("dataset", ())), DATASETS
-    )
-    whole: set[tuple[str, str]] = set()
-    if sweep.asked:
-        directions = {place[1] for place in cells} | set(sweep.asked.get("direction", ()))
-        metrics = {place[2] for place in cells} | set(sweep.asked.get("metric", ()))
-        whole = set(product(directions, metrics))
+
+    def values(axis: str) -> set[str]:
+        """What an axis of the sweep's grid has, finished or not."""
+        return {getattr(where, axis) for where in cells} | set(sweep.asked.get(axis, ()))
+
+    datasets = ordered(values("dataset"), DATASETS)
+    grid = set(product(values("direction"), values("metric"))) if sweep.asked else set()
     rows = []
-    for group in _groups(sweep, {place[0] for place in cells}):
-        wanted = whole | {(place[1], place[2]) for place in cells if place[0] == group}
-        finished = {
-            dataset: cell
-            for dataset in datasets
-            for place, cell in cells.items()
-            if place[0] == group and place[3] == dataset and isinstance(cell, Cell)
-        }
-        full = tuple(_full(finished.get(dataset), seed) for dataset in datasets)
+    for group in _groups(sweep, {where.group for where in cells}):
+        own = {where: cell for where, cell in cells.items() if where.group == group}
+        any_cell = {where.dataset: cell for where, cell in own.items() if isinstance(cell, Cell)}
+        full = tuple(_full(any_cell.get(dataset), seed) for dataset in datasets)
         rows.append(Row(group, None, None, full))
+        wanted = grid | {(where.direction, where.metric) for where in own}
         for direction in ordered({d for d, _ in wanted}, DIRECTIONS):
             for metric in ordered({m for d, m in wanted if d == direction}, METRICS):
-                entries = tuple(
-                    _entry(cells.get((group, direction, metric, dataset)), group, direction, metric,
-                           dataset, seed)
-                    for dataset in datasets
-                )  # fmt: skip
+                places = [Where(group, direction, metric, dataset) for dataset in datasets]
+                entries = tuple(_entry(where, own.get(where), seed) for where in places)
                 rows.append(Row(group, direction, metric, entries))
     videos = {cell.settings.dataset: cell.results["paired"]["videos"] for cell in sweep.cells}
     return Table1(
@@ -198,15 +199,9 @@ def _full(cell: Cell | None, seed: int) -> Entry:
     return Entry("finished", 100 * cell.results["full"]["top1"], _interval(hits, seed))
 
 
-def _entry(
-    cell: Cell | Unfinished | None,
-    group: Group,
-    direction: str,
-    metric: str,
-    dataset: str,
-    seed: int,
-) -> Entry:
+def _entry(where: Where, cell: Cell | Unfinished | None, seed: int) -> Entry:
     paper = None
+    group, direction, metric, dataset = where
     # The tiny variants have the paper's names and depths, but are not its models.
     if group.k is not None and (cell is None or cell.settings is None or not _tiny(cell.settings)):
         paper = table1().get(Place(group.model, group.k, direction, metric, dataset))
