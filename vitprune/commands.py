@@ -11,8 +11,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException
@@ -34,6 +35,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 # Hydra warns that launchers of conf/ share their names with the plugins' schemas, as they should.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
+
+Arguments = ParamSpec("Arguments")
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -138,3 +141,16 @@ def _as_single_job(task: str, directory: Path) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            exit_with(error)
+
+    return wrapped

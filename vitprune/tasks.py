@@ -13,13 +13,13 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-import vitprune
 from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
@@ -38,13 +38,16 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
-    Tracker,
+    lineage,
     plot_curve,
     plot_relevance,
     print_comparison,
     print_summary,
+    write_csv,
     write_json,
 )
+from vitprune.reporting.environment import environment
+from vitprune.reporting.tracking import Tracker
 from vitprune.settings import settings_of
 
 log = logging.getLogger(__name__)
@@ -91,8 +94,10 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
     def rank(scores: Scores) -> list[int]:
         return [unit.layer for unit in scores.rank(cfg.metric, cfg.direction, cfg.target)]
 
+    measured: list[Scores] = []
+
     def plan(classifier: VideoClassifier) -> Plan:
-        score = _scorer(cfg, data, trainer)
+        score = _scorer(cfg, data, trainer, measured)
         return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
 
     pruning = LayerPruning(plan)
@@ -109,9 +114,10 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             "total": time.perf_counter() - start,
         }
         if trainer.is_global_zero:
-            _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+            _report(cfg, directory, tracker, results, pruning.outcome, data)
+            _trace(cfg, directory, tracker, results, data, bool(measured))
             # Last, as its presence means that the job is finished.
             write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     if trainer.is_global_zero:  # after W&B has said its own
@@ -266,16 +272,32 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
         if trainer.is_global_zero:
             attempt.finish(results)
             tracker.summary(results)
+            tracker.takes(_dataset(cfg, data))
+            tracker.makes(lineage.checkpoint(cfg.model.name, cfg.dataset.name, directory / BEST))
         trainer.strategy.barrier()  # the other processes load what the first has moved
     log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / BEST)
     return directory / BEST
 
 
 def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
+    """The configured logger, named after the job; runs of a sweep share a group."""
     if not cfg.get("logger"):
         return None
-    name = "-".join(filter(None, [job, cfg.dataset.name, cfg.model.get("name")]))
-    return instantiate(cfg.logger, save_dir=str(directory), name=name, job_type=job)
+    group = experiment = None
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        experiment = hydra.runtime.choices.get("experiment")
+        group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    model = cfg.model.get("name")
+    cell = [str(cfg[key]) for key in ("metric", "direction") if job == "prune"]
+    return instantiate(
+        cfg.logger,
+        save_dir=str(directory),
+        name="-".join(filter(None, [job, cfg.dataset.name, model])),
+        job_type=job,
+        group=cfg.logger.get("group") or group,
+        tags=list(filter(None, [cfg.dataset.name, model, *cell, experiment])),
+    )
 
 
 def _trainer(
@@ -298,9 +320,12 @@ def _trainer(
 
 
 def _scorer(
-    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer
+    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer, measured: list[Scores]
 ) -> Callable[[VideoTransformer], Scores]:
-    """Scores a model on the calibration split, or finds its scores in the store."""
+    """Scores a model on the calibration split, or finds its scores in the store.
+
+    Those that had to be measured are added to ``measured``.
+    """
     store = ScoreStore(Path(cfg.runs) / "cache" / "importance", enabled=cfg.cache)
     measure = measure_of(cfg.metric)
     adaptive = cfg.scoring == "adaptive"
@@ -317,7 +342,7 @@ def _scorer(
 
     def scorer(model: VideoTransformer) -> Scores:
         def compute() -> Scores:
-            return score(
+            found = score(
                 model,
                 data.loader(cfg.calibration, shuffle=adaptive),
                 cfg.scope,
@@ -329,6 +354,8 @@ def _scorer(
                 else None,
                 autocast=trainer.precision_plugin.forward_context,
             )
+            measured.append(found)
+            return found
 
         name = entry_name(
             model,
@@ -409,11 +436,18 @@ def _report(
     tracker: Tracker,
     results: Mapping[str, Any],
     outcome: PruningOutcome,
+    data: VideoDataModule,
 ) -> None:
-    scores = outcome.plan.scores
+    """Write a cell's files, all but ``results.json``, which says that the others are there."""
+    scores, comparison = outcome.plan.scores, outcome.comparison
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
+    names = data.splits["test"].names
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    columns = ["video", "label", "full", "pruned"]
+    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
+    write_csv(directory / "predictions.csv", columns, rows)
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
@@ -442,12 +476,44 @@ def _report(
     )
     tracker.image("relevance/chart", directory / "relevance.png")
     tracker.summary(results)
-    tracker.artifact(
-        f"{cfg.model.name}-{cfg.dataset.name}-{cfg.metric}-{cfg.direction}-k{cfg.k}",
-        "pruned-model",
-        directory / "pruned.ckpt",
-        {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
+    of_class = data.class_names
+    tracker.table(
+        "predictions", columns, [(name, *(of_class[c] for c in row)) for name, *row in rows]
     )
+    tracker.series(
+        "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+    )
+
+
+def _trace(
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    results: Mapping[str, Any],
+    data: VideoDataModule,
+    measured: bool,
+) -> None:
+    """Tell W&B what the pruned model comes from; scores from the store are an input, too.
+
+    A checkpoint given by ``ckpt=`` may come from anywhere, so it goes by the name of its file.
+    """
+    model, dataset = cfg.model.name, cfg.dataset.name
+    tracker.takes(_dataset(cfg, data))
+    tracker.takes(lineage.checkpoint(model, None if cfg.ckpt else dataset, Path(results["ckpt"])))
+    scores = lineage.scores(model, dataset, cfg.calibration, directory)
+    if measured:
+        tracker.makes(scores)
+    else:
+        tracker.takes(scores)
+    tracker.makes(lineage.pruned(results, directory))
+
+
+def _dataset(cfg: DictConfig, data: VideoDataModule) -> lineage.Asset:
+    splits = {
+        name: [(video, clip.label) for video, clip in zip(split.names, split.clips, strict=True)]
+        for name, split in data.splits.items()
+    }
+    return lineage.dataset(cfg.dataset.name, data.class_names, splits)
 
 
 def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
@@ -460,15 +526,22 @@ def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Cur
         title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
     )
     tracker.image("curve/chart", directory / "curve.png")
+    tracker.series(
+        "curve/k",
+        {
+            **{f"curve/{name}": top1.mean(axis=0).tolist() for name, top1 in curve.top1.items()},
+            "curve/latency_ms": curve.latency_ms,
+        },
+    )
 
 
 def _say_where(directory: Path) -> None:
     Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment() -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"vitprune": vitprune.__version__, "torch": torch.__version__, "device": device}
+    return {**environment(), "torch": torch.__version__, "device": device}
 
 
 def _without(node: DictConfig, *keys: str) -> dict[str, Any]:
