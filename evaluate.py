@@ -5,15 +5,15 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from vitprune.commands import check_arguments, keep_names, run
+from vitprune import commands
+from vitprune.arguments import keep_names
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
-def main(cfg: DictConfig) -> None:
-    run("evaluate", cfg)
+def main(cfg: DictConfig) -> float | None:
+    return commands.run("evaluate", cfg)
 
 
 if __name__ == "__main__":
     sys.argv[1:] = keep_names()
-    check_arguments("evaluate")
-    main()
+    commands.main("evaluate", main)

@@ -3,14 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from vitprune.commands import check_arguments, run
+from vitprune import commands
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="prune")
-def main(cfg: DictConfig) -> None:
-    run("prune", cfg)
+def main(cfg: DictConfig) -> float | None:
+    return commands.run("prune", cfg)
 
 
 if __name__ == "__main__":
-    check_arguments("prune")
-    main()
+    commands.main("prune", main)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vitprune.errors import causes
+
+_TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\..+)?")
 
 
 @contextmanager
@@ -14,7 +19,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name when the block ends well.
 
     The temporary name keeps ``path``'s ending, as some writers choose the format by it. When the
-    block raises, ``path`` stays as it was and nothing is left behind.
+    block raises, ``path`` stays as it was and nothing is left behind; an error of the system that
+    names no file, as when a disk is full, then names ``path``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,5 +35,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide results from a team
         os.replace(temporary, path)
+    except Exception as error:
+        for cause in causes(error):
+            if isinstance(cause, OSError) and cause.filename is None:
+                cause.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files that a process killed within :func:`replacing` left behind."""
+    for path in directory.glob(".*"):
+        if path.is_file() and _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-import vitprune
+from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.explaining import Load, Subject, explain
+from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -38,13 +39,17 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
-    Tracker,
+    lineage,
     plot_curve,
     plot_relevance,
     print_comparison,
     print_summary,
+    write_csv,
     write_json,
 )
+from vitprune.reporting.environment import environment
+from vitprune.reporting.tracking import Tracker
+from vitprune.settings import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +57,7 @@ log = logging.getLogger(__name__)
 def train(cfg: DictConfig) -> Path:
     """Fine-tune ``cfg.model`` on ``cfg.dataset``; the best checkpoint's path is returned."""
     directory = checkpoint_directory(cfg)
-    with _exclusive(directory):
+    with exclusive(directory):
         return _fine_tune(cfg, build_data(cfg), directory)
 
 
@@ -67,13 +72,13 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
         raise InputError(f"scope={cfg.scope}: only whole layers can be dropped; use scope=layer")
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / "best.ckpt"
+    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / BEST
     classifier = VideoClassifier.load(path) if cfg.ckpt or path.is_file() else None
     if classifier is None:
         _check_k(cfg.k, _num_layers(cfg))
         data = build_data(cfg)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
-        with _exclusive(path.parent):
+        with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
                 _fine_tune(cfg, data, path.parent)
         classifier = VideoClassifier.load(path)
@@ -90,8 +95,10 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
     def rank(scores: Scores) -> list[int]:
         return [unit.layer for unit in scores.rank(cfg.metric, cfg.direction, cfg.target)]
 
+    measured: list[Scores] = []
+
     def plan(classifier: VideoClassifier) -> Plan:
-        score = _scorer(cfg, data, trainer)
+        score = _scorer(cfg, data, trainer, measured)
         return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
 
     pruning = LayerPruning(plan)
@@ -108,9 +115,12 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             "total": time.perf_counter() - start,
         }
         if trainer.is_global_zero:
-            _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+            _report(cfg, directory, tracker, results, pruning.outcome, data)
+            _trace(cfg, directory, tracker, results, data, bool(measured))
+            # Last, as its presence means that the job is finished.
+            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results)
         _say_where(directory)
@@ -147,7 +157,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             "environment": _environment(),
         }
         if trainer.is_global_zero:
-            write_json(directory / "results.json", results)
+            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
             tracker.summary(results)
     if trainer.is_global_zero:
         print_summary(
@@ -168,7 +178,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
 
 def checkpoint_directory(cfg: DictConfig) -> Path:
     """Where the fine-tuned model of a configuration lies: ``runs/train/<dataset>/<model>``."""
-    return Path(cfg.runs) / "train" / cfg.dataset.name / cfg.model.name
+    return Path(cfg.fine_tuned)
 
 
 def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
@@ -265,17 +275,6 @@ def _num_layers(cfg: DictConfig) -> int:
         return build_model(cfg.model.name, cfg.model.variant).num_layers
 
 
-@contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
-    """One process at a time fine-tunes into ``directory``; the others wait."""
-    directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
-    if not lock.acquire(blocking=False):
-        log.info("Another process is fine-tuning into %s; waiting for it", directory)
-    with lock:
-        yield
-
-
 def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     model = build_model(
@@ -293,18 +292,20 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     classifier = VideoClassifier(model, data.class_names, data.clip_settings(), **recipe)
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
     checkpoint = callbacks["checkpoint"]
-    checkpoint.dirpath = str(directory)
+    attempt = Attempt(directory, cfg)
+    for callback in callbacks.values():
+        if isinstance(callback, ModelCheckpoint):
+            callback.dirpath = str(attempt.folder)
     with Tracker(_logger(cfg, directory, "train")) as tracker:
-        if tracker.logger is None:
-            callbacks.pop("learning_rate", None)
         tracker.config(cfg)
-        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()))
-        trainer.fit(classifier, datamodule=data)
+        callbacks["random_state"] = RandomState()
+        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()), attempt.logger())
+        trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
             raise KeyboardInterrupt
         best = checkpoint.best_model_score
         results = {
-            "ckpt": checkpoint.best_model_path,
+            "ckpt": str(directory / BEST),
             "model": asdict(model.spec),
             "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
             "val_top1": float(best),
@@ -312,27 +313,49 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
             "environment": _environment(),
         }
         if trainer.is_global_zero:
-            write_json(directory / "results.json", results)
-            OmegaConf.save(cfg, directory / "config.yaml", resolve=True)
+            attempt.finish(results)
             tracker.summary(results)
-    log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / "best.ckpt")
-    return directory / "best.ckpt"
+            tracker.takes(_dataset(cfg, data))
+            tracker.makes(lineage.checkpoint(cfg.model.name, cfg.dataset.name, directory / BEST))
+        trainer.strategy.barrier()  # the other processes load what the first has moved
+    log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / BEST)
+    return directory / BEST
 
 
 def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
+    """The configured logger, named after the job; runs of a sweep share a group."""
     if not cfg.get("logger"):
         return None
-    name = "-".join(filter(None, [job, cfg.dataset.name, cfg.model.get("name")]))
-    return instantiate(cfg.logger, save_dir=str(directory), name=name, job_type=job)
+    group = experiment = None
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        experiment = hydra.runtime.choices.get("experiment")
+        group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    model = cfg.model.get("name")
+    cell = [str(cfg[key]) for key in ("metric", "direction") if job == "prune"]
+    return instantiate(
+        cfg.logger,
+        save_dir=str(directory),
+        name="-".join(filter(None, [job, cfg.dataset.name, model])),
+        job_type=job,
+        group=cfg.logger.get("group") or group,
+        tags=list(filter(None, [cfg.dataset.name, model, *cell, experiment])),
+    )
 
 
 def _trainer(
-    cfg: DictConfig, directory: Path, tracker: Tracker, callbacks: Sequence[pl.Callback]
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    callbacks: Sequence[pl.Callback],
+    *loggers: Logger,
 ) -> pl.Trainer:
+    loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
     return instantiate(
         cfg.trainer,
+        plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
-        logger=tracker.logger or False,
+        logger=list(loggers),
         callbacks=[RichProgressBar(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
@@ -340,9 +363,12 @@ def _trainer(
 
 
 def _scorer(
-    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer
+    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer, measured: list[Scores]
 ) -> Callable[[VideoTransformer], Scores]:
-    """Scores a model on the calibration split, or finds its scores in the store."""
+    """Scores a model on the calibration split, or finds its scores in the store.
+
+    Those that had to be measured are added to ``measured``.
+    """
     store = ScoreStore(Path(cfg.runs) / "cache" / "importance", enabled=cfg.cache)
     measure = measure_of(cfg.metric)
     adaptive = cfg.scoring == "adaptive"
@@ -359,7 +385,7 @@ def _scorer(
 
     def scorer(model: VideoTransformer) -> Scores:
         def compute() -> Scores:
-            return score(
+            found = score(
                 model,
                 data.loader(cfg.calibration, shuffle=adaptive),
                 cfg.scope,
@@ -371,6 +397,8 @@ def _scorer(
                 else None,
                 autocast=trainer.precision_plugin.forward_context,
             )
+            measured.append(found)
+            return found
 
         name = entry_name(
             model,
@@ -451,12 +479,18 @@ def _report(
     tracker: Tracker,
     results: Mapping[str, Any],
     outcome: PruningOutcome,
+    data: VideoDataModule,
 ) -> None:
-    scores = outcome.plan.scores
+    """Write a cell's files, all but ``results.json``, which says that the others are there."""
+    scores, comparison = outcome.plan.scores, outcome.comparison
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
-    write_json(directory / "results.json", results)
+    names = data.splits["test"].names
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    columns = ["video", "label", "full", "pruned"]
+    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
+    write_csv(directory / "predictions.csv", columns, rows)
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
@@ -485,12 +519,44 @@ def _report(
     )
     tracker.image("relevance/chart", directory / "relevance.png")
     tracker.summary(results)
-    tracker.artifact(
-        f"{cfg.model.name}-{cfg.dataset.name}-{cfg.metric}-{cfg.direction}-k{cfg.k}",
-        "pruned-model",
-        directory / "pruned.ckpt",
-        {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
+    of_class = data.class_names
+    tracker.table(
+        "predictions", columns, [(name, *(of_class[c] for c in row)) for name, *row in rows]
     )
+    tracker.series(
+        "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+    )
+
+
+def _trace(
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    results: Mapping[str, Any],
+    data: VideoDataModule,
+    measured: bool,
+) -> None:
+    """Tell W&B what the pruned model comes from; scores from the store are an input, too.
+
+    A checkpoint given by ``ckpt=`` may come from anywhere, so it goes by the name of its file.
+    """
+    model, dataset = cfg.model.name, cfg.dataset.name
+    tracker.takes(_dataset(cfg, data))
+    tracker.takes(lineage.checkpoint(model, None if cfg.ckpt else dataset, Path(results["ckpt"])))
+    scores = lineage.scores(model, dataset, cfg.calibration, directory)
+    if measured:
+        tracker.makes(scores)
+    else:
+        tracker.takes(scores)
+    tracker.makes(lineage.pruned(results, directory))
+
+
+def _dataset(cfg: DictConfig, data: VideoDataModule) -> lineage.Asset:
+    splits = {
+        name: [(video, clip.label) for video, clip in zip(split.names, split.clips, strict=True)]
+        for name, split in data.splits.items()
+    }
+    return lineage.dataset(cfg.dataset.name, data.class_names, splits)
 
 
 def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
@@ -503,15 +569,22 @@ def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Cur
         title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
     )
     tracker.image("curve/chart", directory / "curve.png")
+    tracker.series(
+        "curve/k",
+        {
+            **{f"curve/{name}": top1.mean(axis=0).tolist() for name, top1 in curve.top1.items()},
+            "curve/latency_ms": curve.latency_ms,
+        },
+    )
 
 
 def _say_where(directory: Path) -> None:
     Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment() -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"vitprune": vitprune.__version__, "torch": torch.__version__, "device": device}
+    return {**environment(), "torch": torch.__version__, "device": device}
 
 
 def _without(node: DictConfig, *keys: str) -> dict[str, Any]:

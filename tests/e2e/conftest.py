@@ -22,6 +22,7 @@ SMALL = (
 """Overrides that make everything as small as it can be."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[bytes]]
 
 
 @pytest.fixture(scope="session")
@@ -30,21 +31,47 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("e2e")
 
 
+def command(directory: Path, task: str, arguments: tuple[str, ...], small: bool) -> list[str]:
+    keep = [a for a in SMALL if small and not (task == "evaluate" and a.startswith("model."))]
+    flags = [a for a in arguments if a.startswith("-")]
+    values = [f"runs={directory / 'runs'}", *(a for a in arguments if a not in flags)]
+    return [sys.executable, f"{task}.py", *flags, *keep, *values]
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return {**os.environ, "VITPRUNE_DATA": str(directory / "data"), "COLUMNS": "120"}
+
+
 @pytest.fixture(scope="session")
 def run(directory: Path) -> Run:
     """Runs a command as a user would: ``run("prune", "metric=R")``."""
 
     def run(task: str, *arguments: str, small: bool = True) -> subprocess.CompletedProcess[str]:
-        keep = [a for a in SMALL if small and not (task == "evaluate" and a.startswith("model."))]
-        flags = [a for a in arguments if a.startswith("-")]
-        values = [f"runs={directory / 'runs'}", *(a for a in arguments if a not in flags)]
         return subprocess.run(
-            [sys.executable, f"{task}.py", *flags, *keep, *values],
+            command(directory, task, arguments, small),
             cwd=ROOT,
-            env={**os.environ, "VITPRUNE_DATA": str(directory / "data"), "COLUMNS": "120"},
+            env=environment(directory),
             capture_output=True,
             text=True,
             check=False,
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def start(directory: Path) -> Start:
+    """Starts a command in a process group of its own, its output in ``log``."""
+
+    def start(task: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                command(directory, task, arguments, small=True),
+                cwd=ROOT,
+                env=environment(directory),
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    return start

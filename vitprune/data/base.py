@@ -172,6 +172,7 @@ class VideoDataModule(pl.LightningDataModule):
             train,
             batch_size=min(self.batch_size, len(train)),
             sampler=SeededSampler(len(train), self.seed),
+            generator=torch.Generator().manual_seed(self.seed),  # leaves the global one alone
             drop_last=True,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,

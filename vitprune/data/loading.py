@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from vitprune.errors import InputError
@@ -20,15 +21,25 @@ class SeededSampler(Sampler[tuple[int, int]]):
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
+        self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the start of an epoch. Lightning calls this, also when it resumes a training."""
+        self.generator.manual_seed(self.seed)
+        for _ in range(epoch):
+            self._draw()
 
     def __len__(self) -> int:
         return self.size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = torch.randperm(self.size, generator=self.generator).tolist()
-        seeds = torch.randint(2**62, (self.size,), generator=self.generator).tolist()
-        yield from zip(order, seeds, strict=True)
+        order, seeds = self._draw()
+        yield from zip(order.tolist(), seeds.tolist(), strict=True)
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        order = torch.randperm(self.size, generator=self.generator)
+        return order, torch.randint(2**62, (self.size,), generator=self.generator)
 
 
 class VideoLoader(DataLoader[dict[str, Any]]):

@@ -17,7 +17,8 @@ from vitprune.data import VideoDataModule
 from vitprune.explain import pictures
 from vitprune.importance import Scores, ScoreStore, entry_name, score
 from vitprune.models import VideoClassifier, VideoTransformer
-from vitprune.reporting import Tracker, write_csv
+from vitprune.reporting import write_csv
+from vitprune.reporting.tracking import Tracker
 
 Floats = NDArray[np.float64]
 

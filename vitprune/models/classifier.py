@@ -177,8 +177,7 @@ class VideoClassifier(pl.LightningModule):
             "pytorch-lightning_version": pl.__version__,
             _DESCRIPTION: self._description(),
         }
-        with replacing(path) as temporary:
-            torch.save(checkpoint, temporary)
+        write_checkpoint(checkpoint, path)
 
     @classmethod
     def load(cls, path: str | Path) -> VideoClassifier:
@@ -202,6 +201,13 @@ class VideoClassifier(pl.LightningModule):
                 f"checkpoint {path} does not fit its own description: {str(error).splitlines()[-1]}"
             ) from error
         return classifier.eval()
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """``torch.save``, whole or not at all."""
+    # Through Python's file, which says what is wrong when a disk is full; torch's own does not.
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(dict(checkpoint), file)
 
 
 def _read(path: Path) -> dict[str, Any]:

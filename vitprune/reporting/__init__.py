@@ -1,12 +1,13 @@
-"""From numbers to what people read: tables, plots, W&B."""
+"""From numbers to what people read: tables, plots, HTML; W&B is in `vitprune.reporting.tracking`.
+
+Nothing here needs torch, so that a table or a report is made again in a second.
+"""
 
 from vitprune.reporting.plots import plot_curve, plot_relevance
 from vitprune.reporting.results import write_csv, write_json
 from vitprune.reporting.terminal import print_comparison, print_summary, print_table
-from vitprune.reporting.tracking import Tracker
 
 __all__ = [
-    "Tracker",
     "plot_curve",
     "plot_relevance",
     "print_comparison",

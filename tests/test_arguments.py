@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vitprune.commands import check_arguments, keep_names
+from vitprune.arguments import check_arguments, keep_names
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,7 +78,7 @@ def test_a_key_of_another_command_is_left_to_hydra() -> None:
 
 def test_refusal_does_not_wait_for_torch() -> None:
     code = (
-        "import sys; from vitprune.commands import check_arguments\n"
+        "import sys; from vitprune.arguments import check_arguments\n"
         "assert 'torch' not in sys.modules; check_arguments('prune', ['metric=KL'])"
     )
     done = subprocess.run(
@@ -88,7 +88,7 @@ def test_refusal_does_not_wait_for_torch() -> None:
 
 
 def test_choices_are_those_of_the_code() -> None:
-    from vitprune.commands import CHOICES
+    from vitprune.arguments import CHOICES
     from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
     from vitprune.pruning import STRATEGIES
 

@@ -1,0 +1,128 @@
+"""An attempt at fine-tuning, what is left of it when it is killed, and what comes of it."""
+
+import csv
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from vitprune.data.loading import SeededSampler
+from vitprune.finetuning import Attempt, RandomState, WholeCheckpoints, exclusive, joined_metrics
+
+
+@pytest.fixture
+def cfg() -> DictConfig:
+    return OmegaConf.create(
+        {"model": {"lr": 1e-3}, "dataset": {"name": "demo", "num_workers": 2}, "seed": 0, "k": 5}
+    )
+
+
+def leave_half_done(attempt: Attempt, step: int) -> None:
+    """What a fine-tuning that was killed after ``step`` steps leaves behind."""
+    WholeCheckpoints().save_checkpoint({"global_step": step}, attempt.folder / "last.ckpt")
+    (attempt.folder / "best.ckpt").write_text("best so far")
+
+
+def write_part(attempt: Attempt, start: int, rows: list[dict[str, float]]) -> None:
+    path = attempt.folder / "metrics" / str(start) / "metrics.csv"
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_the_same_settings_go_on_and_others_start_anew(tmp_path: Path, cfg: DictConfig) -> None:
+    first = Attempt(tmp_path, cfg)
+    assert first.resume_from is None
+    leave_half_done(first, step=4)
+
+    cfg.k, cfg.dataset.num_workers = 3, 0  # not what a fine-tuning depends on
+    assert Attempt(tmp_path, cfg).resume_from == tmp_path / "partial" / "last.ckpt"
+
+    cfg.model.lr = 1e-4
+    assert Attempt(tmp_path, cfg).resume_from is None
+    assert not (tmp_path / "partial" / "best.ckpt").exists()
+
+
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, cfg: DictConfig) -> None:
+    leave_half_done(Attempt(tmp_path, cfg), step=4)
+    last = tmp_path / "partial" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:100])
+    assert Attempt(tmp_path, cfg).resume_from is None
+
+
+def test_only_a_finished_attempt_leaves_a_checkpoint(tmp_path: Path, cfg: DictConfig) -> None:
+    attempt = Attempt(tmp_path, cfg)
+    leave_half_done(attempt, step=4)
+    write_part(attempt, 0, [{"step": 3, "val/top1": 0.5}])
+    assert not (tmp_path / "best.ckpt").exists()
+    attempt.finish({"val_top1": 0.5})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.ckpt", "config.yaml", "metrics.csv", "results.json",
+    ]  # fmt: skip
+    assert (tmp_path / "best.ckpt").read_text() == "best so far"
+
+
+def test_metrics_of_several_attempts_are_joined(tmp_path: Path, cfg: DictConfig) -> None:
+    attempt = Attempt(tmp_path, cfg)
+    write_part(attempt, 0, [{"step": 3, "loss": 3.0}, {"step": 7, "loss": 2.0}])
+    write_part(attempt, 4, [{"step": 7, "loss": 1.0, "val": 0.5}, {"step": 11, "loss": 0.5}])
+    write_part(attempt, 12, [{"step": 15, "loss": 0.1}])
+    header, rows = joined_metrics(attempt.folder / "metrics")
+    assert header == ["loss", "step", "val"]
+    assert rows == [["3.0", "3", ""], ["1.0", "7", "0.5"], ["0.5", "11", ""], ["0.1", "15", ""]]
+    assert joined_metrics(tmp_path / "nothing") == ([], [])
+
+
+def test_the_sampler_goes_to_any_epoch() -> None:
+    whole = SeededSampler(5, seed=1)
+    epochs = [list(whole) for _ in range(3)]
+    assert epochs[0] != epochs[2]
+    resumed = SeededSampler(5, seed=1)
+    resumed.set_epoch(2)
+    assert list(resumed) == epochs[2]
+
+
+def test_the_random_state_is_kept() -> None:
+    torch.manual_seed(3)
+    state = RandomState().state_dict()
+    expected = torch.rand(4)
+    torch.rand(7)
+    resumed = RandomState()
+    resumed.load_state_dict(state)
+    resumed.on_train_start(None, None)  # type: ignore[arg-type]
+    assert torch.equal(torch.rand(4), expected)
+
+
+def _hold(directory: Path) -> None:
+    with exclusive(directory):
+        (directory / "held").touch()
+        time.sleep(60)
+
+
+def test_a_killed_job_gives_its_lock_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fork = multiprocessing.get_context("fork")
+    holder = fork.Process(target=_hold, args=(tmp_path,))
+    holder.start()
+    while not (tmp_path / "held").exists():
+        time.sleep(0.05)
+    assert holder.pid is not None
+    watch = fork.Process(target=_kill_later, args=(holder.pid,))
+    watch.start()
+    start = time.monotonic()
+    with caplog.at_level("INFO"), exclusive(tmp_path):
+        assert time.monotonic() - start > 0.2
+    assert "Another job is fine-tuning" in caplog.text
+    holder.join()
+    watch.join()
+
+
+def _kill_later(pid: int) -> None:
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,121 @@
+"""The experiments that are sweeps, and what is refused before a sweep starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vitprune import cells
+from vitprune.arguments import CONF
+from vitprune.sweeps import Sweep
+
+
+def sweep_config(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("prune", overrides=list(overrides), return_hydra_config=True)
+
+
+def jobs(cfg: DictConfig) -> list[list[str]]:
+    """The overrides of every cell, as Hydra's own sweeper makes them."""
+    params = [f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()]
+    (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(params), None)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("name", "datasets"), [("table1", "ucf101 dai"), ("table1_demo", "demo_ucf101 demo_dai")]
+)
+def test_table1_is_36_cells(name: str, datasets: str) -> None:
+    cfg = sweep_config(f"experiment={name}", "runs=R")
+    assert cfg.hydra.mode == RunMode.MULTIRUN
+    assert cfg.hydra.sweep.dir == f"R/sweep/{name}"
+    assert cfg.calibration == "val"
+    cells_of = jobs(cfg)
+    assert len({tuple(cell) for cell in cells_of}) == len(cells_of) == 36
+    # The six cells that share a checkpoint follow each other.
+    shared = [tuple(cell[:2]) for cell in cells_of]
+    assert shared == [shared[i] for i in range(0, 36, 6) for _ in range(6)]
+    assert [shared[i][0].split("=")[1] for i in (0, 35)] == datasets.split()
+
+
+@pytest.mark.parametrize(("model", "k"), [("timesformer", 3), ("video_swin", 6), ("mvit", 5)])
+def test_a_cell_of_table1_has_its_place_and_the_papers_k(model: str, k: int) -> None:
+    cell = sweep_config("experiment=table1", "dataset=dai", f"model={model}", "metric=dProb")
+    assert cell.k == k
+    assert cell.hydra.sweep.subdir == f"dai/{model}/dProb-lowest-k{k}"
+
+
+def test_search_k_gives_every_learning_rate_its_own_checkpoint() -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    Plugins.instance()
+    one, other = (sweep_config("experiment=search_k", f"model.recipe.lr={lr}") for lr in (1, 2))
+    assert one.fine_tuned != other.fine_tuned
+    assert one.hydra.sweep.subdir != other.hydra.sweep.subdir
+    assert one.hydra.sweeper.direction == "maximize"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["direction=low"], "direction=low is unknown; direction takes lowest, highest"),
+        (["hydra.sweep.dir={file}/sweep"], "cannot write to the sweep directory"),
+        (
+            ["hydra.launcher._target_=hydra_plugins.hydra_moon_launcher.moon.Moon"],
+            "hydra/launcher needs hydra_moon_launcher, which is not installed",
+        ),
+    ],
+)
+def test_refused_before_any_job(
+    overrides: Sequence[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    filled = [override.format(file=tmp_path / "file") for override in overrides]
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *filled)
+    with pytest.raises(SystemExit) as caught:
+        Sweep().on_multirun_start(cfg)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ({"metric": "R,KL"}, "metric=KL is unknown; metric takes JSD, dProb"),
+        ({"seed": "1,2", "model": "mvit,vivit"}, "model=vivit is unknown"),
+        ({"dataset": "choice(dai,kinetics)"}, "dataset=kinetics is unknown"),
+    ],
+)
+def test_values_of_an_experiments_sweep_are_refused_too(
+    params: dict[str, str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    cfg.hydra.sweeper.params = params
+    with pytest.raises(SystemExit):
+        Sweep().on_multirun_start(cfg)
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_failed_cells_are_named_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells.record_failure(tmp_path / "dai/mvit/old", "of an earlier sweep", [])
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path}")
+    sweep = Sweep()
+    sweep.on_multirun_start(cfg)
+    sweep.on_multirun_end(cfg)  # nothing failed in this one
+    cells.record_failure(tmp_path / "dai/mvit/R-lowest-k99", "k=99 is out of range", ["k=99"])
+    with pytest.raises(SystemExit) as caught:
+        sweep.on_multirun_end(cfg)
+    assert caught.value.code == 1
+    head, *failed = capsys.readouterr().err.splitlines()
+    assert head.startswith("error: 1 cell failed")
+    assert failed == ["  dai/mvit/R-lowest-k99: k=99 is out of range"]

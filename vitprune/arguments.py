@@ -1,0 +1,128 @@
+"""Wrong values are refused before any work starts, in one line.
+
+Nothing here imports torch, so that a mistyped value is refused at once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from vitprune.errors import InputError
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "metric": ("JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"),
+    "direction": ("lowest", "highest"),
+    "scope": ("layer", "attention", "mlp", "head"),
+    "calibration": ("val", "test", "train"),
+    "target": ("predicted", "label"),
+    "strategy": ("oneshot", "greedy"),
+    "scoring": ("full", "adaptive"),
+    "scale": ("tiny", "full"),
+    "explain": ("none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"),
+    "split": ("val", "test", "train"),
+    "query": ("mean", "cls", "rollout"),
+}
+"""The values that the top-level keys with a fixed set of values take."""
+
+BAD_INPUT = 2
+"""Exit status of a command whose input was wrong."""
+
+
+def check_arguments(task: str, arguments: Iterable[str] | None = None, conf: Path = CONF) -> None:
+    """Exit with one line if a command line names a value that does not exist.
+
+    Before Hydra composes anything; see :func:`check_overrides`.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")], conf)
+    except InputError as error:
+        exit_with(error)
+
+
+def check_overrides(task: str, words: Iterable[str], conf: Path = CONF) -> None:
+    """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
+
+    Looks at config groups (``model=``) and at the keys of :data:`CHOICES`. What it does not know
+    is left to Hydra.
+    """
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(words))
+    except HydraException:
+        return  # Hydra says it better
+    keys = OmegaConf.load(conf / f"{task}.yaml")
+    groups = {path.name for path in conf.iterdir() if path.is_dir()}
+    for override in overrides:
+        key = override.key_or_group
+        if override.is_delete() or override.package is not None:
+            continue
+        if key in groups:
+            known = tuple(sorted(path.stem for path in (conf / key).glob("*.yaml")))
+        elif key in CHOICES and key in keys:
+            known = CHOICES[key]
+        else:
+            continue
+        for value in _values(override):
+            check_choice(key, value, known)
+
+
+def check_config(cfg: DictConfig) -> None:
+    """Raise :class:`InputError` unless the keys of :data:`CHOICES` have values of theirs."""
+    for key, known in CHOICES.items():
+        if key in cfg:
+            check_choice(key, cfg[key], known)
+
+
+def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
+    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
+
+    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
+            return argument
+        if value == "null":
+            return argument
+        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
+        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
+
+    return [quoted(argument) for argument in arguments]
+
+
+def check_choice(key: str, value: object, known: Iterable[str]) -> None:
+    """Raise :class:`InputError` unless ``value`` is one of ``known``."""
+    if value not in (known := tuple(known)):
+        raise InputError(f"{key}={value} is unknown; {key} takes {', '.join(known)}")
+
+
+def _values(override: Override) -> Iterator[object]:
+    if override.is_sweep_override():
+        if override.is_discrete_sweep():
+            yield from override.sweep_string_iterator()
+        return
+    value = override.value()
+    if isinstance(value, list):
+        yield from value
+    elif value is not None:
+        yield str(value)
+
+
+def exit_with(message: object) -> NoReturn:
+    """Print one line and exit with status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(BAD_INPUT)

@@ -1,0 +1,197 @@
+"""Fine-tuning that may be killed at any moment, and then goes on from its last epoch."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import pickle
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
+
+from vitprune.errors import InputError
+from vitprune.models.classifier import write_checkpoint
+from vitprune.reporting.results import write_csv, write_json
+from vitprune.settings import FINE_TUNING, differences, settings_of
+
+log = logging.getLogger(__name__)
+
+BEST = "best.ckpt"
+LAST = "last.ckpt"
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """One job at a time fine-tunes into ``directory``; the others wait.
+
+    The system takes the lock back from a job that dies, however it dies. Of the several processes
+    of a job the first holds it for them all.
+    """
+    if not _first_process():
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.info("Another job is fine-tuning into %s; waiting for it", directory)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _first_process() -> bool:
+    """Whether this is the process of a job that writes files; known before there is a group."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
+
+
+class Attempt:
+    """A fine-tuning under way, in ``<directory>/partial`` until it is finished.
+
+    So ``<directory>/best.ckpt`` is always the outcome of a whole fine-tuning, although
+    the best epoch so far is written again and again. An earlier attempt that was killed is
+    continued if its settings were the same, and thrown away otherwise.
+
+    Args:
+        directory: where the outcome goes.
+        cfg: the job's configuration.
+    """
+
+    def __init__(self, directory: Path, cfg: DictConfig) -> None:
+        self.directory = directory
+        self.folder = directory / "partial"
+        self.cfg = cfg
+        if _first_process():
+            self._prepare()
+        last = self.folder / LAST
+        self._step = _steps_taken(last)
+        self.resume_from = last if self._step else None
+        """The checkpoint to go on from, with the optimizer's state; None to start anew."""
+
+    def _prepare(self) -> None:
+        kept = self.folder / "config.yaml"
+        if _steps_taken(self.folder / LAST) and kept.is_file():
+            before = OmegaConf.load(kept)
+            assert isinstance(before, DictConfig)
+            changed = differences(
+                settings_of(before, FINE_TUNING), settings_of(self.cfg, FINE_TUNING)
+            )
+            if not changed:
+                log.info("Going on with the unfinished fine-tuning in %s", self.folder)
+                return
+            log.info(
+                "The unfinished fine-tuning in %s had another %s: starting anew",
+                self.folder,
+                ", ".join(changed),
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        OmegaConf.save(self.cfg, kept, resolve=True)
+
+    def logger(self) -> CSVLogger:
+        """Writes ``metrics.csv``; each attempt its own part, named for the step it begins with."""
+        if _first_process():
+            shutil.rmtree(self._parts / str(self._step), ignore_errors=True)
+        return CSVLogger(str(self.folder), name=self._parts.name, version=str(self._step))
+
+    @property
+    def _parts(self) -> Path:
+        return self.folder / "metrics"
+
+    def finish(self, results: Mapping[str, Any]) -> None:
+        """Move the outcome to ``directory``, ``best.ckpt`` last, and remove the rest."""
+        best = self.folder / BEST
+        if not best.is_file():
+            raise InputError(
+                f"fine-tuning ended without a checkpoint in {self.folder}; the callbacks must "
+                f"hold a ModelCheckpoint that writes {BEST}"
+            )
+        header, rows = joined_metrics(self._parts)
+        write_csv(self.directory / "metrics.csv", header, rows)
+        write_json(self.directory / "results.json", results)
+        os.replace(self.folder / "config.yaml", self.directory / "config.yaml")
+        os.replace(best, self.directory / BEST)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _steps_taken(checkpoint: Path) -> int:
+    """How many steps of training are in a checkpoint; 0 if it is not there or damaged."""
+    if not checkpoint.is_file():
+        return 0
+    try:
+        return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        log.warning("%s is damaged (%s)", checkpoint, str(error).splitlines()[0])
+        return 0
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Has Lightning write checkpoints beside their place and rename them.
+
+    Its own way is by the directory for temporary files, which on a cluster is another disk: a job
+    killed while its checkpoint is copied from there would leave half a file.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        write_checkpoint(checkpoint, path)
+
+
+def joined_metrics(parts: Path) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the ``metrics.csv`` of several attempts, as if there had been one.
+
+    Args:
+        parts: holds ``<step>/metrics.csv``, where step is the one that the attempt began with;
+            what the attempt before logged from that step on is left out.
+    """
+    files = sorted(parts.glob("*/metrics.csv"), key=lambda path: int(path.parent.name))
+    ends = [int(path.parent.name) for path in files[1:]]
+    rows: list[dict[str, str]] = []
+    for path, end in zip_longest(files, ends):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                step = row.get("step") or ""
+                if step.isdigit() and (end is None or int(step) < end):
+                    rows.append(row)
+    header = sorted({name for row in rows for name in row if name})
+    return header, [[row.get(name) or "" for name in header] for row in rows]
+
+
+class RandomState(pl.Callback):
+    """Keeps torch's random state in checkpoints, for dropout and mixup after a resumption."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._loaded is None:
+            return
+        torch.set_rng_state(self._loaded["cpu"].cpu())
+        states = self._loaded.get("cuda", [])
+        if states and len(states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in states])

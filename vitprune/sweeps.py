@@ -1,0 +1,80 @@
+"""What happens around a sweep: its values are checked first, its failed cells named at the end."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from vitprune import cells
+from vitprune.arguments import check_config, check_overrides, exit_with
+from vitprune.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+class Sweep(Callback):
+    """The Hydra callback around every multirun.
+
+    It leaves by ``SystemExit``: Hydra would turn any other exception of a callback into a warning.
+    At the end Hydra calls callbacks in reverse order, so this one, listed first, comes last.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[str, int]] = {}
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        directory = Path(config.hydra.sweep.dir)
+        try:
+            _check_plugin("hydra/launcher", config.hydra.launcher)
+            _check_plugin("hydra/sweeper", config.hydra.sweeper)
+            check_config(config)
+            params = config.hydra.sweeper.get("params") or {}
+            check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
+            _check_writable(directory)
+        except InputError as error:
+            exit_with(error)
+        self._before = cells.failures(directory)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        failed = {
+            name: found
+            for name, found in cells.failures(Path(config.hydra.sweep.dir)).items()
+            if found != self._before.get(name)
+        }
+        if not failed:
+            return
+        count = "1 cell" if len(failed) == 1 else f"{len(failed)} cells"
+        print(f"error: {count} failed; run the same command again to retry:", file=sys.stderr)
+        for name, (error, _) in failed.items():
+            print(f"  {name}: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _check_plugin(group: str, node: DictConfig) -> None:
+    module = str(OmegaConf.select(node, "_target_")).rpartition(".")[0]
+    package = ".".join(module.split(".")[:2])
+    if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
+        raise InputError(
+            f"{group} needs {package.removeprefix('hydra_plugins.')}, which is not installed; "
+            "pip install -e '.[sweep]'"
+        )
+
+
+def _check_writable(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise InputError(
+            cells.disk_full(error)
+            or f"cannot write to the sweep directory {directory} ({error.strerror}); "
+            "name another with hydra.sweep.dir=DIR"
+        ) from error
