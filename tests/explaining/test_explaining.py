@@ -163,6 +163,15 @@ def test_transfer(run: Explain, place: Path) -> None:
     assert (where / "transfer.png").stat().st_size > 20_000
 
 
+def test_a_model_with_fewer_classes_than_the_clips(run: Explain, place: Path) -> None:
+    arguments = ["explain=transfer", f"other_ckpt={place / 'dai.ckpt'}", "class=put_down"]
+    results, _ = run(*arguments, ckpt="ucf")  # 8 classes; put_down is the ninth
+    assert results["head_chosen_on"] == "demo_dai"
+    assert results["head"]
+    with pytest.raises(InputError, match="target=label needs the checkpoint's own 8 classes"):
+        run(*arguments, "target=label", ckpt="ucf")
+
+
 def test_causal(run: Explain) -> None:
     results, where = run("explain=causal", "class=reach", "head=15.1", "draws=3")
     assert results["alone"]["heads"] == ["15.1"]

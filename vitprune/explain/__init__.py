@@ -1,1 +1,1 @@
-
+"""Heads: where they look, what they are relevant for, and the pictures of both."""

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from torch import Tensor
 
 from vitprune.data import VideoDataModule
+from vitprune.errors import InputError
 from vitprune.explain import pictures
 from vitprune.importance import Scores, ScoreStore, entry_name, score
 from vitprune.models import VideoClassifier, VideoTransformer
@@ -51,7 +53,20 @@ class Subject:
         return self.data.class_names
 
     def scores(self, split: str) -> Scores:
-        """Relevance of every head for every clip of a split, from the store if it is there."""
+        """Relevance of every head for every clip of a split, from the store if it is there.
+
+        The clips may have other classes than the model: relevance then follows what it predicts.
+
+        Raises:
+            InputError: ``target=label`` with clips of other classes.
+        """
+        outputs = len(self.classifier.class_names)
+        foreign = len(self.class_names) != outputs
+        if foreign and self.cfg.target == "label":
+            raise InputError(
+                f"target=label needs the checkpoint's own {outputs} classes, dataset="
+                f"{self.dataset} has {len(self.class_names)}; use target=predicted"
+            )
         name = entry_name(
             self.model,
             self.data.fingerprint(split),  # type: ignore[arg-type]
@@ -64,13 +79,21 @@ class Subject:
         def compute() -> Scores:
             return score(
                 self.model,
-                self.data.loader(split),  # type: ignore[arg-type]
+                self._own_labels(split) if foreign else self.data.loader(split),  # type: ignore
                 "head",
                 max_streams=self.cfg.max_streams,
                 autocast=self.autocast,
             )
 
-        return store.get(name, compute)
+        scores = store.get(name, compute)
+        clips = self.data.splits[split].clips
+        scores.labels = np.array([clips[i].label for i in scores.clips], np.int64)
+        return scores
+
+    def _own_labels(self, split: str) -> Iterator[dict[str, Any]]:
+        """Batches whose labels are some class of the model's, as it may not have the clips'."""
+        for batch in self.data.loader(split):  # type: ignore[arg-type]
+            yield {**batch, "label": torch.zeros_like(batch["label"])}
 
     def values(self, scores: Scores) -> Floats:
         """Relevance [N, U] under the configured metric and target."""
@@ -98,11 +121,8 @@ class Subject:
 
     def video_name(self, split: str, number: int) -> str:
         path = self.data.splits[split].clips[number].path
-        return (
-            str(path.relative_to(self.data.root))
-            if path.is_relative_to(self.data.root)
-            else (path.name)
-        )
+        inside = path.is_relative_to(self.data.root)
+        return str(path.relative_to(self.data.root)) if inside else path.name
 
 
 Load = Callable[..., Subject]
