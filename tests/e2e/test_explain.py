@@ -1,0 +1,57 @@
+"""evaluate.py with explain=, run as a user runs it; tests/explaining has the rest."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from vitprune.data.demo.car import ACTIONS
+from vitprune.models import VideoClassifier, build_model
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(directory: Path) -> Path:
+    torch.manual_seed(0)
+    model = build_model("mvit", "tiny", num_classes=len(ACTIONS), num_frames=4, image_size=32)
+    settings = {
+        "num_frames": 4, "image_size": 32, "sampling": "uniform", "stride": 4,
+        "mean": [0.45] * 3, "std": [0.225] * 3,
+    }  # fmt: skip
+    path = directory / "untrained.ckpt"
+    VideoClassifier(model, list(ACTIONS), settings).save(path)
+    return path
+
+
+def test_a_head_is_shown_and_sent_to_wandb(run: Run, checkpoint: Path, directory: Path) -> None:
+    out = directory / "attention"
+    done = run(
+        "evaluate", f"ckpt={checkpoint}", "explain=attention", "head=15.1,14.0", "clip=drink_1",
+        f"hydra.run.dir={out}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"Results: {out}" in done.stdout
+    results = json.loads((out / "results.json").read_text())
+    assert results["head"] == ["15.1", "14.0"]
+    assert (out / "drink_1-15.1-14.0.png").exists()
+    media = out.glob("wandb/offline-run-*/files/media/**/*")
+    assert {".png", ".mp4"} <= {path.suffix for path in media}
+
+
+def test_head_ten_is_not_head_one(run: Run, checkpoint: Path, directory: Path) -> None:
+    out = directory / "no-such-head"
+    done = run(
+        "evaluate", f"ckpt={checkpoint}", "explain=attention", "head=15.10", "logger=none",
+        f"hydra.run.dir={out}",
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "head=15.10 does not exist in mvit; layer 15 has 15.0, 15.1" in error
+    assert "Traceback" not in done.stderr
+    assert not (out / "results.json").exists()
