@@ -144,7 +144,7 @@ def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> 
                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert finished(runs / "sweep") == ["R-lowest-k2", "R-lowest-k3"]
-    assert done.stderr.count("Starting with 2 processes") == 2
+    assert done.stdout.count("Starting with 2 processes") == 2
 
 
 def test_a_search_for_k_sees_the_objective(run: Run, directory: Path) -> None:
