@@ -67,6 +67,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
         What ``cfg.objective`` makes of the results, for sweepers such as Optuna's; None without
         one, or if the job of a sweep failed.
     """
+    logging.raiseExceptions = False  # on a full disk every line of the log would be a traceback
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN

@@ -1,5 +1,6 @@
 """Sweeps that are killed, fail in part, run out of disk, or run in several processes at once."""
 
+import csv
 import json
 import os
 import shutil
@@ -55,6 +56,8 @@ def test_a_sweep_goes_on_after_being_killed_at_any_moment(
         path.relative_to(killed) for path in killed.glob("sweep/**/scores.csv")
     )):  # fmt: skip
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    rows = list(csv.DictReader((trained / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows if row["val/top1"]] == ["0", "1", "2"]
     assert finished(killed / "sweep") == ["JSD-lowest-k3", "R-lowest-k3"]
     assert not (trained / "partial").exists()
 
