@@ -22,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, read_write
 
 from vitprune import cells
-from vitprune.arguments import CONF, check_arguments, check_config, exit_with
+from vitprune.arguments import CONF, check_arguments, check_config, exit_with, keep_names
 from vitprune.errors import InputError
 from vitprune.files import remove_leftovers
 
@@ -44,6 +44,7 @@ LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MAST
 
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
+    sys.argv[1:] = keep_names()
     check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function

@@ -23,6 +23,7 @@ from rich.console import Console
 from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.explaining import Load, Subject, explain
 from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
@@ -127,7 +128,7 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
 
 
 def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
-    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split.
+    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split, or what its heads do.
 
     Returns:
         What ``results.json`` holds.
@@ -136,6 +137,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         raise InputError("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.explain != "none":
+        return _explain(cfg, directory)
     classifier = VideoClassifier.load(cfg.ckpt)
     data = build_data(cfg, classifier)
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
@@ -178,8 +181,48 @@ def checkpoint_directory(cfg: DictConfig) -> Path:
     return Path(cfg.fine_tuned)
 
 
-def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
+def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
+    """``evaluate`` with ``explain=``: see :mod:`vitprune.explaining`."""
+    with Tracker(_logger(cfg, directory, "explain")) as tracker:
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision
+        results = explain(cfg, subjects(cfg, trainer), directory, tracker)
+    _say_where(directory)
+    return results
+
+
+def subjects(cfg: DictConfig, trainer: pl.Trainer) -> Load:
+    """What loads the models and data of an explanation, on the trainer's device."""
+
+    def load(
+        ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
+    ) -> Subject:
+        classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+        node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if other_dataset:
+            with open_dict(node):
+                node.dataset = cfg.other_dataset
+        data = build_data(node, classifier, same_classes=same_classes)
+        return Subject(
+            cfg,
+            classifier.to(trainer.strategy.root_device),
+            data,
+            node.dataset.name,
+            trainer.precision_plugin.forward_context,
+        )
+
+    return load
+
+
+def build_data(
+    cfg: DictConfig, classifier: VideoClassifier | None = None, *, same_classes: bool = True
+) -> VideoDataModule:
     """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
+
+    Args:
+        cfg: the command's configuration.
+        classifier: what the clips are for.
+        same_classes: whether the data's classes must be the classifier's.
 
     Raises:
         InputError: the data are not as they should be, or their classes are not the classifier's.
@@ -196,7 +239,7 @@ def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> Vi
         raise
     data.prepare_data()
     data.setup()
-    if classifier is not None:
+    if classifier is not None and same_classes:
         _check_classes(cfg, classifier.class_names, data.class_names)
     return data
 

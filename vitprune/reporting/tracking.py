@@ -82,6 +82,22 @@ class Tracker:
                 run.use_artifact(artifact)
 
     @rank_zero_only
+    def video(self, name: str, path: Path) -> None:
+        """Log an mp4."""
+        if self._run:
+            import wandb
+
+            self._run.log({name: wandb.Video(str(path), format="mp4")})
+
+    @rank_zero_only
+    def html(self, name: str, path: Path) -> None:
+        """Log a page that needs no other file."""
+        if self._run:
+            import wandb
+
+            self._run.log({name: wandb.Html(path.read_text(), inject=False)})
+
+    @rank_zero_only
     def makes(self, asset: Asset) -> None:
         """Record an output of the run; its metadata names the inputs taken so far."""
         if self._run:
