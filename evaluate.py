@@ -1,4 +1,4 @@
-"""Evaluate any checkpoint: ``python evaluate.py ckpt=FILE dataset=NAME``."""
+"""Evaluate any checkpoint, or explain its heads: ``python evaluate.py ckpt=FILE dataset=NAME``."""
 
 import hydra
 from omegaconf import DictConfig

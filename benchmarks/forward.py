@@ -17,7 +17,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+# isort: off
+import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+
+# isort: on
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -116,8 +121,6 @@ def _peak(name: str, side: str, device: str) -> float:
 
 def print_peak(name: str, side: str, device: str) -> None:
     """Prints the peak in MB; runs in a process of its own."""
-    import resource
-
     model, clip = _build(CASES[name], side, device)
     if device == "cuda":
         before = torch.cuda.memory_allocated()
@@ -125,9 +128,16 @@ def print_peak(name: str, side: str, device: str) -> None:
         _forward(model, clip)
         print((torch.cuda.max_memory_allocated() - before) / 1e6)
         return
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # building took more: start the peak anew
+    before = _resident("VmRSS")
     _forward(model, clip)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6)
+    print(_resident("VmHWM") - before)
+
+
+def _resident(field: str) -> float:
+    """Resident memory of this process in MB: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split(f"{field}:")[1].split()[0]) * 1024 / 1e6
 
 
 def main() -> None:

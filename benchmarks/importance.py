@@ -1,14 +1,18 @@
 """What reuse saves: scoring units, ours against one forward pass per ablated unit through hooks.
 
 Every row lets both sides score the same units on the same clip, in turns, and compares their
-logits. Run alone, on two cores, float32: ``python benchmarks/importance.py``. ``--tiny`` shows in
-seconds that it works; ``--every-head`` scores all 288 heads of TimeSformer instead of one of each
-attention (a quarter of an hour for the hooks).
+logits. The last one has them do a sixth of Table 1, scoring and evaluation: for three metrics and
+two directions, score the layers on a clip, drop three, and answer another clip with the full and
+the pruned model. Run alone, on two cores, float32: ``python benchmarks/importance.py``. ``--tiny``
+shows in seconds that it works; ``--every-head`` scores all 288 heads of TimeSformer instead of one
+of each attention (a quarter of an hour for the hooks).
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 import statistics
 import sys
 import tempfile
@@ -17,6 +21,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# isort: off
+import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+
+# isort: on
 import torch
 import torchvision
 from rich.console import Console
@@ -27,10 +35,21 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from vitprune.importance import Unit, ablate, units_of
+from vitprune.importance import (
+    DIRECTIONS,
+    METRICS,
+    ScoreStore,
+    Unit,
+    ablate,
+    entry_name,
+    relevance,
+    score,
+    units_of,
+)
 from vitprune.importance.unit import blocks_of, named_attentions
 from vitprune.models import build_model
 from vitprune.models.chain import VideoTransformer
+from vitprune.pruning import drop_layers
 
 Score = Callable[[], Tensor]
 """Gives the full model's logits and those without each unit, [1 + U, num_classes]."""
@@ -51,6 +70,10 @@ class Case:
     scope: str
     units: Sequence[Unit]
     clip: Tensor
+    repeats: int = 1
+    """How often the hooks score what ours scores once; such a long row has one round."""
+    evaluate: Callable[[], object] = lambda: None
+    """What both sides compute besides scores."""
 
 
 def hooked(
@@ -125,30 +148,116 @@ def same_backbone(
     return Case(title, least, hooked(forward, hooks), ours, forward, model, scope, units, clip)
 
 
-def torchvisions_swin(least: float, tiny: bool) -> Case:
-    """torchvision's Swin3D-T with hooks against ours with the same weights."""
+def swins(tiny: bool) -> tuple[nn.Module, VideoTransformer]:
+    """torchvision's Swin3D-T and ours, with the same weights."""
     torch.manual_seed(0)
     theirs = torchvision.models.video.swin3d_t().eval()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "swin3d_t.pth"
         torch.save(theirs.state_dict(), file)
         size = {"num_frames": 8, "image_size": 64} if tiny else {}
-        model = build_model("video_swin", "t", weights=file, **size).eval()
-    clip = clip_for(model)
+        return theirs, build_model("video_swin", "t", weights=file, **size).eval()
+
+
+def layers_of(theirs: nn.Module) -> list[tuple[nn.Sequential, int]]:
+    """Where the layers of torchvision's Swin are: each in a stage, at a place."""
     stages = [stage for stage in theirs.features if isinstance(stage, nn.Sequential)]
+    return [(stage, i) for stage in stages for i in range(len(stage))]
+
+
+def skipping(theirs: nn.Module) -> list:
+    """Hooks that put each layer's input in the place of its output."""
 
     def hook(block: nn.Module) -> torch.utils.hooks.RemovableHandle:
         return block.register_forward_hook(lambda module, args, out: args[0])
 
-    hooks = [lambda block=block: hook(block) for stage in stages for block in stage]
+    return [lambda stage=stage, i=i: hook(stage[i]) for stage, i in layers_of(theirs)]
+
+
+def torchvisions_swin(least: float, tiny: bool) -> Case:
+    """torchvision's Swin3D-T with hooks against ours with the same weights."""
+    theirs, model = swins(tiny)
+    clip = clip_for(model)
 
     def forward() -> Tensor:
         return theirs(clip)
 
     units = units_of(model)
     title = f"layer scores ({len(units)}), video_swin t, against torchvision's swin3d_t"
-    ours = reused(model, clip, "layer", units)
-    return Case(title, least, hooked(forward, hooks), ours, forward, model, "layer", units, clip)
+    return Case(
+        title,
+        least,
+        hooked(forward, skipping(theirs)),
+        reused(model, clip, "layer", units),
+        forward,
+        model,
+        "layer",
+        units,
+        clip,
+    )
+
+
+def six_cells(least: float, tiny: bool, k: int = 3) -> Case:
+    """Three metrics x two directions on torchvision's Swin3D-T and on ours, from nothing.
+
+    Both sides give the answers of the full and of each cell's pruned model to the test clip.
+    """
+    theirs, model = swins(tiny)
+    clip, test = clip_for(model), clip_for(model)
+    cells = list(itertools.product(METRICS, DIRECTIONS))
+    naive_scores = hooked(lambda: theirs(clip), skipping(theirs))
+
+    def naive() -> Tensor:
+        answers = []
+        for metric, direction in cells:
+            full, *ablated = naive_scores()
+            ablated = torch.stack(ablated)[:, None]
+            target = full.argmax()[None]
+            scores = relevance(full[None], ablated, target, metric=metric).mean(1)
+            pruned = copy.deepcopy(theirs)
+            places = layers_of(pruned)
+            for layer in scores.argsort(descending=direction == "highest")[:k].tolist():
+                stage, i = places[layer]
+                stage[i] = nn.Identity()
+            answers += [theirs(test), pruned(test)]
+        return torch.cat(answers)
+
+    chosen: list[list[int]] = []
+
+    def ours() -> Tensor:
+        answers = []
+        chosen.clear()
+        with tempfile.TemporaryDirectory() as folder:
+            for metric, direction in cells:
+                name = entry_name(model, "a random clip", scope="layer")
+                scores = ScoreStore(folder).get(name, lambda: score(model, batches, progress=False))
+                dropped = [unit.layer for unit in scores.rank(metric, direction)[:k]]
+                answers += [model(test), drop_layers(model, dropped)(test)]
+                chosen.append(dropped)
+        return torch.cat(answers)
+
+    def evaluate() -> None:
+        for dropped in chosen:
+            model(test)
+            drop_layers(model, dropped)(test)
+
+    zero = torch.zeros(1, dtype=torch.long)
+    batches = [{"clips": clip, "label": zero, "video": zero}]
+    title = f"six cells (score, drop {k}, evaluate), video_swin t, against torchvision's swin3d_t"
+    units = units_of(model)
+    return Case(
+        title,
+        least,
+        naive,
+        ours,
+        lambda: theirs(clip),
+        model,
+        "layer",
+        units,
+        clip,
+        repeats=len(cells),
+        evaluate=evaluate,
+    )
 
 
 def clip_for(model: VideoTransformer) -> Tensor:
@@ -167,7 +276,8 @@ def flops_by_module(run: Score) -> dict[str, int]:
     shapes = FakeTensorMode(allow_non_fake_inputs=True)
     with sdpa_kernel(SDPBackend.MATH), shapes, counter:  # it does not know all fused kernels
         run()
-    return {name: sum(by.values()) for name, by in counter.get_flop_counts().items()}
+    counts = {name: sum(by.values()) for name, by in counter.get_flop_counts().items()}
+    return {"Global": 0, **counts}
 
 
 def least_flops(case: Case) -> int:
@@ -235,12 +345,14 @@ def row(case: Case, rounds: int) -> list[str]:
     Raises:
         AssertionError: their logits differ.
     """
-    hooks, ours, difference = compare(case, rounds)
+    hooks, ours, difference = compare(case, rounds if case.repeats == 1 else 1)
     assert difference < 1e-4, f"{case.name}: logits differ by {difference:.2g}"
     once = flops_by_module(case.forward)["Global"]
-    hooks_flops = once * (1 + len(case.units))
-    ours_flops = flops_by_module(case.ours)["Global"]
-    bound = hooks_flops / least_flops(case)
+    evaluation = flops_by_module(case.evaluate)["Global"]
+    hooks_flops = once * (1 + len(case.units)) * case.repeats + evaluation
+    scoring = reused(case.model, case.clip, case.scope, case.units)
+    ours_flops = flops_by_module(scoring)["Global"] + evaluation
+    bound = hooks_flops / (least_flops(case) + evaluation)
     weights = sum(p.numel() * p.element_size() for p in case.model.parameters())
     plain, peak = (weights + peak_bytes(run) for run in (case.forward, case.ours))
     ratio = hooks / ours
@@ -264,7 +376,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side")
-    parser.add_argument("--only", nargs="*", help="rows: swin, mvit, torchvision, heads")
+    parser.add_argument("--only", nargs="*", help="rows: swin, mvit, torchvision, heads, cells")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--tiny", action="store_true", help="small models: seconds, no meaning")
     parser.add_argument("--every-head", action="store_true", help="all heads of TimeSformer")
@@ -278,6 +390,7 @@ def main() -> None:
         "heads": lambda: same_backbone(
             1.8, "timesformer", "tiny" if tiny else "base", "head", thin=not options.every_head
         ),
+        "cells": lambda: six_cells(8.0, tiny),
     }
     table = Table(title="Scoring by hooks, one forward pass per unit, and by reuse; one clip")
     for heading in (

@@ -1,8 +1,66 @@
 """What all tests share."""
 
+from __future__ import annotations
+
 import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
 
 import vitprune.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Request
+
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+
+
+class OpenPage(Protocol):
+    """Opens a local HTML file as a reader would see it."""
+
+    def __call__(
+        self, path: Path, width: int = 1440, height: int = 900, dark: bool = False
+    ) -> Page: ...
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; Debian's, since Playwright's own would have to be downloaded."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """``open_page(path)``; what the page asks the network for is listed in ``page.requests``."""
+    contexts = []
+
+    def open_page(path: Path, width: int = 1440, height: int = 900, dark: bool = False) -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.requests = []  # type: ignore[attr-defined]
+
+        def note(request: Request) -> None:
+            if not request.url.startswith(("file:", "data:", "blob:")):
+                page.requests.append(request.url)  # type: ignore[attr-defined]
+
+        page.on("request", note)
+        page.goto(Path(path).resolve().as_uri())
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()

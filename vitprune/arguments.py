@@ -5,6 +5,7 @@ Nothing here imports torch, so that a mistyped value is refused at once.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "strategy": ("oneshot", "greedy"),
     "scoring": ("full", "adaptive"),
     "scale": ("tiny", "full"),
+    "explain": ("none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"),
+    "split": ("val", "test", "train"),
+    "query": ("mean", "cls", "rollout"),
 }
 """The values that the top-level keys with a fixed set of values take."""
 
@@ -45,6 +49,26 @@ def check_arguments(task: str, arguments: Iterable[str] | None = None, conf: Pat
         check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")], conf)
     except InputError as error:
         exit_with(error)
+
+
+def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
+    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
+
+    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
+            return argument
+        if value == "null":
+            return argument
+        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
+        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
+
+    return [quoted(argument) for argument in arguments]
 
 
 def check_overrides(task: str, words: Iterable[str], conf: Path = CONF) -> None:

@@ -11,8 +11,9 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException, HydraException
@@ -21,7 +22,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, read_write
 
 from vitprune import cells
-from vitprune.arguments import CONF, check_arguments, check_config, exit_with
+from vitprune.arguments import CONF, check_arguments, check_config, exit_with, keep_names
 from vitprune.errors import InputError
 from vitprune.files import remove_leftovers
 
@@ -35,12 +36,15 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Hydra warns that launchers of conf/ share their names with the plugins' schemas, as they should.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
+Arguments = ParamSpec("Arguments")
+
 FULL_ERROR = "HYDRA_FULL_ERROR"
 LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
+    sys.argv[1:] = keep_names()
     check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function
@@ -139,3 +143,16 @@ def _as_single_job(task: str, directory: Path) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            exit_with(error)
+
+    return wrapped

@@ -13,16 +13,17 @@ import pytorch_lightning as pl
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from rich.console import Console
 
-import vitprune
 from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.explaining import Load, Subject, explain
 from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
@@ -38,13 +39,16 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
-    Tracker,
+    lineage,
     plot_curve,
     plot_relevance,
     print_comparison,
     print_summary,
+    write_csv,
     write_json,
 )
+from vitprune.reporting.environment import environment
+from vitprune.reporting.tracking import Tracker
 from vitprune.settings import settings_of
 
 log = logging.getLogger(__name__)
@@ -91,8 +95,10 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
     def rank(scores: Scores) -> list[int]:
         return [unit.layer for unit in scores.rank(cfg.metric, cfg.direction, cfg.target)]
 
+    measured: list[Scores] = []
+
     def plan(classifier: VideoClassifier) -> Plan:
-        score = _scorer(cfg, data, trainer)
+        score = _scorer(cfg, data, trainer, measured)
         return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
 
     pruning = LayerPruning(plan)
@@ -109,9 +115,10 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             "total": time.perf_counter() - start,
         }
         if trainer.is_global_zero:
-            _report(cfg, directory, tracker, results, pruning.outcome)
             if curve is not None and curve.curve is not None:
                 _report_curve(cfg, directory, tracker, curve.curve)
+            _report(cfg, directory, tracker, results, pruning.outcome, data)
+            _trace(cfg, directory, tracker, results, data, bool(measured))
             # Last, as its presence means that the job is finished.
             write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     if trainer.is_global_zero:  # after W&B has said its own
@@ -121,7 +128,7 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
 
 
 def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
-    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split.
+    """Top-1, Top-5 and cost of a checkpoint on a dataset's test split, or what its heads do.
 
     Returns:
         What ``results.json`` holds.
@@ -130,6 +137,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         raise InputError("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    if cfg.explain != "none":
+        return _explain(cfg, directory)
     classifier = VideoClassifier.load(cfg.ckpt)
     data = build_data(cfg, classifier)
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
@@ -172,8 +181,48 @@ def checkpoint_directory(cfg: DictConfig) -> Path:
     return Path(cfg.fine_tuned)
 
 
-def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> VideoDataModule:
+def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
+    """``evaluate`` with ``explain=``: see :mod:`vitprune.explaining`."""
+    with Tracker(_logger(cfg, directory, "explain")) as tracker:
+        tracker.config(cfg)
+        trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision
+        results = explain(cfg, subjects(cfg, trainer), directory, tracker)
+    _say_where(directory)
+    return results
+
+
+def subjects(cfg: DictConfig, trainer: pl.Trainer) -> Load:
+    """What loads the models and data of an explanation, on the trainer's device."""
+
+    def load(
+        ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
+    ) -> Subject:
+        classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+        node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if other_dataset:
+            with open_dict(node):
+                node.dataset = cfg.other_dataset
+        data = build_data(node, classifier, same_classes=same_classes)
+        return Subject(
+            cfg,
+            classifier.to(trainer.strategy.root_device),
+            data,
+            node.dataset.name,
+            trainer.precision_plugin.forward_context,
+        )
+
+    return load
+
+
+def build_data(
+    cfg: DictConfig, classifier: VideoClassifier | None = None, *, same_classes: bool = True
+) -> VideoDataModule:
     """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
+
+    Args:
+        cfg: the command's configuration.
+        classifier: what the clips are for.
+        same_classes: whether the data's classes must be the classifier's.
 
     Raises:
         InputError: the data are not as they should be, or their classes are not the classifier's.
@@ -190,7 +239,7 @@ def build_data(cfg: DictConfig, classifier: VideoClassifier | None = None) -> Vi
         raise
     data.prepare_data()
     data.setup()
-    if classifier is not None:
+    if classifier is not None and same_classes:
         _check_classes(cfg, classifier.class_names, data.class_names)
     return data
 
@@ -266,16 +315,32 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
         if trainer.is_global_zero:
             attempt.finish(results)
             tracker.summary(results)
+            tracker.takes(_dataset(cfg, data))
+            tracker.makes(lineage.checkpoint(cfg.model.name, cfg.dataset.name, directory / BEST))
         trainer.strategy.barrier()  # the other processes load what the first has moved
     log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * best, directory / BEST)
     return directory / BEST
 
 
 def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
+    """The configured logger, named after the job; runs of a sweep share a group."""
     if not cfg.get("logger"):
         return None
-    name = "-".join(filter(None, [job, cfg.dataset.name, cfg.model.get("name")]))
-    return instantiate(cfg.logger, save_dir=str(directory), name=name, job_type=job)
+    group = experiment = None
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        experiment = hydra.runtime.choices.get("experiment")
+        group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
+    model = cfg.model.get("name")
+    cell = [str(cfg[key]) for key in ("metric", "direction") if job == "prune"]
+    return instantiate(
+        cfg.logger,
+        save_dir=str(directory),
+        name="-".join(filter(None, [job, cfg.dataset.name, model])),
+        job_type=job,
+        group=cfg.logger.get("group") or group,
+        tags=list(filter(None, [cfg.dataset.name, model, *cell, experiment])),
+    )
 
 
 def _trainer(
@@ -298,9 +363,12 @@ def _trainer(
 
 
 def _scorer(
-    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer
+    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer, measured: list[Scores]
 ) -> Callable[[VideoTransformer], Scores]:
-    """Scores a model on the calibration split, or finds its scores in the store."""
+    """Scores a model on the calibration split, or finds its scores in the store.
+
+    Those that had to be measured are added to ``measured``.
+    """
     store = ScoreStore(Path(cfg.runs) / "cache" / "importance", enabled=cfg.cache)
     measure = measure_of(cfg.metric)
     adaptive = cfg.scoring == "adaptive"
@@ -317,7 +385,7 @@ def _scorer(
 
     def scorer(model: VideoTransformer) -> Scores:
         def compute() -> Scores:
-            return score(
+            found = score(
                 model,
                 data.loader(cfg.calibration, shuffle=adaptive),
                 cfg.scope,
@@ -329,6 +397,8 @@ def _scorer(
                 else None,
                 autocast=trainer.precision_plugin.forward_context,
             )
+            measured.append(found)
+            return found
 
         name = entry_name(
             model,
@@ -409,11 +479,18 @@ def _report(
     tracker: Tracker,
     results: Mapping[str, Any],
     outcome: PruningOutcome,
+    data: VideoDataModule,
 ) -> None:
-    scores = outcome.plan.scores
+    """Write a cell's files, all but ``results.json``, which says that the others are there."""
+    scores, comparison = outcome.plan.scores, outcome.comparison
     outcome.pruned.save(directory / "pruned.ckpt")
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
+    names = data.splits["test"].names
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    columns = ["video", "label", "full", "pruned"]
+    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
+    write_csv(directory / "predictions.csv", columns, rows)
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
@@ -442,12 +519,44 @@ def _report(
     )
     tracker.image("relevance/chart", directory / "relevance.png")
     tracker.summary(results)
-    tracker.artifact(
-        f"{cfg.model.name}-{cfg.dataset.name}-{cfg.metric}-{cfg.direction}-k{cfg.k}",
-        "pruned-model",
-        directory / "pruned.ckpt",
-        {"dropped": list(outcome.plan.dropped), "top1": results["pruned"]["top1"]},
+    of_class = data.class_names
+    tracker.table(
+        "predictions", columns, [(name, *(of_class[c] for c in row)) for name, *row in rows]
     )
+    tracker.series(
+        "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+    )
+
+
+def _trace(
+    cfg: DictConfig,
+    directory: Path,
+    tracker: Tracker,
+    results: Mapping[str, Any],
+    data: VideoDataModule,
+    measured: bool,
+) -> None:
+    """Tell W&B what the pruned model comes from; scores from the store are an input, too.
+
+    A checkpoint given by ``ckpt=`` may come from anywhere, so it goes by the name of its file.
+    """
+    model, dataset = cfg.model.name, cfg.dataset.name
+    tracker.takes(_dataset(cfg, data))
+    tracker.takes(lineage.checkpoint(model, None if cfg.ckpt else dataset, Path(results["ckpt"])))
+    scores = lineage.scores(model, dataset, cfg.calibration, directory)
+    if measured:
+        tracker.makes(scores)
+    else:
+        tracker.takes(scores)
+    tracker.makes(lineage.pruned(results, directory))
+
+
+def _dataset(cfg: DictConfig, data: VideoDataModule) -> lineage.Asset:
+    splits = {
+        name: [(video, clip.label) for video, clip in zip(split.names, split.clips, strict=True)]
+        for name, split in data.splits.items()
+    }
+    return lineage.dataset(cfg.dataset.name, data.class_names, splits)
 
 
 def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
@@ -460,15 +569,22 @@ def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Cur
         title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
     )
     tracker.image("curve/chart", directory / "curve.png")
+    tracker.series(
+        "curve/k",
+        {
+            **{f"curve/{name}": top1.mean(axis=0).tolist() for name, top1 in curve.top1.items()},
+            "curve/latency_ms": curve.latency_ms,
+        },
+    )
 
 
 def _say_where(directory: Path) -> None:
     Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
 
 
-def _environment() -> dict[str, str]:
+def _environment() -> dict[str, Any]:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"vitprune": vitprune.__version__, "torch": torch.__version__, "device": device}
+    return {**environment(), "torch": torch.__version__, "device": device}
 
 
 def _without(node: DictConfig, *keys: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from vitprune.data import DAIDataModule, UCF101DataModule
 from vitprune.data.demo import DemoSettings, render
-from vitprune.data.demo.render import write_video
+from vitprune.data.video import write_video
 
 SMALL = DemoSettings({"train": 4, "val": 2, "test": 2}, frames=10)
 

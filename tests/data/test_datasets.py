@@ -225,3 +225,12 @@ def test_the_configuration_builds_its_module(name: str, monkeypatch: pytest.Monk
     assert module.settings.mean == (0.4, 0.4, 0.4)
     assert module.flip is ("ucf101" in name)
     assert (module.demo is not None) is name.startswith("demo")
+
+
+def test_videos_are_named_by_path_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "videos" / "a b.mp4"
+    clips = [Clip(path, 0), Clip(path, 0, start=1.5, end=3), Clip(path, 0, end=2), Clip(path, 0, 4)]
+    names = VideoDataset(clips, ["x"], settings(), root=tmp_path).names
+    assert names == [
+        "videos/a b.mp4", "videos/a b.mp4#t=1.5,3", "videos/a b.mp4#t=,2", "videos/a b.mp4#t=4",
+    ]  # fmt: skip

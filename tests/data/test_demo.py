@@ -214,8 +214,33 @@ def test_boxes_follow_the_clip(dai_module: Callable[..., DAIDataModule]) -> None
         assert min(red, green) > blue + 1  # the parcel is yellow
 
 
-def test_boxes_are_of_stand_ins_only(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="only the stand-ins come with boxes"):
+def test_boxes_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    path = tmp_path / "mine.csv"
+    path.write_text("video,frame,label,x0,y0,x1,y1\na.mp4,3,head,1,2,3.5,4\nb.mp4,0,cup,0,0,1,1\n")
+    boxes = read_boxes(tmp_path, path)
+    assert boxes == {
+        tmp_path / "videos" / "a.mp4": {3: {"head": (1, 2, 3.5, 4)}},
+        tmp_path / "b.mp4": {0: {"cup": (0, 0, 1, 1)}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, r"no file .*boxes.csv; .* boxes=FILE"),
+        ("video,frame,label,x0,y0,x1\n", "line 1: no column 'y1'"),
+        ("video,frame,label,x0,y0,x1,y1\na,0,head,1,2,3,four\n", "line 2: frame '0' and a box"),
+        ("video,frame,label,x0,y0,x1,y1\na,0,head,1,2,1,4\n", "line 2: .* x0 < x1 and y0 < y1"),
+        ("video,frame,label,x0,y0,x1,y1\na,-1,head,1,2,3,4\n", "frames count from 0"),
+        ("video,frame,label,x0,y0,x1,y1\na,0,head,1\n", "line 2: .* four numbers are needed"),
+    ],
+)
+def test_wrong_boxes_are_refused(tmp_path: Path, text: str | None, line: str) -> None:
+    if text is not None:
+        (tmp_path / "boxes.csv").write_text(text)
+    with pytest.raises(InputError, match=line):
         read_boxes(tmp_path)
 
 

@@ -1,21 +1,17 @@
 """The paired comparison of two models' answers."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from torch import distributed, multiprocessing
+from torch.utils.data import DistributedSampler
 
-from vitprune.pruning import PairedAccuracy, mcnemar
-
-
-@given(st.integers(0, 60), st.integers(0, 60))
-def test_mcnemar_is_the_two_sided_binomial_tail(worse: int, better: int) -> None:
-    n = worse + better
-    tail = 2 * binom.cdf(min(worse, better), n, 0.5)
-    assert mcnemar(worse, better) == pytest.approx(min(1.0, tail))
-    assert mcnemar(worse, better) == pytest.approx(mcnemar(better, worse))
+from vitprune.pruning import PairedAccuracy
+from vitprune.statistics import mcnemar
 
 
 def one_hot(classes: list[int], width: int = 7) -> torch.Tensor:
@@ -42,6 +38,29 @@ def test_a_repeated_video_counts_once_and_videos_are_ordered() -> None:
     assert found.video.tolist() == [0, 1, 2, 3]
     assert found.full_top(1) == 1.0
     assert found.pruned_top(1) == 0.25
+
+
+def answer_share(rank: int, rendezvous: str, out: str) -> None:
+    """One of two processes: answers its share of seven videos, saves the comparison of all."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
+    )
+    paired = PairedAccuracy()
+    for video in DistributedSampler(range(7), 2, rank, shuffle=False):  # type: ignore[arg-type]
+        label = torch.tensor([video])
+        paired.update(label, label, one_hot([video]), one_hot([0]))
+    np.save(f"{out}/{rank}.npy", np.stack(paired.compute()))
+    distributed.destroy_process_group()
+
+
+def test_two_processes_answer_every_video_once(tmp_path: Path) -> None:
+    arguments = (f"{tmp_path}/rendezvous", str(tmp_path))
+    multiprocessing.start_processes(answer_share, arguments, nprocs=2, start_method="fork")
+    for rank in (0, 1):  # the sampler gave video 0 to both, so that they have four each
+        video, label, full, pruned, *_ = np.load(tmp_path / f"{rank}.npy")
+        assert video.tolist() == label.tolist() == full.tolist() == list(range(7))
+        assert pruned.tolist() == [0] * 7
 
 
 @given(st.integers(0, 2**32 - 1))

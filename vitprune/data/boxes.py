@@ -1,4 +1,4 @@
-"""Where head, hands and object are in the stand-ins: ``boxes.csv``, in a clip's coordinates."""
+"""Where head, hands and object are: ``video,frame,label,x0,y0,x1,y1``, in a clip's coordinates."""
 
 from __future__ import annotations
 
@@ -16,22 +16,59 @@ FrameBoxes = dict[str, Box]
 """Label (``head``, ``hand_left``, ``hand_right``, ``object``) -> box, of what is in the frame."""
 
 
-def read_boxes(root: Path) -> dict[Path, dict[int, FrameBoxes]]:
-    """All boxes of a stand-in: video file -> number of the frame -> boxes in the video's pixels.
+COLUMNS = ("video", "frame", "label", "x0", "y0", "x1", "y1")
+
+
+def read_boxes(root: Path, path: str | Path | None = None) -> dict[Path, dict[int, FrameBoxes]]:
+    """All boxes of a dataset: video file -> number of the frame -> boxes in the video's pixels.
+
+    Args:
+        root: what the column ``video`` is relative to; ``videos/`` in it is tried, too.
+        path: the CSV with :data:`COLUMNS`; ``boxes.csv`` in ``root`` if not given.
 
     Raises:
-        InputError: there is no ``boxes.csv`` in ``root``.
+        InputError: there is no such file, or something in it is wrong; says in which line.
     """
-    path = root / "boxes.csv"
+    path = root / "boxes.csv" if path is None else Path(path)
     if not path.is_file():
-        raise InputError(f"no file {path}; only the stand-ins come with boxes")
+        raise InputError(
+            f"no file {path}; the stand-ins come with boxes, for other data write a CSV "
+            f"{','.join(COLUMNS)} (pixels of the video) and name it with boxes=FILE"
+        )
     boxes: dict[Path, dict[int, FrameBoxes]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            frames = boxes.setdefault(root / row["video"], {})
-            box = (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"]))
-            frames.setdefault(int(row["frame"]), {})[row["label"]] = box
+    files: dict[str, Path] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+            raise InputError(
+                f"{path}, line 1: no column {missing[0]!r}; it takes {','.join(COLUMNS)}"
+            )
+        for row in reader:
+            video = row["video"]
+            if video not in files:
+                inside = root / "videos" / video
+                files[video] = inside if inside.is_file() else root / video
+            frame, box = _numbers(row, f"{path}, line {reader.line_num}")
+            boxes.setdefault(files[video], {}).setdefault(frame, {})[row["label"]] = box
     return boxes
+
+
+def _numbers(row: dict[str, str], where: str) -> tuple[int, Box]:
+    try:
+        frame = int(row["frame"])
+        x0, y0, x1, y1 = (float(row[name]) for name in COLUMNS[3:])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{where}: frame {row['frame']!r} and a box "
+            f"{', '.join(str(row[name]) for name in COLUMNS[3:])}; a whole number and four numbers "
+            "are needed"
+        ) from None
+    if not (frame >= 0 and x0 < x1 and y0 < y1):
+        raise InputError(
+            f"{where}: frame {frame} with a box from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g}); "
+            "frames count from 0, x0 < x1 and y0 < y1"
+        )
+    return frame, (x0, y0, x1, y1)
 
 
 def boxes_in_clip(

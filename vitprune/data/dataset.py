@@ -135,6 +135,14 @@ class VideoDataset(Dataset[dict[str, Any]]):
         other.views = views or Views()
         return other
 
+    @property
+    def names(self) -> list[str]:
+        """Every video's path under the root; a part of a file with ``#t=start,end`` (seconds).
+
+        The ending is that of W3C's media fragments.
+        """
+        return [_name(clip, self.root) for clip in self.clips]
+
     def __len__(self) -> int:
         return len(self.clips)
 
@@ -199,6 +207,12 @@ class VideoDataset(Dataset[dict[str, Any]]):
             row = (path, clip.label, clip.start, clip.end, stat.st_size, stat.st_mtime_ns)
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
+
+
+def _name(clip: Clip, root: Path) -> str:
+    name = Path(os.path.relpath(clip.path, root)).as_posix()
+    times = ",".join("" if time is None else f"{time:.9g}" for time in (clip.start, clip.end))
+    return f"{name}#t={times.rstrip(',')}" if times != "," else name
 
 
 def _span(clip: Clip) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Video files to frames, with PyAV: only the frames that are asked for.
+"""Video files to frames, only those that are asked for, and frames to video files, with PyAV.
 
 A file's frames are counted by reading its packets, without decoding them, since what containers
 say of their length is often missing or wrong.
@@ -10,6 +10,7 @@ import bisect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -134,6 +135,30 @@ def read_frames(path: str | os.PathLike[str], indices: Sequence[int] | np.ndarra
     finally:
         reader.close()
     return np.stack([frames[int(i)] for i in indices])
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
+    """Encode uint8 frames [H, W, 3]: H.264 for .mp4, MPEG-4 part 2 for .avi.
+
+    On one thread and without dates, so that the same frames give the same bytes.
+    """
+    h264 = path.suffix == ".mp4"
+    height, width = frames[0].shape[:2]
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+        stream = container.add_stream("libx264" if h264 else "mpeg4", rate=Fraction(fps))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        if h264:
+            stream.options = {
+                "preset": "veryfast", "tune": "fastdecode", "crf": "18", "bf": "0",
+                "flags": "+bitexact", "x264-params": "threads=1:lookahead-threads=1",
+            }  # fmt: skip
+        else:
+            stream.bit_rate = 1_500_000
+            stream.options = {"qmin": "2", "qmax": "6", "g": "12", "flags": "+bitexact"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 class _Reader:

@@ -2,7 +2,7 @@
 
 from vitprune.importance.accumulate import RelevanceScores
 from vitprune.importance.adaptive import Adaptive, SequentialSelection
-from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together
+from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together, without_heads
 from vitprune.importance.measures import MEASURES, measure_of
 from vitprune.importance.metrics import METRICS, TARGETS, dprob, jsd, relevance
 from vitprune.importance.scores import DIRECTIONS, Scores
@@ -33,4 +33,5 @@ __all__ = [
     "relevance",
     "score",
     "units_of",
+    "without_heads",
 ]

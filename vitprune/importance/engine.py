@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from vitprune.importance.stream import Departure, FullStream
-from vitprune.importance.unit import Unit, blocks_of, units_of
-from vitprune.models.chain import Tokens, VideoTransformer
+from vitprune.importance.unit import Unit, blocks_of, named_attentions, units_of
+from vitprune.models.chain import Attention, Tokens, VideoTransformer
 
 SMALL = 64 * 2**20
 """Bytes that nobody misses: waves are not made narrower to save less than this."""
@@ -143,6 +143,32 @@ def ablate_together(model: VideoTransformer, clips: Tensor, layers: Collection[i
         ValueError: a layer that the model does not have.
     """
     return ablate_sets(model, clips, [layers])[0]
+
+
+@contextmanager
+def without_heads(model: VideoTransformer, heads: Collection[Unit]) -> Iterator[None]:
+    """The model in eval mode and as if ``heads`` were absent, weights untouched.
+
+    Raises:
+        ValueError: a head that the model does not have.
+    """
+    if missing := [str(unit) for unit in heads if unit not in units_of(model, "head")]:
+        raise ValueError(f"the model has no head {', '.join(missing)}")
+    gated: list[Attention] = []
+    with evaluating(model):
+        try:
+            for block in blocks_of(model):
+                for name, attention in named_attentions(block).items():
+                    gate = attention.proj.weight.new_ones(attention.num_heads)
+                    here = [u.head for u in heads if (u.layer, u.attention) == (block.index, name)]
+                    if here:
+                        gate[here] = 0
+                        attention.head_gate = gate
+                        gated.append(attention)
+            yield
+        finally:
+            for attention in gated:
+                attention.head_gate = None
 
 
 def room_for_streams(model: VideoTransformer, tokens: Tokens) -> int:

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vitprune.models.places import nearest
+
 Grid = tuple[int, int, int]
 
 
@@ -86,6 +88,21 @@ class Attention(Branch):
         """
         raise NotImplementedError
 
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        """How much attention each token that comes in receives, per head: [B, H, N].
+
+        The inverse of how :meth:`heads` lays out tokens for attention: windows are put back where
+        they were, pooled keys on the places that they were pooled from, copies of the class token
+        are added up. Attention to padding is cut off, so a head's row sums to ``queries``' sum
+        less what went to padding.
+
+        Args:
+            weights: as the ``observer`` gets them.
+            queries: how much each token that goes out counts as a query, [B, N'].
+            grid: of the tokens that come in.
+        """
+        raise NotImplementedError
+
     def project(self, heads: Tensor) -> Tensor:
         """The output projection, with its bias: [B, N', H, D] -> [B, N', C']."""
         return self.proj(heads.flatten(2))
@@ -140,13 +157,19 @@ class Block(nn.Module):
         branches: name -> branch; the names are ``attention`` (or ``time`` and ``space``), ``mlp``.
         before: Tokens -> Tokens modules that run first and are no part of the layer: Swin's
             patch merging, and what stays of layers that were dropped just before this one.
+        stride: how many embedded tokens, along height and width, make one of its tokens.
     """
 
     def __init__(
-        self, index: int, branches: Mapping[str, Branch], before: Sequence[nn.Module] = ()
+        self,
+        index: int,
+        branches: Mapping[str, Branch],
+        before: Sequence[nn.Module] = (),
+        stride: int = 1,
     ) -> None:
         super().__init__()
         self.index = index
+        self.stride = stride
         self.before = nn.Sequential(*before)
         self.branches = nn.ModuleDict(branches)
 
@@ -200,6 +223,10 @@ class VideoTransformer(nn.Module):
     """What stays of dropped layers that no layer follows."""
     num_layers: int
     """Of the unpruned model."""
+    patch: Grid
+    """Frames, rows and columns of pixels from one embedded token to the next."""
+    centred: bool = False
+    """Whether tokens lie around their pixels rather than in cells; see ``models/places.py``."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a third more time."""
@@ -225,6 +252,25 @@ class VideoTransformer(nn.Module):
             else:
                 tokens = block(tokens)
         return self.classify(tokens)
+
+    def pixel_axes(self, block: Block, grid: Grid, size: Grid) -> tuple[Tensor, Tensor, Tensor]:
+        """Which of a block's tokens each frame, row and column of pixels belongs to.
+
+        Args:
+            block: of this model.
+            grid: of the tokens that go into its attention, (t, h, w).
+            size: of the clip, (T, H, W).
+
+        Returns:
+            [T, t], [H, h] and [W, w], for :func:`vitprune.models.places.spread`.
+        """
+        t, h, w = (
+            nearest(pixels, tokens, pitch * stride, self.centred)
+            for pixels, tokens, pitch, stride in zip(
+                size, grid, self.patch, (1, block.stride, block.stride), strict=True
+            )
+        )
+        return t, h, w
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ from vitprune.models.chain import (
     Tokens,
     VideoTransformer,
 )
+from vitprune.models.places import nearest, spread
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -179,6 +180,17 @@ class PoolingAttention(Attention):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         return attend(q, k, v, observe=self.observer, scale=scale).transpose(1, 2)
 
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        shares = torch.einsum("bn,bhnm->bhm", queries, weights)
+        _, *strides = self.pool_k.pool.stride
+        pooled: Grid = (grid[0], -(-grid[1] // strides[0]), -(-grid[2] // strides[1]))
+        axes = [
+            nearest(n, m, stride, True)
+            for n, m, stride in zip(grid, pooled, (1, *strides), strict=True)
+        ]
+        places = spread(shares[..., 1:].unflatten(2, pooled), axes)
+        return torch.cat([shares[..., :1], places.flatten(2)], dim=2)
+
     def _extend(
         self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -257,18 +269,21 @@ class WideningMlp(Mlp):
 class MViT(VideoTransformer):
     """A pyramid of pooling attentions; a class token is read out."""
 
+    patch = (2, 4, 4)
+    centred = True
+
     def __init__(self, spec: ModelSpec, variant: Variant) -> None:
         super().__init__()
         self.spec = spec
         self.num_layers = sum(variant.depths)
-        self.conv_proj = nn.Conv3d(3, variant.dim, (3, 7, 7), (2, 4, 4), (1, 3, 3))
+        self.conv_proj = nn.Conv3d(3, variant.dim, (3, 7, 7), self.patch, (1, 3, 3))
         side = -(-spec.image_size // 4)
         grid: Grid = (-(-spec.num_frames // 2), side, side)
         self.pos_encoding = PositionalEncoding(
             variant.dim, grid[1:], grid[0], rel_pos_embed=variant.version == 2
         )
         self.blocks = nn.ModuleList()
-        dim, stages = variant.dim, _stages(variant.depths)
+        dim, stride, stages = variant.dim, 1, _stages(variant.depths)
         for i, stage in enumerate(stages):
             following = stages[min(i + 1, len(stages) - 1)]
             # version 2 widens in the first layer of a stage, version 1 in the one before
@@ -295,7 +310,8 @@ class MViT(VideoTransformer):
                     drop_path=drop_path,
                 ),
             }
-            self.blocks.append(Block(i, branches))
+            self.blocks.append(Block(i, branches, stride=stride))
+            stride *= q_stride
             grid = (grid[0], grid[1] // q_stride, grid[2] // q_stride)
             dim = out
         self.after = nn.Sequential()

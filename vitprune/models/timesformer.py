@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vitprune.errors import InputError
 from vitprune.models.attention import attend
-from vitprune.models.chain import Attention, Block, Mlp, ModelSpec, Tokens, VideoTransformer
+from vitprune.models.chain import Attention, Block, Grid, Mlp, ModelSpec, Tokens, VideoTransformer
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,14 @@ class TimeAttention(DividedAttention):
         heads = self.attend_in(self.norm(places))  # [B, HW, T, H, D]
         return F.pad(heads.transpose(1, 2).flatten(1, 2), (0, 0, 0, 0, 1, 0))
 
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        """See the base. What the class token counts stays on it, as no head moves it."""
+        frames, height, width = grid
+        places = queries[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
+        shares = torch.einsum("bgn,bghnm->bhmg", places, weights).flatten(2)
+        own = queries[:, None, :1].expand(-1, self.num_heads, -1)
+        return torch.cat([own, shares], dim=2)
+
     def project(self, heads: Tensor) -> Tensor:
         return F.pad(self.fc(super().project(heads[:, 1:])), (0, 0, 1, 0))
 
@@ -92,6 +100,13 @@ class SpaceAttention(DividedAttention):
         heads = self.attend_in(torch.cat([copies, places], dim=2))  # [B, T, 1 + HW, H, D]
         return torch.cat([heads[:, :, :1].mean(1), heads[:, :, 1:].flatten(1, 2)], dim=1)
 
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        frames, height, width = grid
+        places = queries[:, 1:].unflatten(1, (frames, height * width))
+        copies = (queries[:, :1] / frames).expand(-1, frames)[..., None]
+        shares = torch.einsum("bgn,bghnm->bhgm", torch.cat([copies, places], dim=2), weights)
+        return torch.cat([shares[..., 0].sum(2, keepdim=True), shares[..., 1:].flatten(2)], dim=2)
+
 
 class TimeSformer(VideoTransformer):
     """Per layer: attention over time, attention over space, MLP; a class token is read out.
@@ -111,6 +126,7 @@ class TimeSformer(VideoTransformer):
             )
         self.spec = spec
         self.num_layers = variant.depth
+        self.patch = (1, variant.patch_size, variant.patch_size)
         dim = variant.dim
         self.patch_embed = PatchEmbed(
             spec.image_size, variant.patch_size, embed_dim=dim, strict_img_size=False

@@ -203,6 +203,13 @@ class WindowAttention(Attention):
         heads = torch.cat(parts).index_select(0, inverse)
         return heads.view(batch, -1, self.num_heads, dim // self.num_heads)
 
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        layout = (grid, self.window, self.shift, False, queries.device)
+        (cells,) = _cells(*layout)
+        _, inverse = _order(1, *layout)
+        shares = F.pad(queries, (0, 1))[:, cells.tokens]  # padding asks nothing
+        return torch.einsum("bgn,bghnm->bhgm", shares, weights).flatten(2)[..., inverse]
+
     def _bias(self, table: Tensor, cells: Cells) -> Tensor:
         """[H, n, n], or [G, H, n, n] if there are several kinds of cells."""
         rows = cells.rows
@@ -234,6 +241,7 @@ class VideoSwin(VideoTransformer):
         super().__init__()
         self.spec = spec
         self.num_layers = sum(variant.depths)
+        self.patch = variant.patch_size
         self.patch_embed = PatchEmbed3d(
             list(variant.patch_size), embed_dim=variant.dim, norm_layer=nn.LayerNorm
         )
@@ -260,7 +268,7 @@ class VideoSwin(VideoTransformer):
                     ),
                 }
                 before = [Merge(dim // 2)] if stage > 0 and i == 0 else []
-                self.blocks.append(Block(index, branches, before))
+                self.blocks.append(Block(index, branches, before, stride=2**stage))
             dim *= 2
         dim //= 2
         self.after = nn.Sequential()

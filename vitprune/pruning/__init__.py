@@ -2,7 +2,7 @@
 
 from vitprune.models.chain import drop_layers
 from vitprune.pruning.callback import LayerPruning, PruningOutcome
-from vitprune.pruning.comparison import Comparison, PairedAccuracy, mcnemar
+from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs, count_flops, latencies
 from vitprune.pruning.curve import Curve, DropCurve, random_orders
 from vitprune.pruning.strategy import STRATEGIES, Plan
@@ -21,6 +21,5 @@ __all__ = [
     "count_flops",
     "drop_layers",
     "latencies",
-    "mcnemar",
     "random_orders",
 ]

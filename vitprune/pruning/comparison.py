@@ -7,19 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-
-def mcnemar(right_to_wrong: int, wrong_to_right: int) -> float:
-    """McNemar's exact p: two-sided binomial test that changes go both ways equally often.
-
-    1 where nothing changed. McNemar, Psychometrika 12 (1947), in its exact form.
-    """
-    changed = right_to_wrong + wrong_to_right
-    return float(binomtest(right_to_wrong, changed, 0.5).pvalue) if changed else 1.0
+from vitprune.statistics import mcnemar
 
 
 class Comparison(NamedTuple):

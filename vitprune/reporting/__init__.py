@@ -1,15 +1,18 @@
-"""From numbers to what people read: tables, plots, W&B."""
+"""From numbers to what people read: tables, plots, HTML; W&B is in `vitprune.reporting.tracking`.
+
+Nothing here needs torch, so that a table or a report is made again in a second.
+"""
 
 from vitprune.reporting.plots import plot_curve, plot_relevance
-from vitprune.reporting.results import write_json
-from vitprune.reporting.terminal import print_comparison, print_summary
-from vitprune.reporting.tracking import Tracker
+from vitprune.reporting.results import write_csv, write_json
+from vitprune.reporting.terminal import print_comparison, print_summary, print_table
 
 __all__ = [
-    "Tracker",
     "plot_curve",
     "plot_relevance",
     "print_comparison",
     "print_summary",
+    "print_table",
+    "write_csv",
     "write_json",
 ]

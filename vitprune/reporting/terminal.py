@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -55,4 +55,19 @@ def print_summary(title: str, values: Mapping[str, str], console: Console | None
     table.columns[1].justify = "right"
     for name, value in values.items():
         table.add_row(name, value)
+    (console or Console()).print(table)
+
+
+def print_table(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    console: Console | None = None,
+) -> None:
+    """Rows under a header, all but the first column set right."""
+    table = Table(*header, title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
     (console or Console()).print(table)

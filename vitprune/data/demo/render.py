@@ -14,11 +14,9 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-import av
 import numpy as np
 from filelock import FileLock
 from rich.console import Console
@@ -29,6 +27,7 @@ from vitprune.data.demo.car import CarScene
 from vitprune.data.demo.figures import Box
 from vitprune.data.demo.sports import ACTIONS as SPORTS_ACTIONS
 from vitprune.data.demo.sports import SportsScene
+from vitprune.data.video import write_video
 from vitprune.errors import InputError
 
 VERSION = 4
@@ -250,27 +249,3 @@ def _render_video(root: Path, layout: Layout, job: Job, settings: DemoSettings) 
 def _rounded(box: Box) -> Box:
     x0, y0, x1, y1 = (round(value, 1) for value in box)
     return (x0, y0, x1, y1)
-
-
-def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
-    """Encode uint8 frames [H, W, 3]: H.264 for .mp4, MPEG-4 part 2 for .avi.
-
-    On one thread and without dates, so that the same frames give the same bytes.
-    """
-    h264 = path.suffix == ".mp4"
-    height, width = frames[0].shape[:2]
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream("libx264" if h264 else "mpeg4", rate=Fraction(fps))
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1
-        if h264:
-            stream.options = {
-                "preset": "veryfast", "tune": "fastdecode", "crf": "18", "bf": "0",
-                "flags": "+bitexact", "x264-params": "threads=1:lookahead-threads=1",
-            }  # fmt: skip
-        else:
-            stream.bit_rate = 1_500_000
-            stream.options = {"qmin": "2", "qmax": "6", "g": "12", "flags": "+bitexact"}
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())

@@ -1,0 +1,139 @@
+"""What a sweep leaves for readers: table, report, and W&B's offline runs, read back."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from wandb_file import records
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def sweep(run: Run, directory: Path) -> tuple[Path, str]:
+    """A sweep of two cells, and what it printed."""
+    path = directory / "mysweep"
+    done = run("prune", "-m", "model=mvit", "k=3", "metric=JSD,R", "curve=true", "curve_seeds=1",
+               f"hydra.sweep.dir={path}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return path, done.stdout
+
+
+def cells(sweep: tuple[Path, str]) -> list[Path]:
+    return sorted(path.parent for path in sweep[0].rglob("results.json"))
+
+
+def logged(cell: Path) -> dict[str, list[Any]]:
+    """The records of a cell's offline run, by type."""
+    (file,) = cell.glob("wandb/offline-run-*/*.wandb")
+    found: dict[str, list[Any]] = {}
+    for record in records(file):
+        kind = record.WhichOneof("record_type")
+        found.setdefault(kind, []).append(getattr(record, kind))
+    return found
+
+
+def test_answers_are_written_per_video(sweep: tuple[Path, str]) -> None:
+    for cell in cells(sweep):
+        results = json.loads((cell / "results.json").read_text())
+        rows = list(csv.DictReader((cell / "predictions.csv").open()))
+        assert list(rows[0]) == ["video", "label", "full", "pruned"]
+        assert len({row["video"] for row in rows}) == results["paired"]["videos"] == 18
+        for model in ("full", "pruned"):
+            right = np.mean([row["label"] == row[model] for row in rows])
+            assert right == pytest.approx(results[model]["top1"])
+
+
+def test_results_are_the_last_of_a_cells_files(sweep: tuple[Path, str]) -> None:
+    for cell in cells(sweep):
+        written = (cell / "results.json").stat().st_mtime_ns
+        files = [path for path in cell.iterdir() if path.is_file() and path.suffix != ".log"]
+        assert max(path.stat().st_mtime_ns for path in files) == written
+
+
+def test_a_sweep_ends_with_table_and_report(sweep: tuple[Path, str]) -> None:
+    path, said = sweep
+    assert "MViT (3" in said
+    assert said.rstrip().endswith(f"Report: {path / 'report.html'}")
+    table = (path / "table.md").read_text()
+    assert "| demo_dai |" in table.splitlines()[2]
+    assert "JSD, R" in table
+    report = (path / "report.html").read_text()
+    assert "python prune.py -m" in report
+    assert "Top-1 over the number of dropped layers" in report
+    assert not list(path.glob("demo_dai/**/report.html"))
+
+
+def test_a_single_run_ends_with_its_report(
+    sweep: tuple[Path, str], run: Run, directory: Path
+) -> None:
+    out = directory / "single"
+    done = run("prune", "model=mvit", "k=2", "logger=none", f"hydra.run.dir={out}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith(f"Report: {out / 'report.html'}")
+    assert "MViT on demo_dai: 2 layers" in (out / "report.html").read_text()
+
+
+def test_runs_of_a_sweep_share_a_group_and_carry_tags(sweep: tuple[Path, str]) -> None:
+    for cell in cells(sweep):
+        run = logged(cell)["run"][0]
+        assert run.run_group == "mysweep"
+        assert run.job_type == "prune"
+        metric = cell.name.split("-")[0]
+        assert set(run.tags) == {"demo_dai", "mvit", metric, "lowest"}
+
+
+def test_artifacts_name_what_comes_from_what(sweep: tuple[Path, str], directory: Path) -> None:
+    first, second = (
+        {a.type: a for a in logged(cell)["artifact"] if a.type != "run_table"}
+        for cell in cells(sweep)
+    )
+    kinds = {"dataset", "model", "scores", "pruned-model"}
+    assert set(first) == set(second) == kinds
+    for found in (first, second):
+        assert found["dataset"].use_after_commit
+        assert found["model"].use_after_commit
+        assert not found["pruned-model"].use_after_commit
+        inputs = json.loads(found["pruned-model"].metadata)["inputs"]
+        for kind in ("dataset", "model"):
+            assert f"{found[kind].name}@{found[kind].digest}" in inputs
+    # One of the cells may have measured the scores; the other found them in the store.
+    assert second["scores"].use_after_commit
+    for kind in ("dataset", "model", "scores"):
+        assert first[kind].digest == second[kind].digest
+    (train,) = directory.glob("runs/train/demo_dai/mvit")
+    made = {a.type: a for a in logged(train)["artifact"]}
+    assert not made["model"].use_after_commit
+    assert made["model"].digest == first["model"].digest
+    assert made["dataset"].digest == first["dataset"].digest
+
+
+def test_figures_tables_and_charts_are_logged(sweep: tuple[Path, str]) -> None:
+    for cell in cells(sweep):
+        found = logged(cell)
+        results = json.loads((cell / "results.json").read_text())
+        summary = {
+            item.key: json.loads(item.value_json)
+            for record in found["summary"]
+            for item in record.update
+            if item.key
+        }
+        assert summary["pruned"]["top1"] == results["pruned"]["top1"]
+        assert summary["dropped"] == results["dropped"]
+        keys = {
+            item.key or ".".join(item.nested_key)
+            for record in found["history"]
+            for item in record.item
+        }
+        for key in ("relevance/R", "relevance/layer", "curve/lowest", "curve/k",
+                    "relevance/chart._type", "curve/chart._type", "predictions._type",
+                    "relevance/layers._type"):  # fmt: skip
+            assert key in keys
+        steps = {m.name: m.step_metric for m in found["metric"]}
+        assert steps["relevance/JSD"] == "relevance/layer"
+        assert steps["curve/random"] == "curve/k"

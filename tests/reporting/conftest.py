@@ -1,0 +1,34 @@
+"""A sweep to report on."""
+
+from pathlib import Path
+
+import pytest
+from made_up_cells import write_cell, write_config
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    """A sweep of MViT and TimeSformer on DAI and UCF101 with a failed, a started and missing cells.
+
+    Of the 24 cells that its command asks for, 18 are finished.
+    """
+    for dataset in ("dai", "ucf101"):
+        for model, k in (("mvit", 5), ("timesformer", 3)):
+            for metric in ("JSD", "dProb", "R"):
+                for direction in ("lowest", "highest"):
+                    if (dataset, model, direction) == ("ucf101", "timesformer", "highest"):
+                        continue  # 3 missing
+                    if (dataset, model, direction) == ("ucf101", "mvit", "highest"):
+                        continue  # 1 failed, 1 started, 1 missing
+                    right = 0.9 if direction == "lowest" else 0.2
+                    write_cell(tmp_path, dataset, model, metric, direction, k, right=right,
+                               curve=metric == "R")  # fmt: skip
+    failed, started = (tmp_path / f"ucf101/mvit/{metric}-highest-k5" for metric in ("JSD", "R"))
+    write_config(failed, "ucf101", "mvit", "JSD", "highest", 5)
+    (failed / "failure.json").write_text('{"error": "RuntimeError: no luck", "overrides": []}')
+    write_config(started, "ucf101", "mvit", "R", "highest", 5)
+    (tmp_path / "multirun.yaml").write_text(
+        "hydra:\n  sweeper: {params: {dataset: 'dai,ucf101'}}\n  overrides:\n    task:\n"
+        "    - model=mvit,timesformer\n    - metric=JSD,dProb,R\n    - direction=lowest,highest\n"
+    )
+    return tmp_path

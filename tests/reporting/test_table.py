@@ -1,0 +1,157 @@
+"""Table 1 and the comparison of metrics, from cells whose figures are known."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_cells import write_cell
+
+from vitprune.reporting.agreement import compare_metrics
+from vitprune.reporting.cells import read_sweep
+from vitprune.reporting.formats import body, header, latex, markdown, notes
+from vitprune.reporting.paper import Place, table1
+from vitprune.reporting.table import main
+from vitprune.reporting.table1 import build_table
+from vitprune.statistics import bootstrap_interval, mcnemar
+
+
+def test_rows_and_columns_are_the_papers(grid: Path) -> None:
+    table = build_table(read_sweep(grid))
+    assert header(table)[3:] == ["UCF101", "UCF101, paper", "DAI", "DAI, paper"]
+    rows = [texts[:3] for _, texts in body(table)]
+    assert rows[:8] == [
+        ["TimeSformer (3 layers pruned)", "full model", ""],
+        ["", "lowest", "JSD"],
+        ["", "", "dProb"],
+        ["", "", "R"],
+        ["", "highest", "JSD"],
+        ["", "", "dProb"],
+        ["", "", "R"],
+        ["MViT (5 layers pruned)", "full model", ""],
+    ]
+    assert len(rows) == 14
+
+
+def test_missing_failed_and_started_cells_are_shown_as_such(grid: Path) -> None:
+    table = build_table(read_sweep(grid))
+    assert [table.count(s) for s in ("finished", "missing", "failed", "started")] == [18, 4, 1, 1]
+    mvit = {row.metric: row.entries[0] for row in table.rows[7:] if row.direction == "highest"}
+    assert {m: e.state for m, e in mvit.items()} == {
+        "JSD": "failed", "dProb": "missing", "R": "started",
+    }  # fmt: skip
+    text = "\n".join(notes(table))
+    assert "4 of 24 cells missing (—)" in text
+    assert "1 of 24 cells unfinished" in text
+    assert "ucf101/mvit/JSD-highest-k5: RuntimeError: no luck" in text
+
+
+def test_a_model_of_which_nothing_is_finished_has_its_rows(grid: Path) -> None:
+    text = (grid / "multirun.yaml").read_text()
+    (grid / "multirun.yaml").write_text(text.replace("model=", "model=video_swin,"))
+    table = build_table(read_sweep(grid))
+    assert [row.group.label for row in table.rows[7:14]] == ["Video Swin"] * 7
+    assert table.count("missing") == 4 + 12
+
+
+def test_figures_intervals_and_the_papers_figures(grid: Path) -> None:
+    table = build_table(read_sweep(grid), seed=3)
+    full, lowest = table.rows[7], table.rows[8]
+    assert full.entries[1].top1 == pytest.approx(100 * 39 / 40)
+    entry = lowest.entries[1]
+    assert entry.top1 == pytest.approx(90)
+    low, high = bootstrap_interval(np.arange(40) < 36, seed=3)
+    assert entry.interval == pytest.approx((100 * low, 100 * high))
+    assert entry.paper == table1()[Place("mvit", 5, "lowest", "JSD", "dai")] == 86.15
+
+
+@pytest.mark.parametrize(
+    "cell", [{"dataset": "demo_dai"}, {"k": 4}, {"variant": "tiny"}, {"metric": "cosine"}]
+)
+def test_the_papers_figure_stands_only_beside_the_papers_cells(
+    tmp_path: Path, cell: dict[str, object]
+) -> None:
+    write_cell(tmp_path, **cell)  # type: ignore[arg-type]
+    assert not build_table(read_sweep(tmp_path)).from_paper
+
+
+def test_settings_that_differ_divide_the_rows(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_cell(tmp_path, seed=seed, where=f"seed{seed}")
+    table = build_table(read_sweep(tmp_path))
+    labels = [row.group.label for row in table.rows if row.metric is None]
+    assert labels == ["MViT (5 layers pruned, seed=0)", "MViT (5 layers pruned, seed=1)"]
+    assert table.count("missing") == 0
+
+
+def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
+    videos = np.arange(40)
+    write_cell(tmp_path, metric="JSD", dropped=[1, 2, 3, 4, 5], right=videos >= 12)
+    write_cell(tmp_path, metric="dProb", dropped=[1, 2, 3, 4, 6], right=videos >= 1)
+    write_cell(tmp_path, metric="R", dropped=[5, 4, 3, 2, 1], right=videos >= 12)
+    first, second, third = compare_metrics(read_sweep(tmp_path))
+    assert (first.first, first.second) == ("JSD", "dProb")
+    assert (first.only_first, first.only_second) == (0, 11)
+    assert first.change == pytest.approx(100 * 11 / 40)
+    assert first.p == pytest.approx(mcnemar(0, 11))
+    assert first.p_holm == pytest.approx(2 * mcnemar(0, 11))
+    assert first.overlap == pytest.approx(4 / 6)
+    assert (second.first, second.second, second.p, second.overlap) == ("JSD", "R", None, 1.0)
+    assert third.tau is not None
+    assert 0 < third.tau <= 1
+    text = markdown(build_table(read_sweep(tmp_path)), [first, second, third])
+    assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 tested, 2 differ" in text
+
+
+def test_answers_to_other_videos_are_not_compared(tmp_path: Path) -> None:
+    write_cell(tmp_path, metric="JSD", dropped=[1], k=1, videos=40)
+    write_cell(tmp_path, metric="R", dropped=[2], k=1, videos=36)
+    (comparison,) = compare_metrics(read_sweep(tmp_path))
+    assert (comparison.change, comparison.p) == (None, None)
+
+
+def test_the_command_writes_all_formats(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(grid)])
+    assert "MViT (5" in capsys.readouterr().out
+    text = (grid / "table.md").read_text()
+    assert "|  | lowest | JSD | 90.00 [80.0–97.5] | 57.88 | 90.00 [80.0–97.5] | 52.75 |" in text
+    rows = list(csv.DictReader((grid / "table.csv").open()))
+    assert len(rows) == 14
+    assert float(rows[1]["dai_paper"]) == 52.75
+    assert rows[8]["ucf101_top1"] == "90"
+    assert [row["ucf101_state"] for row in rows].count("missing") == 4
+    assert len(list(csv.DictReader((grid / "agreement.csv").open()))) == 3 * 6
+    assert not [path for path in grid.iterdir() if path.name.startswith(".")]
+
+
+def test_latex_is_booktabs_with_every_character_escaped(grid: Path) -> None:
+    sweep = read_sweep(grid)
+    text = latex(build_table(sweep), compare_metrics(sweep))
+    for command in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lllrrrr}"):
+        assert command in text
+    assert text.isascii()
+    rows = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") for line in rows} == {6}
+
+
+@pytest.mark.parametrize("what", ["missing", "empty"])
+def test_nothing_to_show_is_one_line_and_status_2(what: str, tmp_path: Path) -> None:
+    directory = tmp_path / "nowhere" if what == "missing" else tmp_path
+    done = subprocess.run(
+        [sys.executable, "-m", "vitprune.reporting.table", str(directory)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_and_reports_do_without_torch() -> None:
+    code = (
+        "import sys, vitprune.reporting.table, vitprune.reporting.callback;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

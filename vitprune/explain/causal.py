@@ -1,0 +1,69 @@
+"""What ablating a head does to each class, beside ablating others of the same layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitprune.importance import Unit, units_of, without_heads
+from vitprune.models import VideoTransformer
+
+Heads = tuple[Unit, ...]
+
+
+def probabilities_without(
+    model: VideoTransformer, batches: Iterable[Mapping[str, Tensor]], sets: Sequence[Heads]
+) -> np.ndarray:
+    """Softmax with each set of heads ablated: [sets, N, C], for one view of each of N clips."""
+    device = next(model.parameters()).device
+    rows: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            clips = batch["clips"][:, 0].to(device)
+            answers = []
+            for heads in sets:
+                with without_heads(model, heads):
+                    answers.append(model(clips).float().softmax(-1).cpu())
+            rows.append(torch.stack(answers))
+    return torch.cat(rows, dim=1).numpy()
+
+
+def random_peers(
+    model: VideoTransformer, heads: Sequence[Unit], draws: int, seed: int = 0
+) -> list[Heads]:
+    """Up to ``draws`` different sets of other heads, as many from each attention as ``heads`` has.
+
+    Where an attention has too few other heads (some have only one), its share is drawn from all
+    heads of the model.
+    """
+    others = [unit for unit in units_of(model, "head") if unit not in heads]
+    pools = []
+    for (layer, attention), count in Counter((h.layer, h.attention) for h in heads).items():
+        beside = [u for u in others if (u.layer, u.attention) == (layer, attention)]
+        pools.append((count, beside if len(beside) >= count else others))
+    rng = np.random.default_rng(seed)
+    drawn: dict[Heads, None] = {}
+    for _ in range(20 * draws):  # where there are few sets, most draws are known already
+        picked = {pool[i] for n, pool in pools for i in rng.permutation(len(pool))[:n]}
+        if len(picked) == len(heads):
+            drawn[tuple(sorted(picked))] = None
+        if len(drawn) == draws:
+            break
+    return list(drawn)
+
+
+def accuracy_per_class(
+    probabilities: np.ndarray, labels: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Top-1 and mean probability of the label, per class: two [..., C] from [..., N, C]."""
+    right = (probabilities.argmax(-1) == labels).astype(np.float64)
+    confidence = np.take_along_axis(
+        probabilities, np.broadcast_to(labels[:, None], (*probabilities.shape[:-1], 1)), -1
+    )[..., 0]
+    members = (labels[:, None] == np.arange(classes)).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return right @ members / members.sum(0), confidence @ members / members.sum(0)

@@ -1,0 +1,205 @@
+"""Charts of heads: heat maps of layers by heads, and scatter plots of one figure over another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import AsinhNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from vitprune.files import replacing
+from vitprune.importance import Unit
+
+Floats = NDArray[np.float64]
+PANELS = 24
+"""Classes that get a panel of their own."""
+
+
+def grid_of(units: Sequence[Unit]) -> tuple[list[str], list[tuple[int, int]]]:
+    """Rows (layers, or a layer's attentions) by heads: the rows' names, each unit's (row, head)."""
+    names: dict[str, int] = {}
+    places = []
+    for unit in units:
+        row = names.setdefault(f"{unit.layer} {unit.attention}".strip(), len(names))
+        places.append((row, unit.head or 0))
+    return list(names), places
+
+
+def as_grid(units: Sequence[Unit], values: Floats) -> Floats:
+    """Values [U] of heads as [rows, heads]; nan where there is no head."""
+    names, places = grid_of(units)
+    grid = np.full((len(names), 1 + max(head for _, head in places)), np.nan)
+    for (row, head), value in zip(places, values, strict=True):
+        grid[row, head] = value
+    return grid
+
+
+def plot_heads(
+    path: Path, units: Sequence[Unit], panels: Mapping[str, Floats], *, title: str, across: int = 6
+) -> None:
+    """Heat maps of layers by heads in viridis, one a panel, written as PNG.
+
+    Args:
+        path: the PNG.
+        units: the U heads.
+        panels: title -> values [U]; at most :data:`PANELS` are shown.
+        title: above.
+        across: panels beside each other. With more than two panels all have one scale.
+    """
+    rows, _ = grid_of(units)
+    shown = dict(list(panels.items())[:PANELS])
+    across = min(across, len(shown))
+    down = -(-len(shown) // across)
+    grids = [as_grid(units, values) for values in shown.values()]
+    heads = grids[0].shape[1]
+    figure = Figure(
+        figsize=(across * max(1.3, 0.16 * heads + 0.7) + 1.4, down * (0.115 * len(rows) + 0.6) + 1),
+        dpi=110,
+        layout="constrained",
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    together = len(shown) > 2
+    scales = [_scale(np.stack(grids))] * len(grids) if together else [_scale(g) for g in grids]
+    for axis, name, grid, scale in zip(axes.flat, shown, grids, scales, strict=False):
+        picture = axis.imshow(
+            np.ma.masked_invalid(grid), aspect="auto", cmap="viridis", norm=scale,
+            interpolation="nearest",
+        )  # fmt: skip
+        axis.set_title(name, fontsize=8)
+        axis.set_facecolor("#e8e8e8")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        if not together:
+            _colour_bar(figure, picture, [axis])
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    step = 1 if len(rows) <= 24 else 2
+    axes[0, 0].set_yticks(range(0, len(rows), step), rows[::step])
+    for axis in axes[-1]:
+        axis.set_xlabel("head", fontsize=8)
+        axis.tick_params(axis="x", labelsize=7)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("layer", fontsize=8)
+        axis.tick_params(axis="y", labelsize=6)
+    if together:
+        _colour_bar(figure, picture, list(axes.flat))
+    left_out = len(panels) - len(shown)
+    note = f"; {left_out} more classes are in the CSV" if left_out > 0 else ""
+    figure.suptitle(
+        f"{title}{note}\ncolours spread by asinh, as few heads tower over many", fontsize=9
+    )
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _scale(values: Floats) -> AsinhNorm:
+    """Linear up to about the median head, logarithmic above."""
+    known = values[np.isfinite(values)]
+    width = float(np.median(np.abs(known))) or float(np.abs(known).max()) or 1.0
+    return AsinhNorm(width, known.min(), known.max())
+
+
+def _colour_bar(figure: Figure, picture: AxesImage, axes: list[Axes]) -> None:
+    bar = figure.colorbar(picture, ax=axes, shrink=0.9)
+    scale: Callable[[Any], Any] = picture.norm
+    low, high = (float(end or 0.0) for end in picture.get_clim())
+    ticks = [low, high]
+    for tick in (0.0, *(sign * 10.0**e for e in range(1, -9, -1) for sign in (1, -1))):
+        if low < tick < high and min(abs(scale(tick) - scale(t)) for t in ticks) > 0.04:
+            ticks.append(tick)
+    bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
+    bar.ax.tick_params(labelsize=6)
+    bar.minorticks_off()
+
+
+def plot_scatter(
+    path: Path,
+    panels: Sequence[tuple[str, Floats, Floats]],
+    *,
+    x: str,
+    y: str,
+    names: Sequence[str],
+    title: str,
+    even: tuple[float | None, float | None] = (None, None),
+) -> None:
+    """One dot a head, the most outlying named; panels beside each other, written as PNG.
+
+    Args:
+        path: the PNG.
+        panels: (title, x [U], y [U]).
+        x: what the x axis shows.
+        y: what the y axis shows.
+        names: of the U heads.
+        title: above.
+        even: where to draw a line across x and across y, to read values against.
+    """
+    figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (name, xs, ys) in zip(axes, panels, strict=True):
+        if even[0] is not None:
+            axis.axvline(even[0], color="#999999", lw=0.8)
+        if even[1] is not None:
+            axis.axhline(even[1], color="#999999", lw=0.8)
+        axis.scatter(xs, ys, s=12, color="#4477aa", alpha=0.7, lw=0)
+        _name_outliers(axis, xs, ys, names)
+        axis.set_title(name, fontsize=8)
+        axis.set_xlabel(x, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel(y, fontsize=8)
+    figure.suptitle(title, fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> None:
+    known = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
+    outlying = {*known[np.argsort(-xs[known])[:3]], *known[np.argsort(-ys[known])[:3]]}
+    for i in outlying:
+        axis.annotate(
+            names[i], (xs[i], ys[i]), fontsize=6.5, xytext=(3, 2), textcoords="offset points"
+        )
+
+
+def plot_causal(
+    path: Path,
+    groups: Sequence[tuple[str, float, Sequence[float]]],
+    *,
+    full: tuple[float, str],
+    title: str,
+) -> None:
+    """Top-1 of a class without each set of heads, as dots beside those without random ones.
+
+    Args:
+        path: the PNG.
+        groups: (name of the set, Top-1 without it, Top-1 without each random set), in [0, 1].
+        full: Top-1 of the full model, and what the figures are.
+        title: above.
+    """
+    figure = Figure(figsize=(2.1 * len(groups) + 1.6, 3.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.axhline(100 * full[0], color="#999999", lw=0.8, ls="--")
+    for i, (_, without, random) in enumerate(groups):
+        spots = np.linspace(-0.16, 0.16, len(random)) if len(random) > 1 else np.zeros(len(random))
+        axis.plot(i + spots, 100 * np.asarray(random), "o", ms=4, color="#888888", alpha=0.6,
+                  label="without as many random heads" if i == 0 else None)  # fmt: skip
+        axis.plot(i, 100 * without, "D", ms=8, color="#ee6677",
+                  label="without the named heads" if i == 0 else None)  # fmt: skip
+    axis.set_xticks(range(len(groups)), [name for name, _, _ in groups], fontsize=8)
+    axis.set(xlim=(-0.6, len(groups) - 0.4), ylabel=f"{full[1]} (%)")
+    axis.margins(y=0.12)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.suptitle(f"{title}; dashed: the full model", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)

@@ -1,0 +1,189 @@
+"""Maps over frames: strips as PNG, clips as mp4. Viridis: dark blue is low, bright yellow high."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure, FigureBase
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from vitprune.data.video import write_video
+from vitprune.files import replacing
+
+Frames = NDArray[np.uint8]
+"""[T, H, W, 3], RGB."""
+Floats = NDArray[np.float64]
+OPACITY = 0.6
+COLOURS = colormaps["viridis"]
+TOP = 0.99
+"""The quantile at which a scale ends."""
+SCALE = "attention over an even spread (1 = even); the highest 1 % are all yellow"
+
+
+def frames_of(clip: Tensor, mean: Sequence[float], std: Sequence[float]) -> Frames:
+    """What the model sees, as a picture: a normalised clip [3, T, H, W] to uint8 frames."""
+    levels = (
+        clip.new_tensor(std)[:, None, None, None] * clip
+        + clip.new_tensor(mean)[:, None, None, None]
+    )
+    return (levels.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+
+
+def overlay(frames: Frames, density: Floats, highest: float) -> Frames:
+    """Density [..., H, W] from 0 to ``highest`` in viridis over frames [..., H, W, 3]."""
+    colour = COLOURS(np.clip(density / highest, 0, 1))[..., :3] * 255
+    grey = frames @ np.array([0.299, 0.587, 0.114])  # so that all colour is the map's
+    return (OPACITY * colour + (1 - OPACITY) * grey[..., None]).round().astype(np.uint8)
+
+
+def write_strip(
+    path: Path, frames: Frames, maps: Mapping[str, Floats], *, title: str, columns: int = 8
+) -> None:
+    """A clip's frames, and under them the same with each map over it and its own scale.
+
+    Args:
+        path: the PNG.
+        frames: [T, H, W, 3].
+        maps: name of the row -> density [T, H, W].
+        title: above.
+        columns: at most so many frames, evenly spread.
+    """
+    shown = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
+    rows: list[tuple[str, Frames, float | None]] = [("input", frames[shown], None)]
+    for name, density in maps.items():
+        rows.append((name, overlay(frames, density, end := _highest([density]))[shown], end))
+    figure = Figure(
+        figsize=(1.15 * len(shown) + 2.2, 1.2 * len(rows) + 0.75), dpi=110, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(shown), squeeze=False)
+    for line, (name, pictures, highest) in zip(axes, rows, strict=True):
+        for number, axis, picture in zip(shown, line, pictures, strict=True):
+            _show(axis, picture)
+            if highest is None:
+                axis.set_title(f"frame {number}", fontsize=7)
+        line[0].set_ylabel(name, fontsize=9)
+        if highest is not None:
+            _scale(figure, line.tolist(), highest)
+    figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Single frames [H, W, 3] of some clips, plain (None) or under a density [H, W] each."""
+
+    name: str
+    pictures: Sequence[tuple[Frames, Floats | None]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The same clips in several ways: a column each, or a row each if the clips go ``across``."""
+
+    title: str
+    looks: Sequence[Looks]
+    clips: Sequence[str]
+    across: bool = False
+
+
+def write_panels(path: Path, panels: Sequence[Panel], *, title: str) -> None:
+    """Panels one above the other; every way of looking has a scale of its own."""
+    tall = [len(p.looks) if p.across else len(p.clips) for p in panels]
+    figure = Figure(
+        figsize=(8.2, sum(1.35 * n + 0.6 for n in tall) + 0.5), dpi=100, layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    ratios = [n + 0.5 for n in tall]
+    parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=ratios)
+    for part, panel in zip(parts.flat, panels, strict=True):
+        part.suptitle(panel.title, fontsize=9)
+        shape = (len(panel.looks), len(panel.clips))
+        axes = part.subplots(*(shape if panel.across else shape[::-1]), squeeze=False)
+        lines = axes if panel.across else axes.T
+        for line, look in zip(lines, panel.looks, strict=True):
+            highest = _highest([d for _, d in look.pictures if d is not None])
+            for axis, (frame, density) in zip(line, look.pictures, strict=True):
+                _show(axis, frame if density is None else overlay(frame, density, highest))
+            if panel.across:
+                line[0].set_ylabel(look.name, fontsize=8)
+            else:
+                line[0].set_title(look.name, fontsize=8)
+            if any(density is not None for _, density in look.pictures):
+                _scale(part, line.tolist(), highest, 12 if panel.across else 12 * len(line))
+        for axis, name in zip(lines[0], panel.clips, strict=True):
+            (axis.set_title if panel.across else axis.set_ylabel)(name, fontsize=8)
+    figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary)
+
+
+def _highest(densities: Sequence[Floats]) -> float:
+    """Where the scale ends: single bright tokens must not leave the rest dark."""
+    if not densities:
+        return 1.0
+    return max(1.0, float(np.quantile(np.stack(densities), TOP)))
+
+
+def write_clip(
+    path: Path, frames: Frames, maps: Mapping[str, Floats], *, title: str, fps: int = 4
+) -> None:
+    """The clip and its maps side by side, as H.264.
+
+    Args:
+        path: the mp4.
+        frames: [T, H, W, 3].
+        maps: name of the panel -> density [T, H, W].
+        title: above.
+        fps: frames per second.
+    """
+    zoom = max(1, round(256 / frames.shape[1]))
+    panels: list[tuple[str, Frames, float | None]] = [("input", frames, None)]
+    for name, density in maps.items():
+        panels.append((name, overlay(frames, density, end := _highest([density])), end))
+    pages = []
+    for number in range(len(frames)):
+        size = frames.shape[2] * zoom, frames.shape[1] * zoom
+        page = Image.new("RGB", (len(panels) * (size[0] + 8) - 8, size[1] + 64), "white")
+        draw = ImageDraw.Draw(page)
+        draw.text((4, 3), f"{title}, frame {number}", fill="black")
+        for i, (name, pictures, highest) in enumerate(panels):
+            left = i * (size[0] + 8)
+            draw.text((left + 4, 18), name, fill="black")
+            picture = Image.fromarray(pictures[number]).resize(size, Image.Resampling.NEAREST)
+            page.paste(picture, (left, 34))
+            if highest is not None:
+                ramp = COLOURS(np.linspace(0, 1, size[0] - 120))[None, :, :3] * 255
+                bar = Image.fromarray(np.repeat(ramp.round().astype(np.uint8), 10, axis=0))
+                page.paste(bar, (left + 20, size[1] + 42))
+                draw.text((left + 6, size[1] + 40), "0", fill="black")
+                draw.text(
+                    (left + size[0] - 94, size[1] + 40), f"{highest:.1f} x even", fill="black"
+                )
+        pages.append(np.asarray(page.crop((0, 0, page.width // 2 * 2, page.height // 2 * 2))))
+    with replacing(path) as temporary:
+        write_video(temporary, pages, fps=fps)
+
+
+def _show(axis: Axes, picture: Frames) -> None:
+    axis.imshow(picture, interpolation="nearest")
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+
+
+def _scale(figure: FigureBase, axes: list[Axes], highest: float, aspect: int = 12) -> None:
+    colours = ScalarMappable(Normalize(0, highest), "viridis")
+    bar = figure.colorbar(colours, ax=axes, shrink=0.9, pad=0.01, aspect=aspect)
+    bar.set_ticks([0, highest], labels=["0", f"{highest:.1f}×"], fontsize=7)
+    bar.outline.set_visible(False)

@@ -1,0 +1,66 @@
+"""The story of the heads: what each is for, where it looks, and whether that carries over.
+
+``python evaluate.py ckpt=FILE explain=NAME``; :data:`EXPLANATIONS` has the names.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from vitprune.errors import InputError
+from vitprune.explaining.attention import attention
+from vitprune.explaining.boxes import boxes
+from vitprune.explaining.causal import causal
+from vitprune.explaining.explorer import explorer
+from vitprune.explaining.relevance import relevance
+from vitprune.explaining.subject import Desk, Load, Subject
+from vitprune.explaining.transfer import transfer
+from vitprune.importance import METRICS
+from vitprune.reporting import write_json
+from vitprune.reporting.tracking import Tracker
+
+EXPLANATIONS: dict[str, Callable[[Desk], dict[str, Any]]] = {
+    "relevance": relevance,
+    "attention": attention,
+    "boxes": boxes,
+    "transfer": transfer,
+    "causal": causal,
+    "explorer": explorer,
+}
+
+
+def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> dict[str, Any]:
+    """What ``cfg.explain`` asks for, written to ``directory``; what ``results.json`` holds."""
+    start = time.perf_counter()
+    if cfg.metric not in METRICS:
+        raise InputError(
+            f"metric={cfg.metric} has no value per clip; explain takes {', '.join(METRICS)}"
+        )
+    for key in ("clips", "peers", "draws"):
+        if not isinstance(cfg[key], int) or cfg[key] < 1:
+            raise InputError(f"{key}={cfg[key]} is out of range; it takes whole numbers from 1")
+    found = EXPLANATIONS[cfg.explain](Desk(cfg, load, directory, tracker))
+    results = {
+        "explain": cfg.explain,
+        "ckpt": str(cfg.ckpt),
+        "dataset": cfg.dataset.name,
+        "metric": cfg.metric,
+        "target": cfg.target,
+        "split": cfg.split,
+        "calibration": cfg.calibration,
+        "query": cfg.query,
+        "seed": cfg.seed,
+        **found,
+        "seconds": time.perf_counter() - start,
+    }
+    write_json(directory / "results.json", results)
+    tracker.summary(results)
+    return results
+
+
+__all__ = ["EXPLANATIONS", "Load", "Subject", "explain"]

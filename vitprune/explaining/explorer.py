@@ -1,0 +1,98 @@
+"""``explain=explorer``: all of it on one page."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+
+from vitprune.errors import InputError
+from vitprune.explain import figures
+from vitprune.explain.attention import (
+    ROLLOUT,
+)
+from vitprune.explain.bootstrap import interval
+from vitprune.explain.explorer import Strip, small_frames, small_map, write_explorer
+from vitprune.explain.relevance import (
+    class_means,
+)
+from vitprune.explaining.boxes import box_figures
+from vitprune.explaining.choosing import (
+    density_of,
+    first_of_each_class,
+    maps_of,
+)
+from vitprune.explaining.relevance import Heads
+from vitprune.explaining.subject import Desk
+
+log = logging.getLogger(__name__)
+STRIPS = 24
+"""Most clips, of a class each, that an explorer shows."""
+
+
+def explorer(desk: Desk) -> dict[str, Any]:
+    """One page to look at all of it: ``explorer.html``."""
+    cfg, subject = desk.cfg, desk.load()
+    if cfg.query == ROLLOUT:
+        raise InputError("query=rollout is of no head; explain=explorer takes query=mean or cls")
+    scores = subject.scores(cfg.split)
+    units = scores.units
+    rows, places = figures.grid_of(units)
+    heads = Heads.of(subject, scores)
+    classes = len(subject.class_names)
+    relevances = {
+        metric: np.concatenate(
+            [
+                scores.mean(metric, cfg.target)[None],
+                class_means(scores.per_clip(metric, cfg.target), scores.labels, classes),
+            ]
+        )
+        for metric in scores.metrics
+    }
+    lifts: dict[str, Any] = {}
+    try:
+        found = box_figures(subject, cfg.split)
+    except InputError as error:
+        log.info("Without box figures: %s", error)
+    else:
+        for kind, figure in found.items():
+            lift, hit = interval(figure.lift, seed=cfg.seed), interval(figure.hit, seed=cfg.seed)
+            lifts[kind] = {
+                "lift": lift,
+                "hit": hit,
+                "share": float(np.nanmean(figure.share)),
+                "elsewhere": np.nanmean(figure.elsewhere, 0),
+            }
+    strips = []
+    for number in first_of_each_class(subject, cfg.split, STRIPS):
+        clip = subject.clip(cfg.split, number)
+        maps = maps_of(subject, clip, units)
+        levels, highest = zip(
+            *(small_map(density_of(maps[str(unit)])[0]) for unit in units), strict=True
+        )
+        video, label = subject.video_name(cfg.split, number), subject.label(cfg.split, number)
+        frames = small_frames(subject.frames(clip))
+        strips.append(Strip(video, label, frames, np.stack(levels), np.array(highest)))
+    write_explorer(
+        desk.directory / "explorer.html",
+        title=f"{subject.model.spec.name} on {subject.dataset}",
+        note=f"{len(heads.values)} clips of the {cfg.split} split, query={cfg.query}",
+        rows=rows,
+        places=places,
+        names=[str(unit) for unit in units],
+        classes=subject.class_names,
+        relevance=relevances,
+        metric=cfg.metric,
+        figures={
+            "consistency": heads.consistency,
+            "selectivity": heads.test.index,
+            "p": heads.test.p_value,
+            "preferred": heads.test.preferred,
+        },
+        top=heads.top,
+        boxes=lifts,
+        strips=strips,
+    )
+    desk.tracker.html("explain/explorer", desk.directory / "explorer.html")
+    return {"heads": len(units), "clips": len(heads.values), "boxes": list(lifts)}

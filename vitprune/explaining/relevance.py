@@ -1,0 +1,157 @@
+"""``explain=relevance``: which heads matter for all clips, and which for one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitprune.explain import figures
+from vitprune.explain.relevance import (
+    class_means,
+    consistency,
+    default_top,
+    selectivity_test,
+    top_heads,
+)
+from vitprune.explaining.subject import Desk, Subject
+from vitprune.importance import Scores
+from vitprune.reporting import print_table
+
+Floats = NDArray[np.float64]
+
+
+def relevance(desk: Desk) -> dict[str, Any]:
+    """Every head's relevance per clip and class: heat maps, consistency, class selectivity."""
+    cfg, subject = desk.cfg, desk.load()
+    scores = subject.scores(cfg.split)
+    heads = Heads.of(subject, scores)
+    scores.save(desk.directory / "scores.npz")
+    values, names = subject.values(scores), [str(unit) for unit in scores.units]
+    where = f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split"
+    figures.plot_heads(
+        desk.directory / "heads.png",
+        scores.units,
+        {
+            f"{cfg.metric}: mean over {len(values)} clips": values.mean(0),
+            "standard deviation over the clips": values.std(0, ddof=1),
+        },
+        title=f"Relevance of the heads: {where}",
+    )
+    desk.picture("heads.png")
+    figures.plot_heads(
+        desk.directory / "classes.png",
+        scores.units,
+        dict(zip(subject.class_names, heads.by_class, strict=True)),
+        title=f"{cfg.metric} of the heads per class: {where}",
+        across=5,
+    )
+    desk.picture("classes.png")
+    header, rows = heads.rows(scores)
+    desk.table("heads", header, rows)
+    desk.table(
+        "class_means",
+        ["head", *subject.class_names],
+        [[name, *column] for name, column in zip(names, heads.by_class.T.tolist(), strict=True)],
+    )
+    best = heads.best_per_class(subject, scores)
+    desk.table("heads_per_class", ["class", "head", "mean", "low", "high", "confidence"], best)
+    order = np.argsort(-heads.consistency, kind="stable")[:5]
+    columns = ["head", cfg.metric, "consistency", "selectivity", "for", "p"]
+    print_table(
+        f"Most consistent heads (top {heads.top} of {len(names)} heads in a clip; "
+        f"by chance {heads.top / len(names):.2f})",
+        columns,
+        [heads.line(i, names, subject.class_names) for i in order],
+    )
+    order = np.lexsort((-heads.test.index, heads.test.p_value))[:5]
+    print_table(
+        "Most class-selective heads (p by permutation, corrected for the number of heads)",
+        columns,
+        [heads.line(i, names, subject.class_names) for i in order],
+    )
+    print_table(
+        f"Most relevant head per class ({cfg.metric}, 95 % bootstrap interval; confidence: share "
+        "of bootstrap samples in which it stays first)",
+        ["class", "head", cfg.metric, "interval", "confidence"],
+        [
+            [name, head, f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{100 * sure:.0f} %"]
+            for i, (name, head, mean, low, high, sure) in enumerate(best)
+            if i == 0 or best[i - 1][0] != name
+        ],
+    )
+    significant = heads.test.p_value < 0.05
+    return {
+        "heads": len(names),
+        "clips": len(values),
+        "top": heads.top,
+        "specialised": [names[i] for i in np.flatnonzero(significant)],
+        "most_consistent": names[int(heads.consistency.argmax())],
+        "scoring": scores.info,
+    }
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Figures of U heads from their relevance for the clips of a split."""
+
+    values: Floats
+    top: int
+    consistency: Floats
+    by_class: Floats
+    test: Any
+
+    @classmethod
+    def of(cls, subject: Subject, scores: Scores) -> Heads:
+        values = subject.values(scores)
+        top = subject.cfg.top or default_top(values.shape[1])
+        classes = len(subject.class_names)
+        return cls(
+            values,
+            top,
+            consistency(values, top),
+            class_means(values, scores.labels, classes),
+            selectivity_test(values, scores.labels, classes, seed=subject.cfg.seed),
+        )
+
+    def rows(self, scores: Scores) -> tuple[list[str], list[list[Any]]]:
+        """One row a head, to sort by any column."""
+        header = ["head"]
+        columns: list[Any] = [[str(unit) for unit in scores.units]]
+        for metric in scores.metrics:
+            header += [metric, f"{metric}_se"]
+            columns += [scores.mean(metric).tolist(), scores.standard_error(metric).tolist()]
+        header += ["sd", "consistency", "selectivity", "selectivity_by_chance", "p", "class"]
+        columns += [
+            self.values.std(0, ddof=1).tolist(),
+            self.consistency.tolist(),
+            self.test.index.tolist(),
+            self.test.expected.tolist(),
+            self.test.p_value.tolist(),
+            self.test.preferred.tolist(),
+        ]
+        return header, [list(row) for row in zip(*columns, strict=True)]
+
+    def line(self, i: int, names: Sequence[str], classes: Sequence[str]) -> list[str]:
+        return [
+            names[i],
+            f"{self.values[:, i].mean():.4f}",
+            f"{self.consistency[i]:.2f}",
+            f"{self.test.index[i]:.2f}",
+            classes[self.test.preferred[i]],
+            f"{self.test.p_value[i]:.4f}",
+        ]
+
+    def best_per_class(self, subject: Subject, scores: Scores, count: int = 3) -> list[list[Any]]:
+        """(class, head, mean, low, high, confidence) of every class's most relevant heads."""
+        rows: list[list[Any]] = []
+        for label, name in enumerate(subject.class_names):
+            members = self.values[scores.labels == label]
+            if len(members):
+                for top in top_heads(members, count, seed=subject.cfg.seed):
+                    head = str(scores.units[top.head])
+                    rows.append([name, head, top.mean, top.low, top.high, top.confidence])
+        return rows

@@ -1,0 +1,134 @@
+"""What is explained, and where findings go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from torch import Tensor
+
+from vitprune.data import VideoDataModule
+from vitprune.explain import pictures
+from vitprune.importance import Scores, ScoreStore, entry_name, score
+from vitprune.models import VideoClassifier, VideoTransformer
+from vitprune.reporting import write_csv
+from vitprune.reporting.tracking import Tracker
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, and the clips that it is shown.
+
+    Attributes:
+        cfg: the command's configuration.
+        classifier: in eval mode, on the device.
+        data: set up, with clips as the classifier wants them.
+        dataset: its name.
+        autocast: gives the context of the configured precision.
+    """
+
+    cfg: DictConfig
+    classifier: VideoClassifier
+    data: VideoDataModule
+    dataset: str
+    autocast: Callable[[], AbstractContextManager]
+
+    @property
+    def model(self) -> VideoTransformer:
+        return self.classifier.model
+
+    @property
+    def class_names(self) -> list[str]:
+        """Of the clips, which may not be those of the classifier."""
+        return self.data.class_names
+
+    def scores(self, split: str) -> Scores:
+        """Relevance of every head for every clip of a split, from the store if it is there."""
+        name = entry_name(
+            self.model,
+            self.data.fingerprint(split),  # type: ignore[arg-type]
+            scope="head",
+            measure="ablation",
+            precision=str(self.cfg.trainer.precision),
+        )
+        store = ScoreStore(Path(self.cfg.runs) / "cache" / "importance", enabled=self.cfg.cache)
+
+        def compute() -> Scores:
+            return score(
+                self.model,
+                self.data.loader(split),  # type: ignore[arg-type]
+                "head",
+                max_streams=self.cfg.max_streams,
+                autocast=self.autocast,
+            )
+
+        return store.get(name, compute)
+
+    def values(self, scores: Scores) -> Floats:
+        """Relevance [N, U] under the configured metric and target."""
+        return scores.per_clip(self.cfg.metric, self.cfg.target)
+
+    def batches(self, split: str) -> Iterator[tuple[Tensor, list[int]]]:
+        """Clips [B, 3, T, H, W] on the device, and their numbers in the split."""
+        for batch in self.data.loader(split):  # type: ignore[arg-type]
+            yield batch["clips"][:, 0].to(self.classifier.device), batch["video"].tolist()
+
+    def clip(self, split: str, number: int) -> Tensor:
+        """One clip, [1, 3, T, H, W] on the device."""
+        item = self.data.splits[split].evaluating()[number]
+        return item["clips"][:1].to(self.classifier.device)
+
+    def frames(self, clip: Tensor) -> pictures.Frames:
+        settings = self.data.settings
+        return pictures.frames_of(clip[0], settings.mean, settings.std)
+
+    def label(self, split: str, number: int) -> int:
+        return self.data.splits[split].clips[number].label
+
+    def label_name(self, split: str, number: int) -> str:
+        return self.class_names[self.label(split, number)]
+
+    def video_name(self, split: str, number: int) -> str:
+        path = self.data.splits[split].clips[number].path
+        return (
+            str(path.relative_to(self.data.root))
+            if path.is_relative_to(self.data.root)
+            else (path.name)
+        )
+
+
+Load = Callable[..., Subject]
+"""``load(ckpt=None, other_dataset=False, same_classes=True)``: a subject of the command's own
+checkpoint or another, on the command's own dataset or ``other_dataset``."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an explanation works with, and where it puts what it finds."""
+
+    cfg: DictConfig
+    load: Load
+    directory: Path
+    tracker: Tracker
+
+    def picture(self, name: str) -> Path:
+        """Sends a picture that was written to the run directory to W&B."""
+        self.tracker.image(f"explain/{Path(name).stem}", self.directory / name)
+        return self.directory / name
+
+    def table(self, name: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """The same rows as a CSV in the run directory and as a table in W&B."""
+        write_csv(self.directory / f"{name}.csv", header, [[_short(v) for v in r] for r in rows])
+        self.tracker.table(f"explain/{name}", header, rows)
+
+
+def _short(value: object) -> object:
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,111 @@
+"""``explain=transfer``: the same clips through a head of each of two models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vitprune.errors import InputError
+from vitprune.explain import pictures
+from vitprune.explain.attention import (
+    ROLLOUT,
+    attention_maps,
+)
+from vitprune.explaining.choosing import (
+    choose_clips,
+    class_of,
+    density_of,
+    first_of_each_class,
+    heads_or_best,
+)
+from vitprune.explaining.subject import Desk, Subject
+from vitprune.importance import Unit
+from vitprune.models import VideoClassifier
+
+
+def transfer(desk: Desk) -> dict[str, Any]:
+    """The paper's Figure 1: the same clips through a head of this model and one of another."""
+    cfg = desk.cfg
+    if cfg.other_ckpt is None:
+        raise InputError(
+            "explain=transfer compares two checkpoints; name the second one, which "
+            "was trained on dataset, with other_ckpt=FILE"
+        )
+    if cfg.query == ROLLOUT:
+        raise InputError("query=rollout is of no head; explain=transfer takes query=mean or cls")
+    visitor = desk.load(same_classes=False)
+    resident = desk.load(ckpt=cfg.other_ckpt, same_classes=False)
+    _check_same_clips(visitor.classifier, resident.classifier)
+    label = class_of(visitor)
+    numbers = choose_clips(visitor)
+    home = desk.load(other_dataset=True, same_classes=False) if cfg.other_dataset else visitor
+    at_home = cfg.head is None and cfg.other_dataset is not None
+    (own, *_) = heads_or_best(home)
+    (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
+    panels = []
+    if cfg.other_dataset:
+        first = first_of_each_class(home, cfg.split, 6)
+        panels.append(
+            pictures.Panel(
+                f"{home.dataset}: one clip of each class",
+                _looks(home, first, [("its own model", home, own)]),
+                [home.label_name(cfg.split, i) for i in first],
+                across=True,
+            )
+        )
+    name = visitor.class_names[label] if label is not None else "one clip of each class"
+    looks = [
+        (f"model of {visitor.dataset}", resident, theirs),
+        (f"model of {home.dataset}" if cfg.other_dataset else "the other model", visitor, own),
+    ]
+    panels.append(
+        pictures.Panel(
+            f"{visitor.dataset}: {name}", _looks(visitor, numbers, looks), ["" for _ in numbers]
+        )
+    )
+    pictures.write_panels(
+        desk.directory / "transfer.png",
+        panels,
+        title=f"{visitor.model.spec.name}: heads across datasets (middle frames)",
+    )
+    desk.picture("transfer.png")
+    return {
+        "head": str(own),
+        "head_chosen_on": "given" if cfg.head else home.dataset if at_home else visitor.dataset,
+        "other_ckpt": str(cfg.other_ckpt),
+        "other_head": str(theirs),
+        "videos": [visitor.video_name(cfg.split, i) for i in numbers],
+    }
+
+
+def _looks(
+    subject: Subject, numbers: Sequence[int], looks: Sequence[tuple[str, Subject, Unit]]
+) -> list[pictures.Looks]:
+    """The middle frames of clips, then where each (name, model, head) looks in them."""
+    cfg = subject.cfg
+    clips = [subject.clip(cfg.split, i) for i in numbers]
+    middle = clips[0].shape[2] // 2
+    frames = [subject.frames(clip)[middle] for clip in clips]
+    found = [pictures.Looks("input", [(frame, None) for frame in frames])]
+    for name, other, head in looks:
+        maps = [attention_maps(other.model, clip, [head], cfg.query)[head] for clip in clips]
+        densities = [density_of(each)[0, middle] for each in maps]
+        found.append(
+            pictures.Looks(f"{name},\nhead {head}", list(zip(frames, densities, strict=True)))
+        )
+    return found
+
+
+def _check_same_clips(one: VideoClassifier, other: VideoClassifier) -> None:
+    for key, value in one.clip_settings.items():
+        there = other.clip_settings.get(key)
+        if _plain(value) != _plain(there):
+            raise InputError(
+                f"ckpt and other_ckpt want different clips: {key} is {value} in one and {there} "
+                "in the other; both must see the same"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which checkpoints do not tell apart."""
+    return list(value) if isinstance(value, tuple) else value

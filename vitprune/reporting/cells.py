@@ -1,0 +1,313 @@
+"""The cells of a sweep, read from their directories."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vitprune.errors import InputError
+
+AXES = ("dataset", "model", "metric", "direction", "k")
+"""The keys by which the table is laid out."""
+
+
+@dataclass(frozen=True, order=True)
+class Settings:
+    """What tells one cell of a sweep from another; None where it is not known."""
+
+    dataset: str
+    model: str
+    metric: str
+    direction: str
+    k: int | None
+    variant: str | None = None
+    strategy: str | None = None
+    target: str | None = None
+    calibration: str | None = None
+    seed: int | None = None
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """Those that the table's axes do not show."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in AXES}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Both models' Top-1 answers to the test videos: class indices [N], as ``predictions.csv``."""
+
+    video: tuple[str, ...]
+    label: NDArray[np.int64]
+    full: NDArray[np.int64]
+    pruned: NDArray[np.int64]
+
+    @property
+    def full_hits(self) -> NDArray[np.bool_]:
+        """Which videos the full model gets right, [N]."""
+        return self.full == self.label
+
+    @property
+    def pruned_hits(self) -> NDArray[np.bool_]:
+        """Which videos the pruned model gets right, [N]."""
+        return self.pruned == self.label
+
+
+@dataclass(frozen=True)
+class Relevance:
+    """Relevance of U units under some metrics, as ``scores.csv`` has it."""
+
+    units: tuple[str, ...]
+    mean: Mapping[str, NDArray[np.float64]]
+    standard_error: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A finished cell: what lies in its directory; None for files that it lacks."""
+
+    path: Path
+    settings: Settings
+    results: Mapping[str, Any]
+
+    @cached_property
+    def answers(self) -> Answers | None:
+        """``predictions.csv``."""
+        rows = _rows(self.path / "predictions.csv")
+        if not rows:
+            return None
+        label, full, pruned = (
+            np.array([int(row[name]) for row in rows]) for name in ("label", "full", "pruned")
+        )
+        return Answers(tuple(row["video"] for row in rows), label, full, pruned)
+
+    @cached_property
+    def relevance(self) -> Relevance | None:
+        """``scores.csv``."""
+        rows = _rows(self.path / "scores.csv")
+        if not rows:
+            return None
+        columns = {
+            name: np.array([float(r[name]) for r in rows]) for name in rows[0] if name != "unit"
+        }
+        metrics = [name for name in columns if f"{name}_se" in columns]
+        return Relevance(
+            tuple(row["unit"] for row in rows),
+            {metric: columns[metric] for metric in metrics},
+            {metric: columns[f"{metric}_se"] for metric in metrics},
+        )
+
+    @cached_property
+    def curve(self) -> Mapping[str, Any] | None:
+        """``curve.json``."""
+        return read_json(self.path / "curve.json")
+
+    @cached_property
+    def history(self) -> list[dict[str, str]]:
+        """``metrics.csv`` of the fine-tuning that the checkpoint comes from; empty if not there."""
+        return _rows(Path(self.results["ckpt"]).parent / "metrics.csv")
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What the command line said."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
+        return [str(override) for override in found] if isinstance(found, list) else []
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A cell without results: failed, with its error, or started and never finished."""
+
+    path: Path
+    settings: Settings | None
+    error: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """All cells below a directory.
+
+    Attributes:
+        directory: where they were looked for.
+        cells: the finished ones, the newest of each settings, in order of settings.
+        unfinished: failed and started ones.
+        asked: axis -> the values that the sweep's command names; empty for a single run.
+        command: the arguments of that command.
+        older: how many finished cells have a newer one with the same settings.
+    """
+
+    directory: Path
+    cells: Sequence[Cell]
+    unfinished: Sequence[Unfinished]
+    asked: Mapping[str, Sequence[str]]
+    command: Sequence[str]
+    older: int = 0
+
+    @property
+    def failed(self) -> list[Unfinished]:
+        """Cells that ended with an error."""
+        return [cell for cell in self.unfinished if cell.error is not None]
+
+
+def read_sweep(directory: str | Path) -> Sweep:
+    """Every cell below ``directory``, however its folders are named.
+
+    A finished cell is where a ``results.json`` of prune.py lies, a failed one where there is a
+    ``failure.json``, and a started one where there is only Hydra's configuration.
+
+    Raises:
+        InputError: there is no such directory, or no cell in it.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"no directory {directory}; name a sweep's, or a run's")
+    newest: dict[Settings, Cell] = {}
+    finished: list[Cell] = []
+    unfinished: list[Unfinished] = []
+    for path in sorted(set(_folders(directory))):
+        found = _read(path)
+        if isinstance(found, Cell):
+            finished.append(found)
+        elif found is not None:
+            unfinished.append(found)
+    finished.sort(key=lambda cell: (cell.path / "results.json").stat().st_mtime_ns)
+    newest |= {cell.settings: cell for cell in finished}
+    if not newest and not unfinished:
+        raise InputError(f"no results.json of prune.py in {directory} or below; nothing to show")
+    command, asked = _command(directory)
+    return Sweep(
+        directory,
+        sorted(newest.values(), key=_order),
+        unfinished,
+        asked,
+        command,
+        older=len(finished) - len(newest),
+    )
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None if it is not there or cannot be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _folders(directory: Path) -> Iterator[Path]:
+    for name in ("results.json", "failure.json", ".hydra/config.yaml"):
+        for file in directory.rglob(name):
+            yield file.parent.parent if name.startswith(".hydra") else file.parent
+
+
+def _read(path: Path) -> Cell | Unfinished | None:
+    results = read_json(path / "results.json")
+    if results is None and (path / "results.json").is_file():
+        return Unfinished(path, _configured(path), "results.json cannot be read")
+    if results is not None:
+        try:
+            return Cell(path, _settings(results), results)
+        except (KeyError, TypeError):
+            return None  # of train.py or evaluate.py
+    failure = read_json(path / "failure.json")
+    settings = _configured(path)
+    if failure is not None:
+        return Unfinished(path, settings, str(failure.get("error", "unknown error")))
+    return Unfinished(path, settings) if settings is not None else None
+
+
+def _settings(results: Mapping[str, Any]) -> Settings:
+    """The settings in a cell's results.
+
+    Raises:
+        KeyError, TypeError: these are results of something else than prune.py.
+    """
+    if not {"dropped", "full", "pruned", "paired"} <= set(results):
+        raise KeyError("dropped")
+    return Settings(
+        dataset=results["dataset"]["name"],
+        model=results["model"]["name"],
+        metric=results["metric"],
+        direction=results["direction"],
+        k=results["k"],
+        variant=results["model"]["variant"],
+        strategy=results["strategy"],
+        target=results["target"],
+        calibration=results["calibration"]["split"],
+        seed=results["seed"],
+    )
+
+
+def _configured(path: Path) -> Settings | None:
+    """The settings of a cell without results, from the configuration that Hydra kept."""
+    file = path / ".hydra" / "config.yaml"
+    if not file.is_file():
+        return None
+    try:
+        cfg = OmegaConf.load(file)
+        if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
+            return None
+        return Settings(
+            dataset=cfg.dataset.name,
+            model=cfg.model.name,
+            variant=cfg.model.variant,
+            **{
+                name: cfg[name]
+                for name in (
+                    "metric",
+                    "direction",
+                    "k",
+                    "strategy",
+                    "target",
+                    "calibration",
+                    "seed",
+                )
+            },
+        )
+    except (OmegaConfBaseException, OSError):
+        return None
+
+
+def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """The arguments of a multirun's command, and what values they give the axes."""
+    path = directory / "multirun.yaml"
+    if not path.is_file():
+        return [], {}
+    cfg = OmegaConf.load(path)
+    arguments = [str(argument) for argument in OmegaConf.select(cfg, "hydra.overrides.task") or []]
+    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    asked: dict[str, list[str]] = {}
+    try:
+        words = [*(f"{key}={value}" for key, value in params.items()), *arguments]
+        for override in OverridesParser.create().parse_overrides(words):
+            if override.key_or_group not in AXES or override.is_delete():
+                continue
+            if override.is_discrete_sweep():
+                asked[override.key_or_group] = list(override.sweep_string_iterator())
+            elif not override.is_sweep_override():
+                asked[override.key_or_group] = [str(override.value())]
+    except HydraException:
+        return arguments, {}
+    return arguments, asked
+
+
+def _order(cell: Cell) -> tuple[str, ...]:
+    return tuple(str(getattr(cell.settings, f.name)) for f in fields(Settings))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,53 @@
+"""Table 1 of a sweep: ``python -m vitprune.reporting.table SWEEP_DIR``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from vitprune.commands import exit_on_bad_input
+from vitprune.files import replacing
+from vitprune.reporting.agreement import compare_metrics
+from vitprune.reporting.cells import Sweep, read_sweep
+from vitprune.reporting.formats import (
+    comparison_rows,
+    latex,
+    markdown,
+    print_tables,
+    table_rows,
+)
+from vitprune.reporting.results import write_csv
+from vitprune.reporting.table1 import build_table
+
+
+def write_tables(sweep: Sweep, *, seed: int = 0) -> None:
+    """Write ``table.md``, ``table.csv``, ``table.tex`` and ``agreement.csv`` into the sweep's
+    directory, and print the tables."""
+    table, comparisons = build_table(sweep, seed=seed), compare_metrics(sweep, seed=seed)
+    for name, text in (
+        ("table.md", markdown(table, comparisons, sweep.older)),
+        ("table.tex", latex(table, comparisons, sweep.older)),
+    ):
+        with replacing(sweep.directory / name) as temporary:
+            temporary.write_text(text)
+    write_csv(sweep.directory / "table.csv", *table_rows(table))
+    write_csv(sweep.directory / "agreement.csv", *comparison_rows(comparisons))
+    print_tables(table, comparisons, sweep.older)
+
+
+@exit_on_bad_input
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read a sweep's cells and write its tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vitprune.reporting.table",
+        description="Table 1 of a sweep, in the paper's layout: table.md, table.csv, table.tex.",
+    )
+    parser.add_argument("directory", type=Path, metavar="SWEEP_DIR", help="where the cells lie")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    options = parser.parse_args(arguments)
+    write_tables(read_sweep(options.directory), seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""Table 1 in the paper's layout, from the cells of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+from vitprune.reporting.cells import Cell, Settings, Sweep, Unfinished
+from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, Place, table1, title
+from vitprune.statistics import bootstrap_interval
+
+State = Literal["finished", "failed", "started", "missing"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that belong to one model: its name, k, and settings that vary within the sweep."""
+
+    model: str
+    k: int | None
+    extras: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``MViT (5 layers pruned)``."""
+        inside = [] if self.k is None else [f"{self.k} layer{'s' * (self.k != 1)} pruned"]
+        inside += [f"{name}={value}" for name, value in self.extras]
+        return title(self.model) + (f" ({', '.join(inside)})" if inside else "")
+
+    @property
+    def name(self) -> str:
+        """``MViT, k=5``."""
+        k = [] if self.k is None else [("k", self.k)]
+        return ", ".join([title(self.model), *(f"{n}={value}" for n, value in (*k, *self.extras))])
+
+    @property
+    def order(self) -> tuple[int, str, int, str]:
+        """A key to sort by: the paper's models first, in its order."""
+        names = [*TITLES]
+        rank = names.index(self.model) if self.model in names else len(names)
+        return rank, self.model, self.k or 0, str(self.extras)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one place of the table shows. Figures are in percent.
+
+    Attributes:
+        state: whether there is a figure, or why there is none.
+        top1: of the pruned model, or of the full one in its row.
+        interval: 95 % bootstrap interval over the test videos.
+        paper: what the paper has at this place.
+        error: of a failed cell, one line.
+    """
+
+    state: State
+    top1: float | None = None
+    interval: tuple[float, float] | None = None
+    paper: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: a direction and a metric of a group, or (both None) the group's full model."""
+
+    group: Group
+    direction: str | None
+    metric: str | None
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Table1:
+    """The table: an entry for every row and dataset.
+
+    Attributes:
+        datasets: the columns.
+        rows: in the paper's order, under each group first its full model.
+        from_paper: which datasets have a figure of the paper anywhere.
+        videos: dataset -> how many test videos, where known.
+        failures: place and error of every failed cell.
+    """
+
+    datasets: tuple[str, ...]
+    rows: tuple[Row, ...]
+    from_paper: frozenset[str]
+    videos: dict[str, int]
+    failures: tuple[tuple[str, str], ...]
+
+    def count(self, *states: State) -> int:
+        """How many cells of pruned models are in one of ``states``; without any, all."""
+        entries = [e for row in self.rows if row.metric is not None for e in row.entries]
+        return sum(not states or entry.state in states for entry in entries)
+
+
+class Where(NamedTuple):
+    """The place of a cell in the table."""
+
+    group: Group
+    direction: str
+    metric: str
+    dataset: str
+
+
+def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
+    """Lay the cells out as in the paper's Table 1.
+
+    Rows are those that hold a cell; in a sweep, all that its grid has. Settings that the
+    layout does not show (seed, strategy, ...) and that differ between cells divide a model's rows
+    into groups.
+
+    Args:
+        sweep: the cells.
+        seed: of the bootstrap.
+    """
+    states: dict[Settings, Cell | Unfinished] = {
+        cell.settings: cell for cell in sweep.unfinished if cell.settings is not None
+    }
+    states |= {cell.settings: cell for cell in sweep.cells}
+    varying = varying_extras(states)
+    cells = {
+        Where(group_of(one, varying), one.direction, one.metric, one.dataset): cell
+        for one, cell in states.items()
+    }
+
+    def values(axis: str) -> set[str]:
+        """What an axis of the sweep's grid has, finished or not."""
+        return {getattr(where, axis) for where in cells} | set(sweep.asked.get(axis, ()))
+
+    datasets = ordered(values("dataset"), DATASETS)
+    grid = set(product(values("direction"), values("metric"))) if sweep.asked else set()
+    rows = []
+    for group in _groups(sweep, {where.group for where in cells}):
+        own = {where: cell for where, cell in cells.items() if where.group == group}
+        any_cell = {where.dataset: cell for where, cell in own.items() if isinstance(cell, Cell)}
+        full = tuple(_full(any_cell.get(dataset), seed) for dataset in datasets)
+        rows.append(Row(group, None, None, full))
+        wanted = grid | {(where.direction, where.metric) for where in own}
+        for direction in ordered({d for d, _ in wanted}, DIRECTIONS):
+            for metric in ordered({m for d, m in wanted if d == direction}, METRICS):
+                places = [Where(group, direction, metric, dataset) for dataset in datasets]
+                entries = tuple(_entry(where, own.get(where), seed) for where in places)
+                rows.append(Row(group, direction, metric, entries))
+    videos = {cell.settings.dataset: cell.results["paired"]["videos"] for cell in sweep.cells}
+    return Table1(
+        datasets=tuple(datasets),
+        rows=tuple(rows),
+        from_paper=frozenset(
+            dataset
+            for row in rows
+            for dataset, entry in zip(datasets, row.entries, strict=True)
+            if entry.paper is not None
+        ),
+        videos={name: count for name in datasets if (count := videos.get(name))},
+        failures=tuple((_place(cell, sweep), cell.error or "") for cell in sweep.failed),
+    )
+
+
+def varying_extras(settings: Iterable[Settings]) -> list[str]:
+    """The settings outside the table's axes that not all cells share.
+
+    Across models the variant always differs, so it counts only where one model has several.
+    """
+    settings = list(settings)
+    names: list[str] = []
+    for name in settings[0].extras if settings else ():
+        by_model: dict[str, set[Any]] = {}
+        for one in settings:
+            key = one.model if name == "variant" else ""
+            by_model.setdefault(key, set()).add(getattr(one, name))
+        if any(len(values) > 1 for values in by_model.values()):
+            names.append(name)
+    return names
+
+
+def group_of(settings: Settings, varying: Sequence[str]) -> Group:
+    """The group of rows that a cell belongs to."""
+    return Group(settings.model, settings.k, tuple((n, getattr(settings, n)) for n in varying))
+
+
+def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
+    """``names`` with those in ``first`` in front, in its order, and the others by name."""
+    rank = {name: position for position, name in enumerate(first)}
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
+
+
+def _groups(sweep: Sweep, found: set[Group]) -> list[Group]:
+    models = set(sweep.asked.get("model", ())) - {group.model for group in found}
+    return sorted(found | {Group(model, None) for model in models}, key=lambda group: group.order)
+
+
+def _full(cell: Cell | None, seed: int) -> Entry:
+    if cell is None:
+        return Entry("missing")
+    hits = cell.answers.full_hits if cell.answers else None
+    return Entry("finished", 100 * cell.results["full"]["top1"], _interval(hits, seed))
+
+
+def _entry(where: Where, cell: Cell | Unfinished | None, seed: int) -> Entry:
+    paper = None
+    group, direction, metric, dataset = where
+    # The tiny variants have the paper's names and depths, but are not its models.
+    if group.k is not None and (cell is None or cell.settings is None or not _tiny(cell.settings)):
+        paper = table1().get(Place(group.model, group.k, direction, metric, dataset))
+    if isinstance(cell, Cell):
+        hits = cell.answers.pruned_hits if cell.answers else None
+        top1 = 100 * cell.results["pruned"]["top1"]
+        return Entry("finished", top1, _interval(hits, seed), paper)
+    if cell is None:
+        return Entry("missing", paper=paper)
+    return Entry("started" if cell.error is None else "failed", paper=paper, error=cell.error)
+
+
+def _tiny(settings: Settings) -> bool:
+    return settings.variant == "tiny"
+
+
+def _interval(hits: Any, seed: int) -> tuple[float, float] | None:
+    if hits is None:
+        return None
+    low, high = bootstrap_interval(hits, seed=seed)
+    return 100 * low, 100 * high
+
+
+def _place(cell: Unfinished, sweep: Sweep) -> str:
+    path = cell.path.relative_to(sweep.directory)
+    return path.as_posix() if path.parts else cell.path.name
