@@ -17,7 +17,7 @@ from vitprune.reporting.agreement import relevance_by_metric
 from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, METRICS, TITLES, title
 from vitprune.reporting.svg import MARKERS, Drawing, Scale, nice_ticks
-from vitprune.reporting.table1 import group_of, ordered, varying_extras
+from vitprune.reporting.table1 import group_of, ordered, varying
 
 WIDTH = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 26.0, 40.0
@@ -76,11 +76,11 @@ class Place(NamedTuple):
 
 def by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
     """Cells by what they are about, in the paper's order."""
-    varying = varying_extras(cell.settings for cell in cells)
+    names = varying(cell.settings for cell in cells)
     found: dict[Place, list[Cell]] = {}
     for cell in cells:
         settings = cell.settings
-        extras = group_of(settings, varying).extras
+        extras = group_of(settings, names).extras
         found.setdefault(Place(settings.dataset, settings.model, extras), []).append(cell)
     models = ordered({place.model for place in found}, [*TITLES])
     datasets = ordered({place.dataset for place in found}, DATASETS)
