@@ -308,9 +308,10 @@ def _cost_chart(
     drawing = Drawing(WIDTH, height, name)
     ticks = nice_ticks(0, 1.02 * max(cost for cost, _ in points), 5)
     x = Scale(0, ticks[-1], LEFT + 6, WIDTH - RIGHT - 6)
-    least = max(0.0, min(gain for _, gain in points) - 3)
-    grid = [tick for tick in nice_ticks(least, 100, 5) if tick <= 100]
-    y = Scale(min(grid[0], least), 100 + 0.04 * (100 - least), height - BOTTOM, TOP)
+    gains = [gain for _, gain in points]
+    least, most = max(0.0, min(gains) - 3), min(100.0, max(gains) + 3)
+    grid = [tick for tick in nice_ticks(least, most, 5) if tick <= most]
+    y = Scale(min(grid[0], least), most + 0.04 * (most - least), height - BOTTOM, TOP)
     drawing.y_axis(y, LEFT, WIDTH - RIGHT, grid, "Top-1 (%)")
     drawing.x_axis(x, height - BOTTOM, ticks, label)
     front = pareto(points)
