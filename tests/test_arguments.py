@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from vitprune.arguments import check_arguments
+from vitprune.arguments import check_arguments, keep_names
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,6 +33,30 @@ def test_refuses_in_one_line(argument: str, line: str, capsys: pytest.CaptureFix
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argument", "line"),
+    [
+        ("explain=looks", "explain takes none, relevance, attention, boxes, transfer, causal, "),
+        ("query=max", "query takes mean, cls, rollout"),
+        ("split=all", "split takes val, test, train"),
+    ],
+)
+def test_evaluate_refuses_in_one_line(
+    argument: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        check_arguments("evaluate", ["ckpt=some.ckpt", argument])
+    assert line in capsys.readouterr().err
+
+
+def test_names_of_heads_are_no_numbers() -> None:
+    given = ["head=22.10", "other_head=3.time.5", "k=5", "head=22.4,22.10", "head=[1.0, 1.10]"]
+    kept = ["head='22.10'", "other_head='3.time.5'", "k=5", "head='22.4,22.10'", "head='1.0, 1.10'"]
+    assert keep_names(given) == kept
+    assert keep_names(["-m", "head=22.4,22.10"]) == ["-m", "head='22.4','22.10'"]
+    assert keep_names(["head=null", "head='1.0'"]) == ["head=null", "head='1.0'"]
 
 
 @pytest.mark.parametrize(

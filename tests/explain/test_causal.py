@@ -43,22 +43,23 @@ def test_several_heads_at_once(model: VideoTransformer) -> None:
 def test_random_heads_come_from_the_same_layer(model: VideoTransformer) -> None:
     units = units_of(model, "head")
     last = [unit for unit in units if (unit.layer, unit.attention) == (units[-1].layer, "")]
-    drawn = random_peers(model, last[:2], draws=5)
+    drawn, elsewhere = random_peers(model, last[:2], draws=5)
+    assert elsewhere == 0
     others = len(last) - 2
     assert len(drawn) == len(set(drawn)) == min(5, others * (others - 1) // 2)
     for heads in drawn:
         assert len(heads) == 2
         assert set(heads) <= set(last[2:])
-    assert drawn == random_peers(model, last[:2], draws=5)
+    assert drawn == random_peers(model, last[:2], draws=5).sets
 
 
 def test_all_others_where_there_are_few() -> None:
     model = build_model("video_swin", "tiny", num_classes=4)
-    drawn = random_peers(model, [Unit(4, 0)], draws=20)
+    drawn, _ = random_peers(model, [Unit(4, 0)], draws=20)
     assert sorted(drawn) == [(Unit(4, 1),), (Unit(4, 2),), (Unit(4, 3),)]
     # layer 0 has one head only: its share is drawn from all of the model
-    drawn = random_peers(model, [Unit(0, 0)], draws=20)
-    assert len(drawn) == 20
+    drawn, elsewhere = random_peers(model, [Unit(0, 0)], draws=20)
+    assert (len(drawn), elsewhere) == (20, 1)
     assert (Unit(0, 0),) not in drawn
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -32,19 +33,33 @@ def probabilities_without(
     return torch.cat(rows, dim=1).numpy()
 
 
+class RandomSets(NamedTuple):
+    """Sets of heads to compare with.
+
+    Attributes:
+        sets: each as large as the set of claimed heads.
+        elsewhere: how many heads of each set come from anywhere in the model, because the claimed
+            heads' own attention has too few others (some have only one head).
+    """
+
+    sets: list[Heads]
+    elsewhere: int
+
+
 def random_peers(
     model: VideoTransformer, heads: Sequence[Unit], draws: int, seed: int = 0
-) -> list[Heads]:
+) -> RandomSets:
     """Up to ``draws`` different sets of other heads, as many from each attention as ``heads`` has.
 
-    Where an attention has too few other heads (some have only one), its share is drawn from all
-    heads of the model.
+    ``heads`` themselves are in none of them.
     """
     others = [unit for unit in units_of(model, "head") if unit not in heads]
-    pools = []
+    pools, elsewhere = [], 0
     for (layer, attention), count in Counter((h.layer, h.attention) for h in heads).items():
         beside = [u for u in others if (u.layer, u.attention) == (layer, attention)]
-        pools.append((count, beside if len(beside) >= count else others))
+        enough = len(beside) >= count
+        elsewhere += 0 if enough else count
+        pools.append((count, beside if enough else others))
     rng = np.random.default_rng(seed)
     drawn: dict[Heads, None] = {}
     for _ in range(20 * draws):  # where there are few sets, most draws are known already
@@ -53,7 +68,7 @@ def random_peers(
             drawn[tuple(sorted(picked))] = None
         if len(drawn) == draws:
             break
-    return list(drawn)
+    return RandomSets(list(drawn), elsewhere)
 
 
 def accuracy_per_class(

@@ -172,34 +172,44 @@ def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> 
 
 def plot_causal(
     path: Path,
-    groups: Sequence[tuple[str, float, Sequence[float]]],
+    names: Sequence[str],
+    panels: Sequence[tuple[str, float, Sequence[tuple[float, Floats]]]],
     *,
-    full: tuple[float, str],
     title: str,
 ) -> None:
-    """Top-1 of a class without each set of heads, as dots beside those without random ones.
+    """What is left of a class without sets of heads, beside the same without random ones.
 
     Args:
         path: the PNG.
-        groups: (name of the set, Top-1 without it, Top-1 without each random set), in [0, 1].
-        full: Top-1 of the full model, and what the figures are.
+        names: of the sets.
+        panels: (what is shown, of the full model, per set: without it, and [S] without each
+            random set), in [0, 1].
         title: above.
     """
-    figure = Figure(figsize=(2.1 * len(groups) + 1.6, 3.6), dpi=110, layout="constrained")
+    figure = Figure(
+        figsize=(len(panels) * (1.5 * len(names) + 1), 3.6), dpi=110, layout="constrained"
+    )
     FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    axis.axhline(100 * full[0], color="#999999", lw=0.8, ls="--")
-    for i, (_, without, random) in enumerate(groups):
-        spots = np.linspace(-0.16, 0.16, len(random)) if len(random) > 1 else np.zeros(len(random))
-        axis.plot(i + spots, 100 * np.asarray(random), "o", ms=4, color="#888888", alpha=0.6,
-                  label="without as many random heads" if i == 0 else None)  # fmt: skip
-        axis.plot(i, 100 * without, "D", ms=8, color="#ee6677",
-                  label="without the named heads" if i == 0 else None)  # fmt: skip
-    axis.set_xticks(range(len(groups)), [name for name, _, _ in groups], fontsize=8)
-    axis.set(xlim=(-0.6, len(groups) - 0.4), ylabel=f"{full[1]} (%)")
-    axis.margins(y=0.12)
-    axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    figure.suptitle(f"{title}; dashed: the full model", fontsize=9)
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axis, (what, full, groups) in zip(axes, panels, strict=True):
+        axis.axhline(100 * full, color="#999999", lw=0.8, ls="--", label="the full model")
+        for i, (without, random) in enumerate(groups):
+            spots = i + (np.linspace(-0.16, 0.16, len(random)) if len(random) > 1 else 0)
+            axis.plot(
+                np.broadcast_to(spots, len(random)), 100 * random, "o", ms=4, color="#888888",
+                alpha=0.6, label="without as many random heads",
+            )  # fmt: skip
+            axis.plot(i, 100 * without, "D", ms=8, color="#ee6677", label="without the named heads")
+        axis.set_xticks(range(len(names)), names, fontsize=8)
+        axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(-4, 104))
+        axis.set_title(f"{what} (%)", fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes[0].get_legend_handles_labels()
+    legend = dict(zip(labels, handles, strict=True))
+    figure.legend(
+        legend.values(), legend.keys(), loc="outside lower center", ncols=3, frameon=False,
+        fontsize=8,
+    )  # fmt: skip
+    figure.suptitle(title, fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary)

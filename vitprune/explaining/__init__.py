@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from vitprune.errors import InputError
+from vitprune.explain.attention import ROLLOUT
 from vitprune.explaining.attention import attention
 from vitprune.explaining.boxes import boxes
 from vitprune.explaining.causal import causal
@@ -44,6 +45,10 @@ def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> d
     for key in ("clips", "peers", "draws"):
         if not isinstance(cfg[key], int) or cfg[key] < 1:
             raise InputError(f"{key}={cfg[key]} is out of range; it takes whole numbers from 1")
+    if cfg.query == ROLLOUT and cfg.explain not in ("relevance", "attention", "causal"):
+        raise InputError(
+            f"query=rollout is of no head; explain={cfg.explain} takes query=mean or cls"
+        )
     found = EXPLANATIONS[cfg.explain](Desk(cfg, load, directory, tracker))
     results = {
         "explain": cfg.explain,

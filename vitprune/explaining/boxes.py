@@ -15,7 +15,7 @@ from vitprune.data import boxes_in_clip, read_boxes
 from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.bootstrap import interval
-from vitprune.explain.boxes import BoxFigures, box_looks, by_kind, mask, partners
+from vitprune.explain.boxes import BoxFigures, FrameRects, box_looks, by_kind, mask, partners
 from vitprune.explaining.subject import Desk, Subject
 from vitprune.importance import units_of
 from vitprune.reporting import print_table
@@ -121,7 +121,7 @@ def boxes(desk: Desk) -> dict[str, Any]:
         even=(None, 1.0),
     )
     desk.picture("boxes.png")
-    if cfg.other_dataset is not None:
+    if cfg.get("other_dataset") is not None:
         results["other_dataset"] = _lifts_elsewhere(desk, subject, lifts, names)
     return results
 
@@ -135,22 +135,37 @@ def box_figures(subject: Subject, split: str) -> dict[str, BoxFigures]:
             f"{path or subject.data.root / 'boxes.csv'} has no boxes of the {split} split's "
             f"videos, such as {subject.video_name(split, 0)}"
         )
-    size = dataset.settings.image_size
-    kinds = [by_kind(boxes_in_clip(dataset, i, known)) for i in range(len(dataset))]
-    other = partners(len(dataset), cfg.seed)
-    frames = dataset.settings.num_frames
-    nothing: list[list[Any]] = [[] for _ in range(frames)]
+    size, frames = dataset.settings.image_size, dataset.settings.num_frames
+    clips = [by_kind(boxes_in_clip(dataset, i, known)) for i in range(len(dataset))]
+    kinds = sorted({kind for clip in clips for kind in clip})
+    other = {kind: _partners([kind in clip for clip in clips], cfg.seed) for kind in kinds}
+    nothing: FrameRects = [[]] * frames
 
-    def inside(numbers: Sequence[int], kind: str) -> Tensor:
-        return torch.stack([mask(kinds[i].get(kind, nothing), size, size) for i in numbers])
+    def inside(numbers: Sequence[int | None], kind: str) -> Tensor:
+        rects = [nothing if i is None else clips[i].get(kind, nothing) for i in numbers]
+        return torch.stack([mask(each, size, size) for each in rects])
 
     def batches() -> Iterator[tuple[Tensor, Mapping[str, tuple[Tensor, Tensor]]]]:
-        names = sorted({kind for clip in kinds for kind in clip})
-        for clips, numbers in subject.batches(split):
-            partner = other[numbers].tolist()
-            yield clips, {kind: (inside(numbers, kind), inside(partner, kind)) for kind in names}
+        for shown, numbers in subject.batches(split):
+            yield (
+                shown,
+                {
+                    kind: (inside(numbers, kind), inside([other[kind][i] for i in numbers], kind))
+                    for kind in kinds
+                },
+            )
 
     return box_looks(subject.model, batches(), units_of(subject.model, "head"), cfg.query)
+
+
+def _partners(has: Sequence[bool], seed: int) -> list[int | None]:
+    """For every clip that has a kind of object another clip that has it, too."""
+    members = np.flatnonzero(has)
+    found: list[int | None] = [None] * len(has)
+    if len(members) > 1:
+        for i, j in enumerate(partners(len(members), seed)):
+            found[members[i]] = int(members[j])
+    return found
 
 
 def _relevant_or_not(

@@ -2,131 +2,162 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.attention import (
-    check_heads,
+from vitprune.explain.attention import check_heads
+from vitprune.explain.causal import (
+    Heads,
+    RandomSets,
+    accuracy_per_class,
+    probabilities_without,
+    random_peers,
 )
-from vitprune.explain.causal import accuracy_per_class, probabilities_without, random_peers
-from vitprune.explaining.choosing import (
-    class_of,
-    heads_or_best,
-    names_in,
-)
-from vitprune.explaining.subject import Desk
+from vitprune.explaining.choosing import class_of, heads_or_best, names_in
+from vitprune.explaining.subject import Desk, Subject
 from vitprune.reporting import print_table
+
+Floats = NDArray[np.float64]
 
 
 def causal(desk: Desk) -> dict[str, Any]:
-    """Accuracy per class without a head, alone and with its peers, beside random heads."""
+    """Accuracy per class without a head, alone and with its peers, beside random heads.
+
+    The head is the first that is given, or the most relevant one for the class on the calibration
+    split; its peers are the others that are given, or the next most relevant ones.
+    """
     cfg, subject = desk.cfg, desk.load()
     label = class_of(subject)
     if label is None:
         raise InputError(
             f"explain=causal needs a class: class=NAME, one of {', '.join(subject.class_names)}"
         )
-    given = check_heads(subject.model, names_in(cfg.head))
-    ranked = heads_or_best(subject, "", count=cfg.peers + len(given))
-    claimed = (given or ranked[:1])[:1]
-    peers = [*claimed, *(unit for unit in ranked if unit not in claimed)][: cfg.peers]
-    groups = [("alone", tuple(claimed))]
-    if len(peers) > 1:
-        groups.append((f"with {len(peers) - 1} peers", tuple(peers)))
-    draws = [random_peers(subject.model, heads, cfg.draws, cfg.seed) for _, heads in groups]
-    sets = [(), *(heads for _, heads in groups), *(heads for drawn in draws for heads in drawn)]
-    probabilities = probabilities_without(subject.model, subject.data.loader(cfg.split), sets)
-    labels = np.array([clip.label for clip in subject.data.splits[cfg.split].clips])
-    top1, confidence = accuracy_per_class(probabilities, labels, len(subject.class_names))
-    rows, shown, chart, results = [], [], [], {}
-    start = 1 + len(groups)
-    for g, ((name, heads), drawn) in enumerate(zip(groups, draws, strict=True), 1):
-        random = slice(start, start + len(drawn))
-        start += len(drawn)
-        for c, class_name in enumerate(subject.class_names):
-            spread = (top1[random, c], confidence[random, c])
-            means = [float(s.mean()) if len(drawn) else np.nan for s in spread]
-            lowest = [float(s.min()) if len(drawn) else np.nan for s in spread]
-            rows.append(
-                [
-                    name,
-                    " ".join(map(str, heads)),
-                    class_name,
-                    top1[0, c],
-                    top1[g, c],
-                    means[0],
-                    lowest[0],
-                    confidence[0, c],
-                    confidence[g, c],
-                    means[1],
-                    lowest[1],
-                    len(drawn),
-                ]
-            )
-            if c == label or top1[g, c] < top1[0, c]:
-                shown.append(
-                    [
-                        f"{name}: {' '.join(map(str, heads))}",
-                        class_name,
-                        f"{100 * top1[0, c]:.0f} %",
-                        f"{100 * top1[g, c]:.0f} %",
-                        f"{100 * means[0]:.0f} % ({100 * lowest[0]:.0f} %)",
-                        f"{confidence[0, c]:.3f}",
-                        f"{confidence[g, c]:.3f}",
-                        f"{means[1]:.3f} ({lowest[1]:.3f})",
-                    ]
-                )
-        chart.append(
-            (
-                f"{name}\n{' '.join(map(str, heads))}",
-                float(confidence[g, label]),
-                confidence[random, label].tolist(),
-            )
-        )
-        results[name] = {
-            "heads": [str(head) for head in heads],
-            "top1": float(top1[g, label]),
-            "probability": float(confidence[g, label]),
-            "random_top1": top1[random, label].tolist(),
-            "random_probability": confidence[random, label].tolist(),
-        }
-    desk.table(
-        "causal",
-        [
-            "ablated",
-            "heads",
-            "class",
-            "top1_full",
-            "top1",
-            "top1_random",
-            "top1_random_lowest",
-            "probability_full",
-            "probability",
-            "probability_random",
-            "probability_random_lowest",
-            "random_sets",
-        ],
-        rows,
-    )
+    full, findings = _ablate(subject, _claims(subject))
+    header = ["ablated", "heads", "class", "full", "without", "random", "random_lowest"]
+    for name, which in (("causal_top1", 0), ("causal_probability", 1)):
+        rows = [
+            [f.name, f.written, c, full[which][i], f.without[which][i], *f.random_summary(which, i)]
+            for f in findings
+            for i, c in enumerate(subject.class_names)
+        ]
+        desk.table(name, header, rows)
     print_table(
-        f"Without heads of {subject.model.spec.name} for {cfg['class']} (and classes that lose): "
-        f"Top-1 and mean probability of the label, {cfg.split} split; random: mean (lowest) of "
-        f"{' and '.join(str(len(drawn)) for drawn in draws)} sets",
-        ["ablated", "class", "full", "without", "random", "p full", "p without", "p random"],
-        shown,
+        f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: Top-1 "
+        f"of {cfg['class']} and of classes that lose; random: mean (lowest)",
+        ["without", "class", "Top-1 full", "without", "random", "p full", "without", "random"],
+        [
+            [f"{f.name}: {f.written}", c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
+            for f in findings
+            for i, c in enumerate(subject.class_names)
+            if i == label or f.without[0][i] < full[0][i]
+        ],
+        notes=[f"{f.name}: {f.control()}" for f in findings],
     )
     figures.plot_causal(
         desk.directory / "causal.png",
-        chart,
-        full=(float(confidence[0, label]), f"mean probability of {cfg['class']}"),
+        [f"{f.name}\n{f.written}" for f in findings],
+        [
+            (what, full[which][label],
+             [(f.without[which][label], f.random[which][:, label]) for f in findings])
+            for which, what in enumerate(("Top-1", "mean probability"))
+        ],
         title=f"{subject.model.spec.name} on {subject.dataset}: {cfg['class']} without heads",
-    )
+    )  # fmt: skip
     desk.picture("causal.png")
     return {
         "class": str(cfg["class"]),
-        "full": {"top1": float(top1[0, label]), "probability": float(confidence[0, label])},
-        **results,
+        "full": {"top1": float(full[0][label]), "probability": float(full[1][label])},
+        **{
+            f.name: {
+                "heads": [str(head) for head in f.heads],
+                "top1": float(f.without[0][label]),
+                "probability": float(f.without[1][label]),
+                "random_top1": f.random[0][:, label].tolist(),
+                "random_probability": f.random[1][:, label].tolist(),
+                "control": f.control(),
+            }
+            for f in findings
+        },
     }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What ablating a set of heads did; figures are (Top-1, mean probability of the label).
+
+    Attributes:
+        name: of the set.
+        heads: the set.
+        drawn: the random sets beside it.
+        without: two [C].
+        random: of the S random sets, two [S, C].
+    """
+
+    name: str
+    heads: Heads
+    drawn: RandomSets
+    without: tuple[Floats, Floats]
+    random: tuple[Floats, Floats]
+
+    @property
+    def written(self) -> str:
+        return " ".join(map(str, self.heads))
+
+    def control(self) -> str:
+        """What it is compared with, in words."""
+        said = f"{len(self.drawn.sets)} random sets of {len(self.heads)} from the same layers"
+        if self.drawn.elsewhere:
+            said += f", {self.drawn.elsewhere} of each from any, as the layer has too few others"
+        return said
+
+    def random_summary(self, which: int, label: int) -> tuple[float, float]:
+        values = self.random[which][:, label]
+        return (float(values.mean()), float(values.min())) if len(values) else (np.nan, np.nan)
+
+    def line(
+        self, which: int, label: int, full: tuple[Floats, Floats], style: str
+    ) -> tuple[str, str, str]:
+        mean, lowest = self.random_summary(which, label)
+        return (
+            format(full[which][label], style),
+            format(self.without[which][label], style),
+            f"{mean:{style}} ({lowest:{style}})",
+        )
+
+
+def _claims(subject: Subject) -> list[tuple[str, Heads]]:
+    cfg = subject.cfg
+    given = check_heads(subject.model, names_in(cfg.head))
+    peers = given
+    if len(given) < 2:
+        ranked = heads_or_best(subject, "", count=cfg.peers + len(given))
+        peers = [*given, *(unit for unit in ranked if unit not in given)][: cfg.peers]
+    claims: list[tuple[str, Heads]] = [("alone", (peers[0],))]
+    if len(peers) > 1:
+        claims.append((f"with {len(peers) - 1} peers", tuple(peers)))
+    return claims
+
+
+def _ablate(
+    subject: Subject, claims: list[tuple[str, Heads]]
+) -> tuple[tuple[Floats, Floats], list[Finding]]:
+    cfg = subject.cfg
+    draws = [random_peers(subject.model, heads, cfg.draws, cfg.seed) for _, heads in claims]
+    sets: list[Heads] = [()]
+    for (_, heads), drawn in zip(claims, draws, strict=True):
+        sets += [heads, *drawn.sets]
+    probabilities = probabilities_without(subject.model, subject.data.loader(cfg.split), sets)
+    labels = np.array([clip.label for clip in subject.data.splits[cfg.split].clips])
+    top1, probability = accuracy_per_class(probabilities, labels, len(subject.class_names))
+    findings, start = [], 1
+    for (name, heads), drawn in zip(claims, draws, strict=True):
+        random = slice(start + 1, start + 1 + len(drawn.sets))
+        without = (top1[start], probability[start])
+        findings.append(Finding(name, heads, drawn, without, (top1[random], probability[random])))
+        start = random.stop
+    return (top1[0], probability[0]), findings

@@ -9,9 +9,6 @@ import numpy as np
 
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.attention import (
-    ROLLOUT,
-)
 from vitprune.explain.bootstrap import interval
 from vitprune.explain.explorer import Strip, small_frames, small_map, write_explorer
 from vitprune.explain.relevance import (
@@ -34,8 +31,6 @@ STRIPS = 24
 def explorer(desk: Desk) -> dict[str, Any]:
     """One page to look at all of it: ``explorer.html``."""
     cfg, subject = desk.cfg, desk.load()
-    if cfg.query == ROLLOUT:
-        raise InputError("query=rollout is of no head; explain=explorer takes query=mean or cls")
     scores = subject.scores(cfg.split)
     units = scores.units
     rows, places = figures.grid_of(units)

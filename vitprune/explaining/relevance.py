@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.relevance import (
     class_means,
@@ -107,7 +108,10 @@ class Heads:
     @classmethod
     def of(cls, subject: Subject, scores: Scores) -> Heads:
         values = subject.values(scores)
-        top = subject.cfg.top or default_top(values.shape[1])
+        count = values.shape[1]
+        top = default_top(count) if subject.cfg.top is None else subject.cfg.top
+        if not isinstance(top, int) or not 1 <= top <= count:
+            raise InputError(f"top={top} is out of range; the model has {count} heads")
         classes = len(subject.class_names)
         return cls(
             values,

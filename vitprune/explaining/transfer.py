@@ -7,10 +7,7 @@ from typing import Any
 
 from vitprune.errors import InputError
 from vitprune.explain import pictures
-from vitprune.explain.attention import (
-    ROLLOUT,
-    attention_maps,
-)
+from vitprune.explain.attention import attention_maps
 from vitprune.explaining.choosing import (
     choose_clips,
     class_of,
@@ -31,19 +28,19 @@ def transfer(desk: Desk) -> dict[str, Any]:
             "explain=transfer compares two checkpoints; name the second one, which "
             "was trained on dataset, with other_ckpt=FILE"
         )
-    if cfg.query == ROLLOUT:
-        raise InputError("query=rollout is of no head; explain=transfer takes query=mean or cls")
     visitor = desk.load(same_classes=False)
     resident = desk.load(ckpt=cfg.other_ckpt, same_classes=False)
     _check_same_clips(visitor.classifier, resident.classifier)
     label = class_of(visitor)
     numbers = choose_clips(visitor)
-    home = desk.load(other_dataset=True, same_classes=False) if cfg.other_dataset else visitor
-    at_home = cfg.head is None and cfg.other_dataset is not None
+    home = (
+        desk.load(other_dataset=True, same_classes=False) if cfg.get("other_dataset") else visitor
+    )
+    at_home = cfg.head is None and cfg.get("other_dataset") is not None
     (own, *_) = heads_or_best(home)
     (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
     panels = []
-    if cfg.other_dataset:
+    if away:
         first = first_of_each_class(home, cfg.split, 6)
         panels.append(
             pictures.Panel(
@@ -56,7 +53,11 @@ def transfer(desk: Desk) -> dict[str, Any]:
     name = visitor.class_names[label] if label is not None else "one clip of each class"
     looks = [
         (f"model of {visitor.dataset}", resident, theirs),
-        (f"model of {home.dataset}" if cfg.other_dataset else "the other model", visitor, own),
+        (
+            f"model of {home.dataset}" if away else "the other model",
+            visitor,
+            own,
+        ),
     ]
     panels.append(
         pictures.Panel(
@@ -71,7 +72,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     desk.picture("transfer.png")
     return {
         "head": str(own),
-        "head_chosen_on": "given" if cfg.head else home.dataset if at_home else visitor.dataset,
+        "head_chosen_on": "given" if cfg.head else home.dataset,
         "other_ckpt": str(cfg.other_ckpt),
         "other_head": str(theirs),
         "videos": [visitor.video_name(cfg.split, i) for i in numbers],

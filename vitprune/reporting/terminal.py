@@ -63,11 +63,15 @@ def print_table(
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     console: Console | None = None,
+    notes: Sequence[str] = (),
 ) -> None:
-    """Rows under a header, all but the first column set right."""
+    """Rows under a header, all but the first column set right, and notes below them."""
     table = Table(*header, title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    (console or Console()).print(table)
+    console = console or Console()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)

@@ -1,0 +1,224 @@
+"""Every explanation on a small stand-in, and what is said of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from vitprune.commands import CHOICES
+from vitprune.data.demo import DemoSettings, render
+from vitprune.errors import InputError
+from vitprune.explain.attention import QUERIES, ROLLOUT
+from vitprune.explaining import EXPLANATIONS, explain
+from vitprune.models import VideoClassifier, build_model
+from vitprune.reporting import Tracker
+from vitprune.tasks import subjects
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+SIZES = DemoSettings({"train": 2, "val": 1, "test": 2}, frames=8)
+SMALL = (
+    "trainer=cpu", "logger=none", "dataset.num_workers=0",
+    "dataset.demo.videos_per_class={train: 2, val: 1, test: 2}", "dataset.demo.frames=8",
+)  # fmt: skip
+SETTINGS = {
+    "num_frames": 4, "image_size": 32, "sampling": "uniform", "stride": 4,
+    "mean": [0.45] * 3, "std": [0.225] * 3,
+}  # fmt: skip
+Explain = Callable[..., tuple[dict[str, Any], Path]]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the data and three models lie: two of DAI's classes, one of UCF101's."""
+    root = tmp_path_factory.mktemp("explaining")
+    for layout in ("dai", "ucf101"):
+        render(layout, root / "data" / f"demo_{layout}", SIZES)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    sports = [
+        line.split()[1]
+        for line in (root / "data/demo_ucf101/ucfTrainTestlist/classInd.txt")
+        .read_text()
+        .splitlines()
+    ]
+    actions = (root / "data/demo_dai/classes.txt").read_text().split()
+    for name, model, classes, size in (
+        ("dai", "mvit", actions, 32), ("time", "timesformer", actions, 32),
+        ("ucf", "mvit", sports, 32), ("large", "mvit", sports, 48),
+    ):  # fmt: skip
+        built = build_model(model, "tiny", num_classes=len(classes), num_frames=4, image_size=size)
+        settings = {**SETTINGS, "image_size": size}
+        VideoClassifier(built, classes, settings).save(root / f"{name}.ckpt")
+    return root
+
+
+@pytest.fixture
+def run(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explain:
+    """``run("explain=relevance", ...)``: what results.json holds, and the run directory."""
+    monkeypatch.setenv("VITPRUNE_DATA", str(place / "data"))
+
+    def run(*overrides: str, ckpt: str = "dai") -> tuple[dict[str, Any], Path]:
+        given = [*SMALL, f"runs={place / 'runs'}", f"ckpt={place / ckpt}.ckpt", *overrides]
+        if any(o.startswith("dataset@") for o in overrides):
+            given += [o.replace("dataset.", "other_dataset.") for o in SMALL[2:]]
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            cfg: DictConfig = compose("evaluate", given)
+        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+        results = explain(cfg, subjects(cfg, trainer), tmp_path, Tracker(None))
+        assert json.loads((tmp_path / "results.json").read_text()) == results
+        return results, tmp_path
+
+    return run
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_relevance(run: Explain) -> None:
+    results, where = run("explain=relevance")
+    heads = table(where / "heads.csv")
+    assert len(heads) == results["heads"] == 65
+    assert heads[0]["head"] == "0.0"
+    shares = [float(row["consistency"]) for row in heads]
+    assert sum(shares) == pytest.approx(results["top"])
+    best = max(heads, key=lambda row: float(row["consistency"]))["head"]
+    assert results["most_consistent"] == best
+    classes = {row["class"] for row in table(where / "heads_per_class.csv")}
+    assert classes == set(table(where / "class_means.csv")[0]) - {"head"}
+    means = table(where / "class_means.csv")
+    for row, head in zip(means, heads, strict=True):  # two clips of each class
+        per_class = [float(row[name]) for name in classes]
+        assert np.mean(per_class) == pytest.approx(float(head["R"]), rel=1e-3, abs=1e-6)
+    for picture in ("heads.png", "classes.png"):
+        assert (where / picture).stat().st_size > 10_000
+
+
+def test_attention_of_named_heads_side_by_side(run: Explain) -> None:
+    results, where = run("explain=attention", "head='3.time.1,3.2'", "clip=drink_1", ckpt="time")
+    assert results["head"] == ["3.time.1", "3.2"]
+    (picture,) = results["pictures"]
+    assert picture.endswith("drink_1-3.time.1-3.2.png")
+    assert (where / picture).exists()
+    assert (where / picture).with_suffix(".mp4").exists()
+
+
+def test_attention_of_the_best_head_of_a_class(run: Explain) -> None:
+    results, _ = run("explain=attention", "class=reach", "query=cls")
+    assert len(results["head"]) == 1
+    assert len(results["pictures"]) == 2
+
+
+def test_rollout_shows_one_clip_of_each_class(run: Explain) -> None:
+    results, _ = run("explain=attention", "query=rollout", "clips=3")
+    assert [name.split("-")[-1] for name in results["pictures"]] == ["rollout.png"] * 3
+
+
+def test_boxes_on_two_datasets(run: Explain) -> None:
+    results, where = run("explain=boxes", "dataset@other_dataset=demo_ucf101")
+    rows = table(where / "boxes.csv")
+    assert len(rows) == 3 * 65
+    assert {row["kind"] for row in rows} == {"head", "hand", "object"} == set(results["detectors"])
+    for row in rows:
+        assert float(row["lift_low"]) <= float(row["lift"]) <= float(row["lift_high"])
+        gain = float(row["lift"]) - float(row["lift_elsewhere"])
+        assert float(row["gain"]) == pytest.approx(gain, abs=1e-4)
+    assert -1 <= results["other_dataset"]["head"]["spearman"] <= 1
+    assert (where / "boxes_across.png").exists()
+
+
+def test_boxes_of_ones_own(run: Explain, place: Path, tmp_path: Path) -> None:
+    with (place / "data/demo_dai/boxes.csv").open() as file:
+        lines = [line for line in file if ",head," in line or line.startswith("video,")]
+    own = tmp_path / "own.csv"
+    own.write_text("".join(lines).replace(",head,", ",face,"))
+    results, _ = run("explain=boxes", f"boxes={own}")
+    assert list(results["detectors"]) == ["face"]
+    own.write_text(lines[0])
+    with pytest.raises(InputError, match=r"own\.csv has no boxes of the test split's videos"):
+        run("explain=boxes", f"boxes={own}")
+
+
+def test_transfer(run: Explain, place: Path) -> None:
+    results, where = run(
+        "explain=transfer", "dataset=demo_ucf101", "class=PlayingViolin", "other_head='15.1'",
+        f"other_ckpt={place / 'ucf.ckpt'}", "dataset@other_dataset=demo_dai",
+    )  # fmt: skip
+    assert results["head_chosen_on"] == "demo_dai"
+    assert results["other_head"] == "15.1"
+    assert all("PlayingViolin" in video for video in results["videos"])
+    assert (where / "transfer.png").stat().st_size > 20_000
+
+
+def test_causal(run: Explain) -> None:
+    results, where = run("explain=causal", "class=reach", "head=15.1", "draws=3")
+    assert results["alone"]["heads"] == ["15.1"]
+    assert len(results["with 2 peers"]["heads"]) == 3
+    assert len(results["alone"]["random_top1"]) == 3
+    assert len(table(where / "causal_top1.csv")) == 2 * 9
+    assert (where / "causal.png").exists()
+
+
+def test_explorer(run: Explain) -> None:
+    results, where = run("explain=explorer")
+    assert results["boxes"] == ["hand", "head", "object"]
+    page = (where / "explorer.html").read_text()
+    assert page.count("data:image/webp;base64,") == 9
+    assert "http" not in page
+    assert (where / "explorer.html").stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["explain=attention", "head='15.8'"], r"head=15\.8 does not exist in mvit; layer 15 has"),
+        (["explain=causal", "class=reach", "head='99.1'"], r"head=99\.1 does not exist in mvit"),
+        (["explain=causal", "class=dance"], "class=dance is not in dataset=demo_dai, which has d"),
+        (["explain=causal"], "explain=causal needs a class: class=NAME, one of drive_normally, "),
+        (["explain=attention", "class=dance"], "class=dance is not in"),
+        (["explain=attention", "head='1.0'", "clip=nobody"], "clip=nobody is in no name of the 18"),
+        (["explain=transfer"], "name the second one, .* other_ckpt=FILE"),
+        (["explain=transfer", "other_ckpt={large}"], "image_size is 32 in one and 48 in the other"),
+        (["explain=transfer", "other_ckpt=nowhere.ckpt"], "checkpoint nowhere.ckpt does not exist"),
+        (["explain=transfer", "other_ckpt={dai}", "query=rollout"], "takes query=mean or cls"),
+        (["explain=boxes", "query=rollout"], "takes query=mean or cls"),
+        (["explain=relevance", "metric=cosine"], "metric=cosine has no value per clip"),
+        (["explain=attention", "clips=0"], "clips=0 is out of range"),
+        (["explain=relevance", "top=66"], "top=66 is out of range; the model has 65 heads"),
+        (["explain=relevance", "dataset=demo_ucf101"], "the checkpoint has 9 classes, dataset="),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(
+    overrides: list[str], line: str, run: Explain, place: Path, tmp_path: Path
+) -> None:
+    names = {name: place / f"{name}.ckpt" for name in ("dai", "large")}
+    with pytest.raises(InputError, match=line) as caught:
+        run(*(override.format(**names) for override in overrides))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_without_boxes_the_explorer_still_works(run: Explain, place: Path) -> None:
+    path = place / "data/demo_dai/boxes.csv"
+    shutil.move(path, place / "boxes.csv")
+    try:
+        results, _ = run("explain=explorer")
+    finally:
+        shutil.move(place / "boxes.csv", path)
+    assert results["boxes"] == []
+
+
+def test_choices_are_those_of_the_code() -> None:
+    assert CHOICES["explain"] == ("none", *EXPLANATIONS)
+    assert CHOICES["query"] == (*QUERIES, ROLLOUT)
