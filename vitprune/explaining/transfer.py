@@ -33,10 +33,8 @@ def transfer(desk: Desk) -> dict[str, Any]:
     _check_same_clips(visitor.classifier, resident.classifier)
     label = class_of(visitor)
     numbers = choose_clips(visitor)
-    home = (
-        desk.load(other_dataset=True, same_classes=False) if cfg.get("other_dataset") else visitor
-    )
-    at_home = cfg.head is None and cfg.get("other_dataset") is not None
+    away = cfg.get("other_dataset") is not None
+    home = desk.load(other_dataset=True, same_classes=False) if away else visitor
     (own, *_) = heads_or_best(home)
     (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
     panels = []
@@ -53,11 +51,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     name = visitor.class_names[label] if label is not None else "one clip of each class"
     looks = [
         (f"model of {visitor.dataset}", resident, theirs),
-        (
-            f"model of {home.dataset}" if away else "the other model",
-            visitor,
-            own,
-        ),
+        (f"model of {home.dataset}" if away else "the other model", visitor, own),
     ]
     panels.append(
         pictures.Panel(
