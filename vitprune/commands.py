@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -48,6 +49,8 @@ def main(task: str, command: Callable[[], None]) -> None:
     check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function
+    # Lightning would only note the signal, and the next job of a sweep forget it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         command()
     except (InputError, HydraException, OSError) as error:
