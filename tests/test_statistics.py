@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, bootstrap
 
-from vitprune.statistics import bootstrap_interval, holm, jaccard, mcnemar
+from vitprune.statistics import bootstrap_interval, bootstrap_intervals, holm, jaccard, mcnemar
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -52,3 +52,18 @@ def test_jaccard() -> None:
     assert jaccard([1, 2, 3], [3, 2, 4]) == 0.5
     assert jaccard([1], [2]) == 0
     assert jaccard([], []) == 1
+
+
+def test_intervals_cover_and_leave_out_what_is_missing() -> None:
+    rng = np.random.default_rng(0)
+    covered = []
+    for seed in range(100):
+        found = bootstrap_intervals(rng.normal(1.0, 1.0, (40, 1)), resamples=300, seed=seed)
+        covered.append(found.low[0] <= 1.0 <= found.high[0])
+    assert 0.86 <= np.mean(covered) <= 1.0
+    values = np.array([[1.0, np.nan, np.nan], [3.0, np.nan, 2.0]])
+    found = bootstrap_intervals(values)
+    np.testing.assert_allclose(found.mean, [2.0, np.nan, 2.0])
+    np.testing.assert_allclose([found.low[0], found.high[0]], [1.0, 3.0])
+    assert np.isnan(found.low[1])
+    assert found.low[2] == found.high[2] == 2.0

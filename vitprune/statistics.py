@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,6 +55,51 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+class Intervals(NamedTuple):
+    """Means [U] of U columns and the ends of their intervals [U]."""
+
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def bootstrap_means(
+    values: NDArray[np.float64], resamples: int = 2000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Means of columns over rows that were drawn with replacement: [resamples, U].
+
+    Args:
+        values: [N, U], a row a clip (a video, never a frame, as frames of a video go together);
+            nan where a clip has no value, which then counts in no mean.
+        resamples: how many times N rows are drawn.
+        seed: of the drawing.
+    """
+    counts = np.random.default_rng(seed).multinomial(
+        len(values), np.full(len(values), 1 / len(values)), size=resamples
+    )
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):  # 0/0 where a resample has no value
+        return (counts @ np.where(known, values, 0)) / (counts @ known)
+
+
+def bootstrap_intervals(
+    values: NDArray[np.float64], resamples: int = 2000, seed: int = 0
+) -> Intervals:
+    """:func:`bootstrap_interval` for many columns at once, some with values missing: 95 %.
+
+    Args:
+        values: [N, U], see :func:`bootstrap_means`; a column without values gives nan.
+    """
+    means = bootstrap_means(values, resamples, seed)
+    with np.errstate(invalid="ignore"):
+        known = np.isfinite(values)
+        mean = np.where(known, values, 0).sum(0) / known.sum(0)
+    low, high = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+    some = known.any(0)
+    low[some], high[some] = np.nanquantile(means[:, some], [0.025, 0.975], axis=0)
+    return Intervals(mean, low, high)
 
 
 def jaccard(one: Sequence[int], other: Sequence[int]) -> float:

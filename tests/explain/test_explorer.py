@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitprune.explain.bootstrap import Interval
 from vitprune.explain.explorer import Strip, small_frames, small_map, write_explorer
+from vitprune.statistics import Intervals
 
 CLASSES = ["drink", "</script><b>phone", "reach"]
 NAMES = ["0.0", "1.time.0", "1.time.1", "1.0", "1.1"]
@@ -51,8 +51,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "p": np.full(5, 0.02), "preferred": np.array([0, 1, 0, 2, 1]),
         },
         top=2,
-        boxes={"head": {"lift": Interval(lift, lift - 0.5, lift + 0.5),
-                        "hit": Interval(lift / 4, lift / 8, lift / 4), "share": 0.1,
+        boxes={"head": {"lift": Intervals(lift, lift - 0.5, lift + 0.5),
+                        "hit": Intervals(lift / 4, lift / 8, lift / 4), "share": 0.1,
                         "elsewhere": lift - 0.25}},
         strips=strips,
     )  # fmt: skip

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vitprune.explain.bootstrap import interval
 from vitprune.explain.relevance import (
     class_means,
     consistency,
@@ -84,18 +83,3 @@ def test_the_top_heads_of_a_class() -> None:
     assert first.mean == pytest.approx(values[:, 3].mean())
     assert first.confidence == second.confidence == 1.0
     assert third.confidence < 1.0  # one of eight that are alike
-
-
-def test_intervals_cover_and_leave_out_what_is_missing() -> None:
-    rng = np.random.default_rng(0)
-    covered = []
-    for seed in range(100):
-        found = interval(rng.normal(1.0, 1.0, (40, 1)), resamples=300, seed=seed)
-        covered.append(found.low[0] <= 1.0 <= found.high[0])
-    assert 0.86 <= np.mean(covered) <= 1.0
-    values = np.array([[1.0, np.nan, np.nan], [3.0, np.nan, 2.0]])
-    found = interval(values)
-    np.testing.assert_allclose(found.mean, [2.0, np.nan, 2.0])
-    np.testing.assert_allclose([found.low[0], found.high[0]], [1.0, 3.0])
-    assert np.isnan(found.low[1])
-    assert found.low[2] == found.high[2] == 2.0

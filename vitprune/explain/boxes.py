@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vitprune.data.boxes import Box, FrameBoxes
 from vitprune.explain.attention import AttentionMap, attention_maps
-from vitprune.explain.bootstrap import Floats
 from vitprune.importance import Unit
 from vitprune.models import VideoTransformer
 
+Floats = NDArray[np.float64]
 FrameRects = Sequence[Sequence[Box]]
 """For each frame the boxes of one kind of object (two for hands)."""
 KINDS: Mapping[str, tuple[str, ...]] = {"hand": ("hand_left", "hand_right")}

@@ -17,9 +17,9 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
-from vitprune.explain.bootstrap import Interval
 from vitprune.explain.pictures import Frames
 from vitprune.files import replacing
+from vitprune.statistics import Intervals
 
 Floats = NDArray[np.float64]
 FRAMES = 4
@@ -151,7 +151,7 @@ def _data_uri(image: Image.Image, kind: str, **options: Any) -> str:
 
 def _plain(values: Any) -> Any:
     """For JSON: lists, five digits, null for nan."""
-    if isinstance(values, Interval):
+    if isinstance(values, Intervals):
         return {name: _plain(part) for name, part in values._asdict().items()}
     if isinstance(values, np.ndarray):
         return [_plain(value) for value in values.tolist()]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitprune.explain.bootstrap import RESAMPLES, Floats, interval, resampled_means
+from vitprune.statistics import bootstrap_intervals, bootstrap_means
 
+Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 PERMUTATIONS = 2000
 CHUNK = 2**24
@@ -137,13 +138,11 @@ class TopHead:
     confidence: float
 
 
-def top_heads(
-    values: Floats, count: int, *, resamples: int = RESAMPLES, seed: int = 0
-) -> list[TopHead]:
+def top_heads(values: Floats, count: int, *, resamples: int = 2000, seed: int = 0) -> list[TopHead]:
     """The ``count`` heads with the highest mean over the clips [N, U], the highest first."""
-    mean, low, high = interval(values, resamples, seed)
+    mean, low, high = bootstrap_intervals(values, resamples, seed)
     first = np.argsort(-mean, kind="stable")[:count]
-    means = resampled_means(values, resamples, seed)
+    means = bootstrap_means(values, resamples, seed)
     leading = np.argsort(-means, axis=1, kind="stable")[:, :count]
     return [
         TopHead(

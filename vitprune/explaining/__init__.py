@@ -12,6 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from vitprune.cells import RESULTS
 from vitprune.errors import InputError
 from vitprune.explain.attention import ROLLOUT
 from vitprune.explaining.attention import attention
@@ -24,6 +25,7 @@ from vitprune.explaining.transfer import transfer
 from vitprune.importance import METRICS
 from vitprune.reporting import write_json
 from vitprune.reporting.tracking import Tracker
+from vitprune.settings import settings_of
 
 EXPLANATIONS: dict[str, Callable[[Desk], dict[str, Any]]] = {
     "relevance": relevance,
@@ -63,8 +65,8 @@ def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> d
         **found,
         "seconds": time.perf_counter() - start,
     }
-    write_json(directory / "results.json", results)
     tracker.summary(results)
+    write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     return results
 
 

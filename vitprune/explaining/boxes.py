@@ -14,11 +14,11 @@ from torch import Tensor
 from vitprune.data import boxes_in_clip, read_boxes
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.bootstrap import interval
 from vitprune.explain.boxes import BoxFigures, FrameRects, box_looks, by_kind, mask, partners
 from vitprune.explaining.subject import Desk, Subject
 from vitprune.importance import units_of
 from vitprune.reporting import print_table
+from vitprune.statistics import bootstrap_intervals
 
 Floats = NDArray[np.float64]
 
@@ -34,8 +34,11 @@ def boxes(desk: Desk) -> dict[str, Any]:
     shown: list[list[str]] = []
     detectors: dict[str, list[str]] = {}
     for kind, figure in found.items():
-        lift, hit = interval(figure.lift, seed=cfg.seed), interval(figure.hit, seed=cfg.seed)
-        gain = interval(figure.lift - figure.elsewhere, seed=cfg.seed)
+        lift, hit = (
+            bootstrap_intervals(figure.lift, seed=cfg.seed),
+            bootstrap_intervals(figure.hit, seed=cfg.seed),
+        )
+        gain = bootstrap_intervals(figure.lift - figure.elsewhere, seed=cfg.seed)
         share = float(np.nanmean(figure.share))
         for i, unit in enumerate(units):
             rows.append(
@@ -176,7 +179,7 @@ def _relevant_or_not(
     order = np.argsort(-relevances, kind="stable")
     summary, shown = {}, []
     for kind, figure in found.items():
-        lift = interval(
+        lift = bootstrap_intervals(
             np.stack(
                 [figure.lift[:, part].mean(1) for part in (order[:quarter], order[-quarter:])],
                 axis=1,

@@ -9,7 +9,6 @@ import numpy as np
 
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.bootstrap import interval
 from vitprune.explain.explorer import Strip, small_frames, small_map, write_explorer
 from vitprune.explain.relevance import (
     class_means,
@@ -22,6 +21,7 @@ from vitprune.explaining.choosing import (
 )
 from vitprune.explaining.relevance import Heads
 from vitprune.explaining.subject import Desk
+from vitprune.statistics import bootstrap_intervals
 
 log = logging.getLogger(__name__)
 STRIPS = 24
@@ -52,7 +52,10 @@ def explorer(desk: Desk) -> dict[str, Any]:
         log.info("Without box figures: %s", error)
     else:
         for kind, figure in found.items():
-            lift, hit = interval(figure.lift, seed=cfg.seed), interval(figure.hit, seed=cfg.seed)
+            lift, hit = (
+                bootstrap_intervals(figure.lift, seed=cfg.seed),
+                bootstrap_intervals(figure.hit, seed=cfg.seed),
+            )
             lifts[kind] = {
                 "lift": lift,
                 "hit": hit,

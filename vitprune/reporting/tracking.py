@@ -68,20 +68,6 @@ class Tracker:
             self._run.log({name: wandb.Image(str(path))})
 
     @rank_zero_only
-    def takes(self, asset: Asset) -> None:
-        """Record an input of the run."""
-        if run := self._run:
-            artifact = _artifact(asset, asset.metadata)
-            self._inputs.append(f"{asset.name}@{artifact.digest}")
-            if run.offline:
-                # use_artifact refuses to work offline, as it would wait for the server. This is
-                # what it does with an artifact of one's own, without the waiting; `wandb sync`
-                # then sends it as an input.
-                run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-            else:
-                run.use_artifact(artifact)
-
-    @rank_zero_only
     def video(self, name: str, path: Path) -> None:
         """Log an mp4."""
         if self._run:
@@ -96,6 +82,20 @@ class Tracker:
             import wandb
 
             self._run.log({name: wandb.Html(path.read_text(), inject=False)})
+
+    @rank_zero_only
+    def takes(self, asset: Asset) -> None:
+        """Record an input of the run."""
+        if run := self._run:
+            artifact = _artifact(asset, asset.metadata)
+            self._inputs.append(f"{asset.name}@{artifact.digest}")
+            if run.offline:
+                # use_artifact refuses to work offline, as it would wait for the server. This is
+                # what it does with an artifact of one's own, without the waiting; `wandb sync`
+                # then sends it as an input.
+                run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+            else:
+                run.use_artifact(artifact)
 
     @rank_zero_only
     def makes(self, asset: Asset) -> None:
