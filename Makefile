@@ -5,15 +5,18 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup prune test lint bench clean
+.PHONY: help setup prune table1 test lint bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.vitprune ## install into .venv (again only when pyproject.toml changed)
 
 prune: setup ## score the tiny MViT on the stand-in of DAI, drop 5 layers, compare (ARGS=... adds overrides)
 	$(BIN)/python prune.py model=mvit metric=R k=5 $(ARGS)
+
+table1: setup ## Table 1 on both stand-ins, 36 cells, everything from nothing (again: goes on where it was stopped)
+	$(BIN)/python prune.py experiment=table1_demo $(ARGS)
 
 test: $(VENV)/.vitprune-test ## run the tests (ARGS=... goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,12 +1,9 @@
 """Evaluate any checkpoint, or explain its heads: ``python evaluate.py ckpt=FILE dataset=NAME``."""
 
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
 from vitprune import commands
-from vitprune.arguments import keep_names
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="evaluate")
@@ -15,5 +12,4 @@ def main(cfg: DictConfig) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = keep_names()
     commands.main("evaluate", main)

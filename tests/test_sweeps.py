@@ -64,10 +64,10 @@ def test_search_k_gives_every_learning_rate_its_own_checkpoint() -> None:
     ("overrides", "line"),
     [
         (["direction=low"], "direction=low is unknown; direction takes lowest, highest"),
-        (["hydra.sweep.dir={file}/sweep"], "cannot write to the sweep directory"),
+        (["hydra.sweep.dir={file}/sweep"], "cannot write to hydra.sweep.dir="),
         (
             ["hydra.launcher._target_=hydra_plugins.hydra_moon_launcher.moon.Moon"],
-            "hydra/launcher needs hydra_moon_launcher, which is not installed",
+            "hydra/launcher needs hydra-moon-launcher, which is missing",
         ),
     ],
 )
@@ -83,6 +83,15 @@ def test_refused_before_any_job(
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+def test_an_unwritable_directory_of_a_single_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        Sweep().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
+    assert "cannot write to hydra.run.dir=" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

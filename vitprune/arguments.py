@@ -51,6 +51,26 @@ def check_arguments(task: str, arguments: Iterable[str] | None = None, conf: Pat
         exit_with(error)
 
 
+def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
+    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
+
+    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
+            return argument
+        if value == "null":
+            return argument
+        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
+        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
+
+    return [quoted(argument) for argument in arguments]
+
+
 def check_overrides(task: str, words: Iterable[str], conf: Path = CONF) -> None:
     """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
 
@@ -82,26 +102,6 @@ def check_config(cfg: DictConfig) -> None:
     for key, known in CHOICES.items():
         if key in cfg:
             check_choice(key, cfg[key], known)
-
-
-def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
-    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
-
-    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
-    """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
-
-    def quoted(argument: str) -> str:
-        key, equals, value = argument.partition("=")
-        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
-            return argument
-        if value == "null":
-            return argument
-        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
-        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
-
-    return [quoted(argument) for argument in arguments]
 
 
 def check_choice(key: str, value: object, known: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, read_write
 
 from vitprune import cells
-from vitprune.arguments import CONF, check_arguments, check_config, exit_with
+from vitprune.arguments import CONF, check_arguments, check_config, exit_with, keep_names
 from vitprune.errors import InputError
 from vitprune.files import remove_leftovers
 
@@ -44,9 +45,12 @@ LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MAST
 
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
+    sys.argv[1:] = keep_names()
     check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function
+    # Lightning would only note the signal, and the next job of a sweep forget it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         command()
     except (InputError, HydraException, OSError) as error:
@@ -70,6 +74,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
         What ``cfg.objective`` makes of the results, for sweepers such as Optuna's; None without
         one, or if the job of a sweep failed.
     """
+    logging.raiseExceptions = False  # on a full disk every line of the log would be a traceback
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN

@@ -1,4 +1,4 @@
-"""What happens around a sweep: its values are checked first, its failed cells named at the end."""
+"""What happens around jobs: they are checked before, the failed cells of a sweep named after."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Sweep(Callback):
-    """The Hydra callback around every multirun.
+    """The Hydra callback around every run and multirun.
 
     It leaves by ``SystemExit``: Hydra would turn any other exception of a callback into a warning.
     At the end Hydra calls callbacks in reverse order, so this one, listed first, comes last.
@@ -28,6 +28,12 @@ class Sweep(Callback):
 
     def __init__(self) -> None:
         self._before: dict[str, tuple[str, int]] = {}
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        try:
+            _check_writable(Path(config.hydra.run.dir), "hydra.run.dir")
+        except InputError as error:
+            exit_with(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         directory = Path(config.hydra.sweep.dir)
@@ -37,7 +43,7 @@ class Sweep(Callback):
             check_config(config)
             params = config.hydra.sweeper.get("params") or {}
             check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
-            _check_writable(directory)
+            _check_writable(directory, "hydra.sweep.dir")
         except InputError as error:
             exit_with(error)
         self._before = cells.failures(directory)
@@ -61,13 +67,12 @@ def _check_plugin(group: str, node: DictConfig) -> None:
     module = str(OmegaConf.select(node, "_target_")).rpartition(".")[0]
     package = ".".join(module.split(".")[:2])
     if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
-        raise InputError(
-            f"{group} needs {package.removeprefix('hydra_plugins.')}, which is not installed; "
-            "pip install -e '.[sweep]'"
-        )
+        name = package.removeprefix("hydra_plugins.").replace("_", "-")
+        extra = "ray" if "ray" in name else "sweep"
+        raise InputError(f"{group} needs {name}, which is missing: pip install -e '.[{extra}]'")
 
 
-def _check_writable(directory: Path) -> None:
+def _check_writable(directory: Path, key: str) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
@@ -75,6 +80,5 @@ def _check_writable(directory: Path) -> None:
     except OSError as error:
         raise InputError(
             cells.disk_full(error)
-            or f"cannot write to the sweep directory {directory} ({error.strerror}); "
-            "name another with hydra.sweep.dir=DIR"
+            or f"cannot write to {key}={directory} ({error.strerror}); name another directory"
         ) from error

@@ -65,7 +65,9 @@ def test_a_sweep_ends_with_table_and_report(sweep: tuple[Path, str]) -> None:
     assert "JSD, R" in table
     report = (path / "report.html").read_text()
     assert "python prune.py -m" in report
-    assert "Top-1 over the number of dropped layers" in report
+    for section in ("curves", "relevance", "cost", "training", "run"):
+        assert f'<h2 id="{section}">' in report
+    assert "MViT (3 layers pruned)" in report
     assert not list(path.glob("demo_dai/**/report.html"))
 
 

@@ -1,5 +1,6 @@
 """Sweeps that are killed, fail in part, run out of disk, or run in several processes at once."""
 
+import csv
 import json
 import os
 import shutil
@@ -55,6 +56,8 @@ def test_a_sweep_goes_on_after_being_killed_at_any_moment(
         path.relative_to(killed) for path in killed.glob("sweep/**/scores.csv")
     )):  # fmt: skip
         assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    rows = list(csv.DictReader((trained / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows if row["val/top1"]] == ["0", "1", "2"]
     assert finished(killed / "sweep") == ["JSD-lowest-k3", "R-lowest-k3"]
     assert not (trained / "partial").exists()
 
@@ -144,7 +147,7 @@ def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> 
                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert finished(runs / "sweep") == ["R-lowest-k2", "R-lowest-k3"]
-    assert done.stderr.count("Starting with 2 processes") == 2
+    assert done.stdout.count("Starting with 2 processes") == 2
 
 
 def test_a_search_for_k_sees_the_objective(run: Run, directory: Path) -> None:

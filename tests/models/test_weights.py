@@ -26,7 +26,7 @@ from torchvision.models.video.swin_transformer import SwinTransformer3d
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
 from vitprune.errors import InputError
-from vitprune.models import VideoTransformer, build_model
+from vitprune.models import VideoTransformer, build_model, timesformer
 from vitprune.models.chain import ModelSpec, drop_layers
 from vitprune.models.weights import load_weights
 from vitprune.models.weights.kinetics400 import download
@@ -322,7 +322,8 @@ def refused(model: VideoTransformer, source: Path | str) -> str:
     return str(error.value)
 
 
-TINY = {"dim": 64, "grid": 4}
+WIDTH = timesformer.VARIANTS["tiny"].dim
+TINY = {"dim": WIDTH, "grid": 4}
 """An official TimeSformer of the size of our tiny one."""
 
 
@@ -330,9 +331,9 @@ def transformers_timesformer(frames: int = 8, size: int = 64) -> TimesformerForV
     config = TimesformerConfig(
         image_size=size,
         num_frames=frames,
-        hidden_size=64,
+        hidden_size=WIDTH,
         num_attention_heads=4,
-        intermediate_size=256,
+        intermediate_size=4 * WIDTH,
         num_labels=400,
     )
     return TimesformerForVideoClassification(config)
@@ -406,7 +407,7 @@ def test_hub_timesformer(tmp_path, ending):
 @pytest.mark.parametrize("wrapper", [None, "model"])
 def test_timm_vit_is_where_timesformer_starts(saved, wrapper):
     image_model = shaken(
-        VisionTransformer(64, embed_dim=64, num_heads=4, num_classes=10, norm_layer=None)
+        VisionTransformer(64, embed_dim=WIDTH, num_heads=4, num_classes=10, norm_layer=None)
     )
     state = image_model.state_dict()
     path = saved({wrapper: state} if wrapper else state)
@@ -561,8 +562,8 @@ def test_timesformer_positions_are_interpolated_as_by_transformers(saved):
     reference = shaken(transformers_timesformer())
     path = saved(reference.state_dict())
     model = build_model("timesformer", "tiny", num_frames=12, image_size=96, weights=path)
-    assert model.time_embed.shape == (1, 12, 64)
-    assert model.pos_embed.shape == (1, 37, 64)
+    assert model.time_embed.shape == (1, 12, WIDTH)
+    assert model.pos_embed.shape == (1, 37, WIDTH)
     reference.config.num_frames, reference.config.image_size = 12, 96
     assert_same_logits(model, reference, clips(12, 96))
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
+
+from vitprune.settings import settings_of
 
 LAYERS = {"timesformer": 12, "video_swin": 24, "mvit": 16}
 
@@ -23,6 +26,7 @@ def write_cell(
     dropped: Sequence[int] | None = None,
     variant: str = "v2_s",
     seed: int = 0,
+    lr: float = 1e-3,
     curve: bool = False,
     videos: int = 40,
     where: str | None = None,
@@ -63,7 +67,7 @@ def write_cell(
     hydra = path / ".hydra"
     hydra.mkdir()
     (hydra / "overrides.yaml").write_text(f"- model={model}\n- metric={metric}\n")
-    write_config(path, dataset, model, metric, direction, k)
+    write_config(path, dataset, model, metric, direction, k, variant, seed, lr)
     cost = {"parameters": 1e6, "flops": 2e8, "latency_ms": 20.0, "checkpoint_bytes": 4e6}
     share = 1 - k / layers
     results: dict[str, Any] = {
@@ -80,16 +84,29 @@ def write_cell(
         "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
                         "system": "Linux", "cpus": 2, "device": "cpu"},
         "seconds": {"total": 61.0},
+        "settings": settings_of(OmegaConf.create((hydra / "config.yaml").read_text())),
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))
     return path
 
 
-def write_config(path: Path, dataset: str, model: str, metric: str, direction: str, k: int) -> None:
+def write_config(
+    path: Path,
+    dataset: str,
+    model: str,
+    metric: str,
+    direction: str,
+    k: int,
+    variant: str = "v2_s",
+    seed: int = 0,
+    lr: float = 1e-3,
+) -> None:
     """What Hydra leaves of a cell before it starts."""
+    cfg = {
+        "task": "prune", "metric": metric, "direction": direction, "k": k, "strategy": "oneshot",
+        "target": "predicted", "calibration": "val", "seed": seed, "runs": "runs",
+        "dataset": {"name": dataset, "seed": "${seed}"},
+        "model": {"name": model, "variant": variant, "recipe": {"lr": lr}},
+    }  # fmt: skip
     (path / ".hydra").mkdir(parents=True, exist_ok=True)
-    (path / ".hydra" / "config.yaml").write_text(
-        f"task: prune\ndataset: {{name: {dataset}}}\nmodel: {{name: {model}, variant: v2_s}}\n"
-        f"metric: {metric}\ndirection: {direction}\nk: {k}\nstrategy: oneshot\n"
-        "target: predicted\ncalibration: val\nseed: 0\n"
-    )
+    OmegaConf.save(OmegaConf.create(cfg), path / ".hydra" / "config.yaml")

@@ -86,6 +86,16 @@ def test_settings_that_differ_divide_the_rows(tmp_path: Path) -> None:
     assert table.count("missing") == 0
 
 
+def test_what_a_search_varies_is_named_once_and_by_its_shortest_name(tmp_path: Path) -> None:
+    for model in ("mvit", "timesformer"):
+        for lr in (1e-3, 5e-4):
+            write_cell(tmp_path, model=model, variant=f"{model}-x", lr=lr, where=f"{model}-{lr}")
+    table = build_table(read_sweep(tmp_path))
+    labels = {row.group.label for row in table.rows}
+    assert "MViT (5 layers pruned, model.recipe.lr=0.0005)" in labels
+    assert len(labels) == 4
+
+
 def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
     videos = np.arange(40)
     write_cell(tmp_path, metric="JSD", dropped=[1, 2, 3, 4, 5], right=videos >= 12)

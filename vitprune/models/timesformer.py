@@ -33,7 +33,7 @@ class Variant:
 
 VARIANTS = {
     "base": Variant(),
-    "tiny": Variant(image_size=64, dim=64, num_heads=4, drop_path=0.0),
+    "tiny": Variant(image_size=64, dim=32, num_heads=4, drop_path=0.0),
 }
 
 

@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 
 from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS
-from vitprune.reporting.table1 import Group, group_of, ordered, varying_extras
+from vitprune.reporting.table1 import Group, group_of, ordered, varying
 from vitprune.statistics import bootstrap_interval, holm, jaccard, mcnemar
 
 
@@ -50,11 +50,11 @@ class Comparison:
 
 def compare_metrics(sweep: Sweep, *, seed: int = 0) -> list[Comparison]:
     """Every pair of metrics that a group, dataset and direction of the sweep has cells of."""
-    varying = varying_extras(cell.settings for cell in sweep.cells)
+    names = varying(cell.settings for cell in sweep.cells)
     by_place: dict[tuple[Group, str, str], dict[str, Cell]] = {}
     for cell in sweep.cells:
         settings = cell.settings
-        place = (group_of(settings, varying), settings.dataset, settings.direction)
+        place = (group_of(settings, names), settings.dataset, settings.direction)
         by_place.setdefault(place, {})[settings.metric] = cell
     comparisons = [
         _compare(place, cells, first, second, seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,31 +17,36 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vitprune.cells import FAILURE, RESULTS
 from vitprune.errors import InputError
+from vitprune.settings import settings_of
 
 AXES = ("dataset", "model", "metric", "direction", "k")
 """The keys by which the table is laid out."""
+OTHERWISE = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
+"""Settings that the axes say already."""
+WITHOUT_EFFECT = ("curve", "curve_seeds")
+"""Settings on which no figure of the table depends."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Settings:
-    """What tells one cell of a sweep from another; None where it is not known."""
+    """What tells one cell of a sweep from another: its axes, and all else that was configured.
+
+    Attributes:
+        others: the other settings by their dotted names, values as JSON has them.
+    """
 
     dataset: str
     model: str
     metric: str
     direction: str
-    k: int | None
-    variant: str | None = None
-    strategy: str | None = None
-    target: str | None = None
-    calibration: str | None = None
-    seed: int | None = None
+    k: int
+    others: tuple[tuple[str, str | int | float | bool | None], ...] = ()
 
-    @property
-    def extras(self) -> dict[str, Any]:
-        """Those that the table's axes do not show."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in AXES}
+    def other(self, name: str) -> Any:
+        """A setting that is no axis; None if it is not known."""
+        return dict(self.others).get(name)
 
 
 @dataclass(frozen=True)
@@ -182,14 +187,14 @@ def read_sweep(directory: str | Path) -> Sweep:
             finished.append(found)
         elif found is not None:
             unfinished.append(found)
-    finished.sort(key=lambda cell: (cell.path / "results.json").stat().st_mtime_ns)
+    finished.sort(key=lambda cell: (cell.path / RESULTS).stat().st_mtime_ns)
     newest |= {cell.settings: cell for cell in finished}
     if not newest and not unfinished:
-        raise InputError(f"no results.json of prune.py in {directory} or below; nothing to show")
+        raise InputError(f"no {RESULTS} of prune.py in {directory} or below; nothing to show")
     command, asked = _command(directory)
     return Sweep(
         directory,
-        sorted(newest.values(), key=_order),
+        sorted(newest.values(), key=lambda cell: str(cell.settings)),
         unfinished,
         asked,
         command,
@@ -206,47 +211,47 @@ def read_json(path: Path) -> Any:
 
 
 def _folders(directory: Path) -> Iterator[Path]:
-    for name in ("results.json", "failure.json", ".hydra/config.yaml"):
+    for name in (RESULTS, FAILURE, ".hydra/config.yaml"):
         for file in directory.rglob(name):
             yield file.parent.parent if name.startswith(".hydra") else file.parent
 
 
 def _read(path: Path) -> Cell | Unfinished | None:
-    results = read_json(path / "results.json")
-    if results is None and (path / "results.json").is_file():
-        return Unfinished(path, _configured(path), "results.json cannot be read")
+    results = read_json(path / RESULTS)
+    if results is None and (path / RESULTS).is_file():
+        return Unfinished(path, _configured(path), f"{RESULTS} cannot be read")
     if results is not None:
-        try:
-            return Cell(path, _settings(results), results)
-        except (KeyError, TypeError):
+        if not {"dropped", "full", "pruned", "paired"} <= set(results):
             return None  # of train.py or evaluate.py
-    failure = read_json(path / "failure.json")
+        return Cell(path, _settings(results, results.get("settings", {})), results)
+    failure = read_json(path / FAILURE)
     settings = _configured(path)
     if failure is not None:
         return Unfinished(path, settings, str(failure.get("error", "unknown error")))
     return Unfinished(path, settings) if settings is not None else None
 
 
-def _settings(results: Mapping[str, Any]) -> Settings:
-    """The settings in a cell's results.
-
-    Raises:
-        KeyError, TypeError: these are results of something else than prune.py.
-    """
-    if not {"dropped", "full", "pruned", "paired"} <= set(results):
-        raise KeyError("dropped")
+def _settings(axes: Mapping[str, Any], configured: Mapping[str, Any]) -> Settings:
+    """The settings of a cell from its axes and from its resolved configuration."""
+    others = dict(_flat(configured))
     return Settings(
-        dataset=results["dataset"]["name"],
-        model=results["model"]["name"],
-        metric=results["metric"],
-        direction=results["direction"],
-        k=results["k"],
-        variant=results["model"]["variant"],
-        strategy=results["strategy"],
-        target=results["target"],
-        calibration=results["calibration"]["split"],
-        seed=results["seed"],
+        dataset=axes["dataset"]["name"],
+        model=axes["model"]["name"],
+        metric=axes["metric"],
+        direction=axes["direction"],
+        k=axes["k"],
+        others=tuple(
+            (name, others[name]) for name in sorted({*others} - {*OTHERWISE, *WITHOUT_EFFECT})
+        ),
     )
+
+
+def _flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _flat(value, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, json.dumps(node) if isinstance(node, list) else node
 
 
 def _configured(path: Path) -> Settings | None:
@@ -258,24 +263,9 @@ def _configured(path: Path) -> Settings | None:
         cfg = OmegaConf.load(file)
         if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
             return None
-        return Settings(
-            dataset=cfg.dataset.name,
-            model=cfg.model.name,
-            variant=cfg.model.variant,
-            **{
-                name: cfg[name]
-                for name in (
-                    "metric",
-                    "direction",
-                    "k",
-                    "strategy",
-                    "target",
-                    "calibration",
-                    "seed",
-                )
-            },
-        )
-    except (OmegaConfBaseException, OSError):
+        configured = settings_of(cfg)
+        return _settings(configured, configured)
+    except (OmegaConfBaseException, OSError, KeyError):
         return None
 
 
@@ -300,10 +290,6 @@ def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
     except HydraException:
         return arguments, {}
     return arguments, asked
-
-
-def _order(cell: Cell) -> tuple[str, ...]:
-    return tuple(str(getattr(cell.settings, f.name)) for f in fields(Settings))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

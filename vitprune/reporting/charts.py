@@ -17,7 +17,7 @@ from vitprune.reporting.agreement import relevance_by_metric
 from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, METRICS, TITLES, title
 from vitprune.reporting.svg import MARKERS, Drawing, Scale, nice_ticks
-from vitprune.reporting.table1 import group_of, ordered, varying_extras
+from vitprune.reporting.table1 import group_of, ordered, varying
 
 WIDTH = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 26.0, 40.0
@@ -76,11 +76,11 @@ class Place(NamedTuple):
 
 def by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
     """Cells by what they are about, in the paper's order."""
-    varying = varying_extras(cell.settings for cell in cells)
+    names = varying(cell.settings for cell in cells)
     found: dict[Place, list[Cell]] = {}
     for cell in cells:
         settings = cell.settings
-        extras = group_of(settings, varying).extras
+        extras = group_of(settings, names).extras
         found.setdefault(Place(settings.dataset, settings.model, extras), []).append(cell)
     models = ordered({place.model for place in found}, [*TITLES])
     datasets = ordered({place.dataset for place in found}, DATASETS)
@@ -308,9 +308,10 @@ def _cost_chart(
     drawing = Drawing(WIDTH, height, name)
     ticks = nice_ticks(0, 1.02 * max(cost for cost, _ in points), 5)
     x = Scale(0, ticks[-1], LEFT + 6, WIDTH - RIGHT - 6)
-    least = max(0.0, min(gain for _, gain in points) - 3)
-    grid = [tick for tick in nice_ticks(least, 100, 5) if tick <= 100]
-    y = Scale(min(grid[0], least), 100 + 0.04 * (100 - least), height - BOTTOM, TOP)
+    gains = [gain for _, gain in points]
+    least, most = max(0.0, min(gains) - 3), min(100.0, max(gains) + 3)
+    grid = [tick for tick in nice_ticks(least, most, 5) if tick <= most]
+    y = Scale(min(grid[0], least), most + 0.04 * (most - least), height - BOTTOM, TOP)
     drawing.y_axis(y, LEFT, WIDTH - RIGHT, grid, "Top-1 (%)")
     drawing.x_axis(x, height - BOTTOM, ticks, label)
     front = pareto(points)

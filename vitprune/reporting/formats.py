@@ -105,7 +105,8 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
         return "No two metrics to compare."
     same = sum(c.overlap == 1 for c in comparisons)
     tested = [c.p_holm for c in comparisons if c.p_holm is not None]
-    text = f"Of {len(comparisons)} pairs of metrics {same} drop the same layers."
+    pairs = "pair" if len(comparisons) == 1 else "pairs"
+    text = f"Of {len(comparisons)} {pairs} of metrics {same} drop the same layers."
     if tested:
         different = sum(p < ALPHA for p in tested)
         text += (

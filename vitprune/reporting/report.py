@@ -156,8 +156,9 @@ def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison])
     if comparisons:
         different = sum(c.p_holm is not None and c.p_holm < ALPHA for c in comparisons)
         same = sum(c.overlap == 1 for c in comparisons)
-        value = f"{different} of {len(comparisons)} pairs"
-        tiles.append(Tile("Metrics that differ", value, f"{same} pairs drop the same layers"))
+        value = f"{different} of {len(comparisons)}"
+        note = f"pairs of metrics; {same} drop the same layers"
+        tiles.append(Tile("Significant differences", value, note))
     return tiles
 
 

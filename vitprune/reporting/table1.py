@@ -120,9 +120,9 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
         cell.settings: cell for cell in sweep.unfinished if cell.settings is not None
     }
     states |= {cell.settings: cell for cell in sweep.cells}
-    varying = varying_extras(states)
+    names = varying(states)
     cells = {
-        Where(group_of(one, varying), one.direction, one.metric, one.dataset): cell
+        Where(group_of(one, names), one.direction, one.metric, one.dataset): cell
         for one, cell in states.items()
     }
 
@@ -159,26 +159,31 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
     )
 
 
-def varying_extras(settings: Iterable[Settings]) -> list[str]:
-    """The settings outside the table's axes that not all cells share.
+def varying(settings: Iterable[Settings]) -> list[str]:
+    """The settings outside the table's axes that differ between cells of one model and dataset.
 
-    Across models the variant always differs, so it counts only where one model has several.
+    Of several that always differ together, such as a seed and what is derived from it, only the
+    one with the shortest name.
     """
-    settings = list(settings)
-    names: list[str] = []
-    for name in settings[0].extras if settings else ():
-        by_model: dict[str, set[Any]] = {}
+    settings = [one for one in settings if one.others]
+    by_pattern: dict[tuple[int, ...], str] = {}
+    names = {name for one in settings for name, _ in one.others}
+    for name in sorted(names, key=lambda name: (name.count("."), len(name), name)):
+        seen: dict[tuple[str, str], list[Any]] = {}
+        pattern = []
         for one in settings:
-            key = one.model if name == "variant" else ""
-            by_model.setdefault(key, set()).add(getattr(one, name))
-        if any(len(values) > 1 for values in by_model.values()):
-            names.append(name)
-    return names
+            values = seen.setdefault((one.dataset, one.model), [])
+            if one.other(name) not in values:
+                values.append(one.other(name))
+            pattern.append(values.index(one.other(name)))
+        if any(pattern):
+            by_pattern.setdefault(tuple(pattern), name)
+    return list(by_pattern.values())
 
 
-def group_of(settings: Settings, varying: Sequence[str]) -> Group:
-    """The group of rows that a cell belongs to."""
-    return Group(settings.model, settings.k, tuple((n, getattr(settings, n)) for n in varying))
+def group_of(settings: Settings, names: Sequence[str]) -> Group:
+    """The group of rows that a cell belongs to, where the settings ``names`` vary."""
+    return Group(settings.model, settings.k, tuple((name, settings.other(name)) for name in names))
 
 
 def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
@@ -215,7 +220,7 @@ def _entry(where: Where, cell: Cell | Unfinished | None, seed: int) -> Entry:
 
 
 def _tiny(settings: Settings) -> bool:
-    return settings.variant == "tiny"
+    return settings.other("model.variant") == "tiny"
 
 
 def _interval(hits: Any, seed: int) -> tuple[float, float] | None:
