@@ -98,7 +98,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
         foreseen = isinstance(error, InputError) or cells.disk_full(error) is not None
         if not sweep:
             if foreseen:
-                raise InputError(line) from error
+                exit_with(line)  # at once: Hydra would put a line of its own before an exception's
             raise
         log.error("error: %s", line, exc_info=None if foreseen else error)
         try:

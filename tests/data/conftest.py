@@ -1,4 +1,4 @@
-"""A very small rendering of both stand-ins, and real videos that are made on the spot."""
+"""A very small rendering of both stand-ins."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
+from made_up_videos import SMALL
 
 from vitprune.data import DAIDataModule, UCF101DataModule
-from vitprune.data.demo import DemoSettings, render
-from vitprune.data.video import write_video
-
-SMALL = DemoSettings({"train": 4, "val": 2, "test": 2}, frames=10)
+from vitprune.data.demo import render
 
 
 @pytest.fixture(scope="session")
@@ -61,19 +57,3 @@ def clips() -> Path:
         if (parent / "shared" / "clips").is_dir():
             return parent / "shared" / "clips"
     pytest.skip("no shared/clips beside the repository")
-
-
-def make_video(path: Path, frames: int = 6, *, size: tuple[int, int] = (48, 64)) -> Path:
-    """A video file of ``size`` (H, W) that gets brighter from frame to frame."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    levels = [
-        np.full((*size, 3), 20 + 200 * i // max(1, frames - 1), np.uint8) for i in range(frames)
-    ]
-    write_video(path, levels, fps=10)
-    return path
-
-
-def decode_all(path: Path) -> np.ndarray:
-    """Every frame, as PyAV itself decodes the file: uint8 [T, H, W, 3]."""
-    with av.open(str(path)) as container:
-        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_video
+from made_up_videos import make_video
 
 from vitprune.data import DAIDataModule
 from vitprune.errors import InputError

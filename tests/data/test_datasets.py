@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_video
 from hydra.utils import instantiate
+from made_up_videos import make_video
 from omegaconf import OmegaConf
 
 from vitprune.data import Clip, ClipSettings, DAIDataModule, UCF101DataModule, VideoDataset, Views

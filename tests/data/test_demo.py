@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import SMALL, decode_all
+from made_up_videos import SMALL, decode_all
 from PIL import Image
 
 from vitprune.data import DAIDataModule, UCF101DataModule, boxes_in_clip, read_boxes

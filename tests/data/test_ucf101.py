@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_video
+from made_up_videos import make_video
 
 from vitprune.data import UCF101DataModule
 from vitprune.errors import InputError

@@ -7,9 +7,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import decode_all, make_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up_videos import decode_all, make_video
 
 from vitprune.data import index_video, read_frames
 from vitprune.errors import InputError

@@ -156,6 +156,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (error,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert line in error
     assert "Traceback" not in done.stderr
+    assert "Error executing job" not in done.stderr
     assert not (out / "results.json").exists()
 
 

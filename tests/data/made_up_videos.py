@@ -1,0 +1,29 @@
+"""Real videos that are made on the spot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+from vitprune.data.demo import DemoSettings
+from vitprune.data.video import write_video
+
+SMALL = DemoSettings({"train": 4, "val": 2, "test": 2}, frames=10)
+
+
+def make_video(path: Path, frames: int = 6, *, size: tuple[int, int] = (48, 64)) -> Path:
+    """A video file of ``size`` (H, W) that gets brighter from frame to frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    levels = [
+        np.full((*size, 3), 20 + 200 * i // max(1, frames - 1), np.uint8) for i in range(frames)
+    ]
+    write_video(path, levels, fps=10)
+    return path
+
+
+def decode_all(path: Path) -> np.ndarray:
+    """Every frame, as PyAV itself decodes the file: uint8 [T, H, W, 3]."""
+    with av.open(str(path)) as container:
+        return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
