@@ -626,7 +626,7 @@ def test_classifier_of_another_width_starts_anew(saved):
     state = filled(official_timesformer(**TINY, classes=174))
     with pytest.warns(UserWarning, match=r"width 174.*width 101"):
         model = build_model("timesformer", "tiny", num_classes=101, weights=saved(state))
-    assert model.head.weight.shape == (101, 64)
+    assert model.head.weight.shape == (101, WIDTH)
     assert torch.equal(model.norm.weight, state["model.norm.weight"])
 
 
@@ -645,7 +645,9 @@ def test_every_other_mismatch_is_listed(saved):
     message = refused(build_model("timesformer", "tiny"), saved({"model_state": state}))
     assert "1 missing: norm.bias" in message
     assert "1 unexpected: extra" in message
-    assert "1 of another shape: blocks.0.branches.space.proj.bias [3] instead of [64]" in message
+    assert (
+        f"1 of another shape: blocks.0.branches.space.proj.bias [3] instead of [{WIDTH}]" in message
+    )
 
 
 def test_a_long_list_of_mismatches_is_cut(saved):
