@@ -1,11 +1,13 @@
 """Checkpoints that describe themselves, views, and the optimizer."""
 
+import csv
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from vitprune.errors import InputError
@@ -67,6 +69,29 @@ def test_lightning_writes_and_resumes_the_same_format(tmp_path: Path) -> None:
     model.eval()
     with torch.no_grad():
         torch.testing.assert_close(loaded(clips()), model(clips()))
+
+
+class Witness(pl.callbacks.Checkpoint):
+    """Notes what has been logged by the time when an epoch's checkpoint is written."""
+
+    def __init__(self) -> None:
+        self.logged: list[list[str]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert trainer.log_dir is not None
+        rows = csv.DictReader((Path(trainer.log_dir) / "metrics.csv").open())
+        self.logged.append([row["step"] for row in rows if row["train/top1"]])
+
+
+def test_an_epoch_is_logged_before_its_checkpoint_is_written(tmp_path: Path) -> None:
+    batch = [{"clips": clips(1), "label": i % 3, "video": i} for i in range(4)]
+    witness = Witness()
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=2, logger=CSVLogger(str(tmp_path)), callbacks=[witness],
+        enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(classifier(), DataLoader(batch, batch_size=2))  # type: ignore[arg-type]
+    assert witness.logged == [["1"], ["1", "3"]]
 
 
 def test_loading_leaves_the_random_state_alone(tmp_path: Path) -> None:

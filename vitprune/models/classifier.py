@@ -127,8 +127,20 @@ class VideoClassifier(pl.LightningModule):
                 on_step=False,
                 on_epoch=True,
                 prog_bar=k == 1,
+                logger=split != "train",
                 batch_size=len(label),
             )
+
+    def on_train_epoch_end(self) -> None:
+        # Lightning would log these after the callbacks have written the epoch's checkpoint: who
+        # is killed in between and goes on from it would never see them.
+        names = ("train_top1", "train_top5")
+        figures = {name.replace("_", "/"): self.metrics[name].compute().item() for name in names}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(
+                {"epoch": self.current_epoch, **figures}, step=self.global_step - 1
+            )
+            logger.save()
 
     def configure_optimizers(self) -> Any:
         groups = param_groups_layer_decay(
