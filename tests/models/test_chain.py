@@ -27,11 +27,12 @@ def randomise(model: nn.Module) -> None:
             parameter.add_(0.1 * torch.randn_like(parameter))
 
 
-@pytest.fixture(scope="module", params=[*NAMES, "mvit v1"])
+@pytest.fixture(scope="module", params=[*NAMES, "mvit v1_b", "mvit v1_b_2021"])
 def model(request: pytest.FixtureRequest) -> VideoTransformer:
     torch.manual_seed(0)
-    if request.param == "mvit v1":
-        model = build_model("mvit", "v1_b", num_classes=5, num_frames=4, image_size=32)
+    if " " in request.param:
+        name, variant = request.param.split()
+        model = build_model(name, variant, num_classes=5, num_frames=4, image_size=32)
     else:
         model = build_model(request.param, "tiny", num_classes=5)
     randomise(model)
@@ -255,6 +256,7 @@ def test_bfloat16_autocast(model: VideoTransformer, clips: Tensor) -> None:
         ("video_swin", "s", 49.82),
         ("video_swin", "b", 88.05),
         ("mvit", "v1_b", 36.61),
+        ("mvit", "v1_b_2021", 36.60),
         ("mvit", "v2_s", 34.54),
     ],
 )
@@ -287,7 +289,7 @@ def test_clips_of_another_size(name: str) -> None:
     ("arguments", "message"),
     [
         (("swin",), "unknown model 'swin'; there are timesformer, video_swin, mvit"),
-        (("mvit", "b"), "mvit has no variant 'b'; it has v2_s, v1_b, tiny"),
+        (("mvit", "b"), "mvit has no variant 'b'; it has v2_s, v1_b, v1_b_2021, tiny"),
     ],
 )
 def test_unknown_names(arguments: tuple[str, ...], message: str) -> None:

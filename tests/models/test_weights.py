@@ -116,12 +116,14 @@ def official_swin(
 
 
 def pyslowfast_mvit(
-    version: int, *, frames: int = 16, size: int = 224, classes: int = 400
+    variant: str, *, frames: int = 16, size: int = 224, classes: int = 400
 ) -> Shapes:
     """facebookresearch/SlowFast, slowfast/models/{video_model_builder,attention}.py.
 
-    With configs/Kinetics/MVIT_B_16x4_CONV.yaml (1) or MVITv2_S_16x4.yaml (2).
+    With configs/Kinetics/MVIT_B_16x4_CONV.yaml (v1_b; v1_b_2021 is that of commit e04fba5, of
+    which the file in its model zoo is) or MVITv2_S_16x4.yaml (v2_s).
     """
+    version = int(variant[1])
     dim, heads, grid = 96, 1, [frames // 2, size // 4, size // 4]
     stride_kv = [1, 8, 8]
     shapes: Shapes = {
@@ -148,7 +150,9 @@ def pyslowfast_mvit(
         shapes |= layer_norm(f"{block}.norm1", dim) | layer_norm(f"{block}.norm2", attention)
         shapes |= linear(f"{block}.attn.qkv", dim, 3 * attention)
         shapes |= linear(f"{block}.attn.proj", attention, attention)
-        for pooled in "qkv" if version == 2 or stride_q > 1 else "kv":
+        pools = "q" if version == 2 or stride_q > 1 else ""
+        pools += "kv" if max(stride_kv) > 1 or variant != "v1_b_2021" else ""
+        for pooled in pools:
             shapes[f"{block}.attn.pool_{pooled}.weight"] = (width, 1, 3, 3, 3)
             shapes |= layer_norm(f"{block}.attn.norm_{pooled}", width)
         if version == 2:
@@ -347,8 +351,11 @@ def torchvision_swin() -> nn.Module:
 def torchvision_mvit(variant: str, frames: int, size: int) -> nn.Module:
     """torchvision's for another input size, which its own functions do not take."""
     with patch.object(torchvision_video.mvit, "_mvit") as build:
-        getattr(torchvision_video, f"mvit_{variant}")()
+        getattr(torchvision_video, f"mvit_{variant.removesuffix('_2021')}")()
     arguments = build.call_args.kwargs
+    if variant == "v1_b_2021":
+        for layer in arguments["block_setting"][14:]:
+            layer.kernel_kv, layer.stride_kv = [], []
     arguments |= {"spatial_size": (size, size), "temporal_size": frames}
     return torchvision_video.mvit._mvit(**arguments)
 
@@ -478,10 +485,9 @@ def test_official_swin_at_its_own_size(saved, variant, size):
     assert_same_values(model, state)
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_pyslowfast_mvit(saved, version):
-    state = filled(pyslowfast_mvit(version, frames=8, size=64))
-    variant = {1: "v1_b", 2: "v2_s"}[version]
+@pytest.mark.parametrize("variant", ["v1_b", "v1_b_2021", "v2_s"])
+def test_pyslowfast_mvit(saved, variant):
+    state = filled(pyslowfast_mvit(variant, frames=8, size=64))
     path = saved({"epoch": 200, "model_state": state, "cfg": "TRAIN: {}"})
     model = build_model("mvit", variant, num_frames=8, image_size=64, weights=path)
     assert_same_values(model, state)
@@ -490,9 +496,25 @@ def test_pyslowfast_mvit(saved, version):
     assert_same_logits(model, reference, clips(8, 64, batch=1))
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_pyslowfast_mvit_at_its_own_size_with_separate_projections(saved, version):
-    state = numbered(pyslowfast_mvit(version))
+def test_pyslowfast_mvit_of_2021_at_its_own_size(saved):
+    state = numbered(pyslowfast_mvit("v1_b_2021"))
+    assert_same_values(
+        build_model("mvit", "v1_b_2021", weights=saved({"model_state": state})), state
+    )
+
+
+def test_pyslowfast_mvit_of_2021_is_told_from_later_ones(saved):
+    state = numbered(pyslowfast_mvit("v1_b_2021"))
+    message = refused(build_model("mvit", "v1_b"), saved({"model_state": state}))
+    assert message.endswith(
+        "holds PySlowFast's MViT v1 of 2021 weights, for the variant v1_b_2021; "
+        "the model is mvit v1_b"
+    )
+
+
+@pytest.mark.parametrize("variant", ["v1_b", "v2_s"])
+def test_pyslowfast_mvit_at_its_own_size_with_separate_projections(saved, variant):
+    state = numbered(pyslowfast_mvit(variant))
     separate = {}
     for key, value in state.items():
         if ".qkv." in key:
@@ -500,21 +522,12 @@ def test_pyslowfast_mvit_at_its_own_size_with_separate_projections(saved, versio
                 separate[key.replace(".qkv.", f".{name}.")] = part + "qkv".index(name)
         else:
             separate[key] = value
-    variant = {1: "v1_b", 2: "v2_s"}[version]
     model = build_model("mvit", variant, weights=saved({"model_state": separate}))
     for i, block in enumerate(model.blocks):
         parts = block.branches["attention"].qkv.weight.detach().chunk(3)
         first = float(state[f"blocks.{i}.attn.qkv.weight"][0, 0])
         assert [float(part.min()) for part in parts] == [first, first + 1, first + 2]
         assert [float(part.max()) for part in parts] == [first, first + 1, first + 2]
-
-
-def test_pyslowfast_mvit_of_2021_is_refused(saved):
-    state = numbered(pyslowfast_mvit(1))
-    state = {k: v for k, v in state.items() if not re.match(r"blocks\.1[45]\.attn\.\w+_[kv]\.", k)}
-    message = refused(build_model("mvit", "v1_b"), saved({"model_state": state}))
-    assert "do not pool keys and values" in message
-    assert "kinetics400" in message
 
 
 def own_checkpoint(model: VideoTransformer, **description: object) -> dict[str, object]:
@@ -582,7 +595,7 @@ def test_mvit_v2_positions_are_interpolated_as_by_torchvision(saved):
 
 
 def test_mvit_v1_positions_are_interpolated_as_by_pyslowfast(saved):
-    state = filled(pyslowfast_mvit(1, frames=8, size=64))
+    state = filled(pyslowfast_mvit("v1_b", frames=8, size=64))
     path = saved({"model_state": state})
     model = build_model("mvit", "v1_b", num_frames=16, image_size=96, weights=path)
     # slowfast/utils/checkpoint.py, load_checkpoint
@@ -662,7 +675,7 @@ def test_a_long_list_of_mismatches_is_cut(saved):
     ("name", "shapes", "looks_like"),
     [
         ("mvit", official_swin(), "for video_swin; the model is mvit tiny"),
-        ("video_swin", pyslowfast_mvit(2), "for mvit; the model is video_swin tiny"),
+        ("video_swin", pyslowfast_mvit("v2_s"), "for mvit; the model is video_swin tiny"),
         ("mvit", official_timesformer(**TINY), "for timesformer; the model is mvit tiny"),
     ],
     ids=["swin", "mvit", "timesformer"],

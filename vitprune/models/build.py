@@ -32,9 +32,9 @@ def build_model(
 
     Args:
         name: ``timesformer``, ``video_swin`` or ``mvit``.
-        variant: ``base`` or ``tiny``; ``t``, ``s``, ``b`` or ``tiny``; ``v2_s``, ``v1_b`` or
-            ``tiny``. By default the first of them. ``tiny`` has as many layers as the real ones
-            and is made to be trained from scratch in minutes.
+        variant: ``base`` or ``tiny``; ``t``, ``s``, ``b`` or ``tiny``; ``v2_s``, ``v1_b``,
+            ``v1_b_2021`` or ``tiny``. By default the first of them. ``tiny`` has as many layers
+            as the real ones and is made to be trained from scratch in minutes.
         num_classes: width of the classifier.
         num_frames: frames of a clip; by default the variant's own.
         image_size: height and width of a clip in pixels; by default the variant's own.

@@ -119,7 +119,7 @@ class VideoClassifier(pl.LightningModule):
 
     def _log_accuracy(self, split: str, scores: Tensor, label: Tensor) -> None:
         for k in (1, 5):
-            metric = cast(MulticlassAccuracy, self.metrics[f"{split}_top{k}"])
+            metric = self._accuracy(split, k)
             metric(scores, label)
             self.log(
                 f"{split}/top{k}",
@@ -131,15 +131,15 @@ class VideoClassifier(pl.LightningModule):
                 batch_size=len(label),
             )
 
+    def _accuracy(self, split: str, k: int) -> MulticlassAccuracy:
+        return cast(MulticlassAccuracy, self.metrics[f"{split}_top{k}"])
+
     def on_train_epoch_end(self) -> None:
         # Lightning would log these after the callbacks have written the epoch's checkpoint: who
         # is killed in between and goes on from it would never see them.
-        names = ("train_top1", "train_top5")
-        figures = {name.replace("_", "/"): self.metrics[name].compute().item() for name in names}
+        figures = {f"train/top{k}": float(self._accuracy("train", k).compute()) for k in (1, 5)}
         for logger in self.trainer.loggers:
-            logger.log_metrics(
-                {"epoch": self.current_epoch, **figures}, step=self.global_step - 1
-            )
+            logger.log_metrics({"epoch": self.current_epoch, **figures}, step=self.global_step - 1)
             logger.save()
 
     def configure_optimizers(self) -> Any:

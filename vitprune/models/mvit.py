@@ -40,6 +40,10 @@ class Variant:
     The first layer of every stage but the first halves height and width and doubles the heads,
     while the width of a head stays. Keys and values are pooled over space with ``kv_stride`` in
     the first stage and half the previous stage's in each that follows.
+
+    Args:
+        pool_all_keys: whether keys and values are pooled also where that stride is 1, and so only
+            filtered and normed. The code of 2021 that version 1 was published with did not.
     """
 
     version: int = 2
@@ -50,11 +54,13 @@ class Variant:
     kv_stride: int = 8
     drop_path: float = 0.2
     dropout: float = 0.5
+    pool_all_keys: bool = True
 
 
 VARIANTS = {
     "v2_s": Variant(),
     "v1_b": Variant(version=1),
+    "v1_b_2021": Variant(version=1, pool_all_keys=False),  # as PySlowFast's file of it is
     "tiny": Variant(num_frames=8, image_size=64, dim=16, kv_stride=4, drop_path=0.0, dropout=0.0),
 }
 
@@ -94,6 +100,11 @@ class HeadPool(Pool):
         return self.norm_act(pooled.unflatten(2, (num_heads, dim))), grid
 
 
+def _pool_heads(x: Tensor, grid: Grid, pool: HeadPool | None) -> tuple[Tensor, Grid]:
+    """Pools the queries, keys or values [B, 1+N, H, D] where there is something to pool with."""
+    return (x, grid) if pool is None else pool(x, grid)
+
+
 def _residual(
     tokens: Tokens, norm: nn.Module | None, proj: nn.Linear | None, pool: nn.MaxPool3d | None
 ) -> Tokens:
@@ -128,6 +139,7 @@ class PoolingAttention(Attention):
         dim: width of what comes in.
         out: width of what goes out.
         grid: the grid of what comes in, for the size of the relative position tables.
+        kv_stride: of the pooling of keys and values; None for no pooling.
         version: 2 adds the pooled queries to what the heads give, and relative positions to the
             scores.
     """
@@ -140,7 +152,7 @@ class PoolingAttention(Attention):
         num_heads: int,
         grid: Grid,
         q_stride: int,
-        kv_stride: int,
+        kv_stride: int | None,
         version: int,
         drop_path: float,
     ) -> None:
@@ -152,12 +164,12 @@ class PoolingAttention(Attention):
         self.qkv = nn.Linear(dim, 3 * out)
         self.proj = nn.Linear(out, out)
         self.pool_q = HeadPool(width, q_stride) if version == 2 or q_stride > 1 else None
-        self.pool_k = HeadPool(width, kv_stride)
-        self.pool_v = HeadPool(width, kv_stride)
+        self.pool_k = HeadPool(width, kv_stride) if kv_stride else None
+        self.pool_v = HeadPool(width, kv_stride) if kv_stride else None
         self.proj_skip = nn.Linear(dim, out) if out != dim else None
         self.pool_skip = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)) if q_stride > 1 else None
         if version == 2:
-            size = max(max(grid[1:]) // q_stride, max(grid[1:]) // kv_stride)
+            size = max(max(grid[1:]) // q_stride, max(grid[1:]) // (kv_stride or 1))
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, width))
             self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, width))
             self.rel_pos_t = nn.Parameter(torch.zeros(2 * grid[0] - 1, width))
@@ -165,11 +177,9 @@ class PoolingAttention(Attention):
     def heads(self, tokens: Tokens) -> Tensor:
         qkv = self.qkv(self.norm(tokens.x)).unflatten(2, (3, self.num_heads, -1))
         q, k, v = qkv.unbind(2)  # [B, N, H, D]
-        q_grid = tokens.grid
-        if self.pool_q is not None:
-            q, q_grid = self.pool_q(q, tokens.grid)
-        k, k_grid = self.pool_k(k, tokens.grid)
-        v, _ = self.pool_v(v, tokens.grid)
+        q, q_grid = _pool_heads(q, tokens.grid, self.pool_q)
+        k, k_grid = _pool_heads(k, tokens.grid, self.pool_k)
+        v, _ = _pool_heads(v, tokens.grid, self.pool_v)
         if self.version == 1:
             return self._attend(q, k, v)
         width = q.shape[-1]
@@ -182,6 +192,8 @@ class PoolingAttention(Attention):
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         shares = torch.einsum("bn,bhnm->bhm", queries, weights)
+        if self.pool_k is None:
+            return shares
         _, *strides = self.pool_k.pool.stride
         pooled: Grid = (grid[0], -(-grid[1] // strides[0]), -(-grid[2] // strides[1]))
         axes = [
@@ -290,6 +302,7 @@ class MViT(VideoTransformer):
             attention_out = variant.dim * 2**stage if variant.version == 2 else dim
             out = variant.dim * 2 ** (stage if variant.version == 2 else following)
             q_stride = 2 if i > 0 and stage > stages[i - 1] else 1
+            kv_stride = max(variant.kv_stride // 2**stage, 1)
             drop_path = variant.drop_path * i / (len(stages) - 1)
             branches = {
                 "attention": PoolingAttention(
@@ -298,7 +311,7 @@ class MViT(VideoTransformer):
                     num_heads=2**stage,
                     grid=grid,
                     q_stride=q_stride,
-                    kv_stride=max(variant.kv_stride // 2**stage, 1),
+                    kv_stride=kv_stride if kv_stride > 1 or variant.pool_all_keys else None,
                     version=variant.version,
                     drop_path=drop_path,
                 ),

@@ -31,6 +31,7 @@ class Format:
         prepare: what rules cannot do, before them: the whole state dict to another.
         fresh: pattern of those of our names that the format does not have and that therefore
             keep the values they were initialised with.
+        variant: the only :attr:`ModelSpec.variant` that they are for, if there is only one.
         refusal: why weights in this format cannot be loaded, if they cannot.
     """
 
@@ -40,6 +41,7 @@ class Format:
     rules: tuple[Rule, ...] = ()
     prepare: Callable[[State], State] = _as_it_is
     fresh: str | None = None
+    variant: str | None = None
     refusal: str | None = None
 
     def matches(self, keys: Iterable[str]) -> bool:

@@ -77,6 +77,11 @@ def _expect(checkpoint: Checkpoint, format: Format, model: VideoTransformer) -> 
                 f"{path} holds {format.name} weights, for {format.architecture}; "
                 f"the model is {spec.name} {spec.variant}"
             )
+        if format.variant not in (None, spec.variant):
+            raise InputError(
+                f"{path} holds {format.name} weights, for the variant {format.variant}; "
+                f"the model is {spec.name} {spec.variant}"
+            )
         return
     saved = checkpoint.description.get("spec", {})
     name, variant = saved.get("name", spec.name), saved.get("variant", spec.variant)

@@ -14,6 +14,17 @@ _BLOCK_RULES = (
     (r"^(blocks\.\d+)\.norm2\.", r"\1.branches.mlp.norm."),
 )
 
+_PYSLOWFAST_RULES = (
+    (r"^(blocks\.\d+)\.attn\.pool_([qkv])\.", r"\1.branches.attention.pool_\2.pool."),
+    (r"^(blocks\.\d+)\.attn\.norm_([qkv])\.", r"\1.branches.attention.pool_\2.norm_act.0."),
+    *_BLOCK_RULES,
+    (r"^(blocks\.\d+)\.mlp\.", r"\1.branches.mlp."),
+    (r"^patch_embed\.proj\.", "conv_proj."),
+    (r"^cls_token$", "pos_encoding.class_token"),
+    (r"^pos_embed_(class|spatial|temporal)$", r"pos_encoding.\1_pos"),
+    (r"^head\.projection\.", "head."),
+)
+
 
 def _place_projection(state: State, name: str) -> State:
     """Put the projection that changes a layer's width into the branch that it belongs to.
@@ -70,16 +81,7 @@ FORMATS = (
         "PySlowFast's MViT",
         "mvit",
         (r"^blocks\.15\.attn\.pool_k\.weight$", r"^patch_embed\.proj\.", r"^head\.projection\."),
-        (
-            (r"^(blocks\.\d+)\.attn\.pool_([qkv])\.", r"\1.branches.attention.pool_\2.pool."),
-            (r"^(blocks\.\d+)\.attn\.norm_([qkv])\.", r"\1.branches.attention.pool_\2.norm_act.0."),
-            *_BLOCK_RULES,
-            (r"^(blocks\.\d+)\.mlp\.", r"\1.branches.mlp."),
-            (r"^patch_embed\.proj\.", "conv_proj."),
-            (r"^cls_token$", "pos_encoding.class_token"),
-            (r"^pos_embed_(class|spatial|temporal)$", r"pos_encoding.\1_pos"),
-            (r"^head\.projection\.", "head."),
-        ),
+        _PYSLOWFAST_RULES,
         _from_pyslowfast,
     ),
     # The code of 2021 (SlowFast e04fba5) had POOL_KV_KERNEL 1 x 1 x 1 in the last two layers,
@@ -88,7 +90,8 @@ FORMATS = (
         "PySlowFast's MViT v1 of 2021",
         "mvit",
         (r"^blocks\.13\.attn\.pool_k\.", r"^blocks\.15\.attn\.qkv\.", r"^head\.projection\."),
-        refusal="its last layers do not pool keys and values, as those of all later code do; "
-        "take torchvision's mvit_v1_b instead (model.weights=kinetics400)",
+        _PYSLOWFAST_RULES,
+        _from_pyslowfast,
+        variant="v1_b_2021",
     ),
 )
