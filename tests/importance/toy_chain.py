@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vitprune.importance import Unit
 from vitprune.models.attention import attend
-from vitprune.models.chain import Attention, Block, Mlp, ModelSpec, Tokens, VideoTransformer
+from vitprune.models.chain import Attention, Block, Grid, Mlp, ModelSpec, Tokens, VideoTransformer
 
 CLIP = (3, 2, 8, 8)
 
@@ -26,6 +26,9 @@ class ToyAttention(Attention):
         qkv = self.qkv(self.norm(tokens.x)).unflatten(-1, (3, self.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         return attend(q, k, v, observe=self.observer).transpose(1, 2)
+
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        return torch.einsum("bn,bhnm->bhm", queries, weights)
 
 
 class Widen(nn.Module):

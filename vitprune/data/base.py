@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
-class VideoDataModule(pl.LightningDataModule):
+class VideoDataModule(pl.LightningDataModule, ABC):
     """Videos on disk to batches ``{"clips": float [B, V, 3, T, H, W], "label", "video": [B]}``.
 
     Args:
@@ -120,13 +121,13 @@ class VideoDataModule(pl.LightningDataModule):
 
     # What a dataset says of itself
 
+    @abstractmethod
     def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:
         """The classes in order and the clips of the three splits, all of them checked.
 
         Raises:
             InputError: something is missing or wrong in ``self.root``.
         """
-        raise NotImplementedError
 
     # Lightning's hooks
 

@@ -9,6 +9,7 @@ prefixes and dropping layers need not know any architecture.
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
@@ -33,7 +34,7 @@ class Tokens(NamedTuple):
     grid: Grid
 
 
-class Branch(nn.Module):
+class Branch(nn.Module, ABC):
     """One residual step of a block: ``skip(tokens) + update(tokens)``.
 
     Subclasses write :meth:`update`, and :meth:`skip` with :meth:`leftover` where the residual
@@ -47,9 +48,9 @@ class Branch(nn.Module):
         super().__init__()
         self.drop_path = drop_path or nn.Identity()
 
+    @abstractmethod
     def update(self, tokens: Tokens) -> Tensor:
         """What the branch adds to its residual path: [B, N', C'], shaped as ``skip(tokens).x``."""
-        raise NotImplementedError
 
     def skip(self, tokens: Tokens) -> Tokens:
         """The residual path alone: what is left of the step without its branch."""
@@ -81,13 +82,14 @@ class Attention(Branch):
     observer: Callable[[Tensor], None] | None = None
     """Is handed the attention weights [..., H, queries, keys] of every call where it is set."""
 
+    @abstractmethod
     def heads(self, tokens: Tokens) -> Tensor:
         """What every head puts into the output projection, ungated: [B, N', H, D].
 
         In the order of ``skip(tokens)``'s tokens, not of windows or frames.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         """How much attention each token that comes in receives, per head: [B, H, N].
 
@@ -101,7 +103,6 @@ class Attention(Branch):
             queries: how much each token that goes out counts as a query, [B, N'].
             grid: of the tokens that come in.
         """
-        raise NotImplementedError
 
     def project(self, heads: Tensor) -> Tensor:
         """The output projection, with its bias: [B, N', H, D] -> [B, N', C']."""
@@ -211,7 +212,7 @@ class ModelSpec:
     image_size: int
 
 
-class VideoTransformer(nn.Module):
+class VideoTransformer(nn.Module, ABC):
     """The chain: clips -> tokens -> blocks -> logits.
 
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec`` and ``blocks``.
@@ -231,13 +232,13 @@ class VideoTransformer(nn.Module):
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a third more time."""
 
+    @abstractmethod
     def embed(self, clips: Tensor) -> Tokens:
         """Clips, float [B, 3, T, H, W] normalised, to tokens."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read_out(self, tokens: Tokens) -> Tensor:
         """The final norm, pooling and classifier: logits [B, num_classes]."""
-        raise NotImplementedError
 
     def classify(self, tokens: Tokens) -> Tensor:
         """What comes out of the last block to logits [B, num_classes]."""
