@@ -1,0 +1,125 @@
+"""How exact reuse is at full size: logits without each unit, ours against running the whole model.
+
+For every full-size model and scope: the largest difference between the two over all classes, with
+the clip alone and as one of two clips that go through stream by stream. The weights are random,
+scaled so that logits are of order one and units move them. Heads: one of every attention, another
+one in each; of Video Swin-B every fourth unit. ``python benchmarks/exactness.py`` takes half an
+hour on two cores and ends with an error if a difference is above 1e-5; ``--tiny`` shows in seconds that
+it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+# isort: off
+import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+
+# isort: on
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor, nn
+
+from vitprune.importance import SCOPES, Unit, ablate, units_of
+from vitprune.importance.unit import blocks_of, branches_of, named_attentions
+from vitprune.models import build_model
+from vitprune.models.chain import VideoTransformer
+
+MODELS = (
+    ("timesformer", "base", 1),
+    ("video_swin", "t", 1),
+    ("video_swin", "b", 4),
+    ("mvit", "v1_b", 1),
+    ("mvit", "v2_s", 1),
+)
+"""Name, variant, and every how many-th unit is looked at."""
+ALLOWED = 1e-5
+
+
+def scaled(model: VideoTransformer) -> VideoTransformer:
+    """Random weights with which what every layer adds is about as large as what it is added to."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        if parameter.dim() > 1:
+            parameter.data = noise * parameter[0].numel() ** -0.5
+        else:
+            parameter.data = 0.1 * noise + name.endswith("weight")
+    return model.eval()
+
+
+def silenced(model: VideoTransformer, clip: Tensor, scope: str, unit: Unit) -> Tensor:
+    """Logits of a whole forward pass in which hooks put the unit out of action."""
+    block = next(block for block in blocks_of(model) if block.index == unit.layer)
+    if scope == "head":
+        attention = named_attentions(block)[unit.attention]
+
+        def zero(module: nn.Module, args: tuple[Tensor]) -> Tensor:
+            heads = args[0].unflatten(-1, (attention.num_heads, -1)).clone()
+            heads[..., unit.head, :] = 0
+            return heads.flatten(-2)
+
+        handles = [attention.proj.register_forward_pre_hook(zero)]
+    else:
+        handles = [
+            branch.register_forward_hook(lambda branch, args, output: branch.skip(*args))
+            for branch in branches_of(block, scope)
+        ]
+    logits = model(clip)
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
+def chosen(model: VideoTransformer, scope: str, step: int) -> list[Unit]:
+    """Every ``step``-th unit; of each attention's heads only one, another in each."""
+    units = units_of(model, scope)
+    if scope == "head":
+        of_attention: dict[tuple[int, str], list[Unit]] = {}
+        for unit in units:
+            of_attention.setdefault((unit.layer, unit.attention), []).append(unit)
+        units = [heads[i % len(heads)] for i, heads in enumerate(of_attention.values())]
+    return units[::step]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tiny", action="store_true", help="the tiny variants")
+    tiny = parser.parse_args().tiny
+    table = Table(title=f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32")
+    for heading in ("model", "scope", "units", "logits' spread", "a unit moves them by"):
+        table.add_column(heading)
+    table.add_column("one clip, differs by")
+    table.add_column("two clips, stream by stream")
+    worst = 0.0
+    cases = [(*model, scope) for model in MODELS for scope in SCOPES]
+    for name, variant, step, scope in track(cases, "Comparing", console=Console(stderr=True)):
+        model = scaled(build_model(name, "tiny" if tiny else variant))
+        spec = model.spec
+        clips = torch.randn(
+            2, 3, spec.num_frames, spec.image_size, spec.image_size,
+            generator=torch.Generator().manual_seed(1),
+        )  # fmt: skip
+        units = chosen(model, scope, step)
+        with torch.inference_mode():
+            expected = torch.cat([silenced(model, clips[:1], scope, unit) for unit in units])
+            full = model(clips[:1])
+        alone = ablate(model, clips[:1], scope, units=units).ablated[:, 0]
+        both = ablate(model, clips, scope, units=units, max_streams=1).ablated[:, 0]
+        differences = [(found - expected).abs().max().item() for found in (alone, both)]
+        worst = max(worst, *differences)
+        moves = (expected - full).abs().amax(1).median().item()
+        table.add_row(
+            f"{name} {spec.variant}", scope, str(len(units)), f"{full.std().item():.2f}",
+            f"{moves:.2f}", *(f"{difference:.0e}" for difference in differences),
+        )  # fmt: skip
+    Console().print(table)
+    if worst > ALLOWED:
+        sys.exit(f"the largest difference, {worst:.1e}, is above {ALLOWED:.0e}")
+
+
+if __name__ == "__main__":
+    main()
