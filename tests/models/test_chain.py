@@ -12,7 +12,7 @@ from torch._subclasses import FakeTensorMode
 
 from vitprune.errors import InputError
 from vitprune.models import VideoTransformer, build_model
-from vitprune.models.chain import Attention, Branch, Tokens, drop_layers
+from vitprune.models.chain import Attention, Branch, Mlp, Tokens, drop_layers
 
 NAMES = ["timesformer", "video_swin", "mvit"]
 DEPTH = {"timesformer": 12, "video_swin": 24, "mvit": 16}
@@ -301,3 +301,14 @@ def test_unknown_names(arguments: tuple[str, ...], message: str) -> None:
 def test_a_size_that_is_no_multiple_of_the_patch_size() -> None:
     with pytest.raises(InputError, match="image_size=100 is no multiple"):
         build_model("timesformer", "tiny", image_size=100)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_branches_of_a_tiny_model_begin_as_large_as_its_architecture_says(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, "tiny")
+    for block in model.blocks:
+        for branch in block.branches.values():
+            last = branch.fc2 if isinstance(branch, Mlp) else branch.proj
+            bound = model.scratch_gain * (6 / sum(last.weight.shape)) ** 0.5
+            assert 0.9 * bound < last.weight.abs().max() <= bound

@@ -74,9 +74,10 @@ def _initialise_for_scratch(model: VideoTransformer) -> None:
     that does not know time: with them it learns too slowly, or never tells a motion from its
     reverse.
     """
-    for module in model.modules():
+    for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight)
+            ends_branch = name.endswith((".proj", ".fc2"))
+            nn.init.xavier_uniform_(module.weight, model.scratch_gain if ends_branch else 1.0)
     for name, parameter in model.named_parameters():
         if name.endswith("_embed"):  # added to tokens of about unit size
             nn.init.normal_(parameter, std=1.0)

@@ -228,6 +228,8 @@ class VideoTransformer(nn.Module, ABC):
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
     """Whether tokens lie around their pixels rather than in cells; see ``models/places.py``."""
+    scratch_gain: float = 1.0
+    """How large what branches add to the residual stream begins in a ``tiny`` variant."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a third more time."""

@@ -33,7 +33,7 @@ class Variant:
 
 VARIANTS = {
     "base": Variant(),
-    "tiny": Variant(image_size=64, dim=32, num_heads=4, drop_path=0.0),
+    "tiny": Variant(image_size=64, dim=48, num_heads=4, drop_path=0.0),
 }
 
 
@@ -116,6 +116,10 @@ class TimeSformer(VideoTransformer):
     Raises:
         InputError: the image size is no multiple of the patch size.
     """
+
+    # At 1 the small one's layers, all of one width and resolution, learn to do the same and stand
+    # in for each other: which of them matter then hangs on chance.
+    scratch_gain = 3.0
 
     def __init__(self, spec: ModelSpec, variant: Variant) -> None:
         super().__init__()
