@@ -387,7 +387,7 @@ def _scorer(
         def compute() -> Scores:
             found = score(
                 model,
-                data.loader(cfg.calibration, shuffle=adaptive),
+                data.loader(cfg.calibration, shuffle=adaptive, share=True),
                 cfg.scope,
                 measure=measure,
                 max_streams=cfg.max_streams,
@@ -396,6 +396,7 @@ def _scorer(
                 if adaptive
                 else None,
                 autocast=trainer.precision_plugin.forward_context,
+                progress=trainer.is_global_zero,
             )
             measured.append(found)
             return found

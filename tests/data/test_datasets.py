@@ -12,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 from made_up_videos import make_video
 from omegaconf import OmegaConf
+from torch import distributed
 
 from vitprune.data import Clip, ClipSettings, DAIDataModule, UCF101DataModule, VideoDataset, Views
 from vitprune.errors import InputError
@@ -53,6 +54,24 @@ def test_every_split_has_a_loader_that_sees_every_video_once(ucf101_module: Make
             videos = torch.cat([batch["video"] for batch in loader])
             assert sorted(videos.tolist()) == list(range(len(module.splits[split])))
             assert (videos.tolist() == sorted(videos.tolist())) is not shuffle
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_processes_share_a_split(
+    ucf101_module: Make, shuffle: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ucf101_module()
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        loader = module.loader("train", shuffle=shuffle, share=True)
+        shares.append(torch.cat([batch["video"] for batch in loader]).tolist())
+    videos = len(module.splits["train"])
+    assert {*shares[0], *shares[1]} == set(range(videos))
+    assert len(shares[0]) == len(shares[1]) == (videos + 1) // 2
+    assert (shares[0] == list(range(0, videos, 2))) is not shuffle
 
 
 def test_crops_lie_along_the_long_side(tmp_path: Path) -> None:

@@ -10,7 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from vitprune.importance import Scores
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -148,6 +151,16 @@ def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> 
     assert done.returncode == 0, done.stderr
     assert finished(runs / "sweep") == ["R-lowest-k2", "R-lowest-k3"]
     assert done.stdout.count("Starting with 2 processes") == 2
+
+    alone = runs / "alone"
+    done = run("prune", "trainer=cpu", "model=timesformer", "k=3", "logger=none", f"runs={runs}",
+               "cache=false", f"hydra.run.dir={alone}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    of_two = Scores.load(next(runs.glob("sweep/demo_dai/*/R-lowest-k3")) / "scores.npz")
+    of_one = Scores.load(alone / "scores.npz")
+    assert of_two.clips.tolist() == of_one.clips.tolist()
+    for name, values in of_one.values.items():
+        np.testing.assert_allclose(of_two.values[name], values, atol=1e-6)
 
 
 def test_a_search_for_k_sees_the_objective(run: Run, directory: Path) -> None:
