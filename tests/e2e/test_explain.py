@@ -1,4 +1,4 @@
-"""evaluate.py with explain=, run as a user runs it; tests/explaining has the rest."""
+"""evaluate.py with explain=, run as a user runs it; tests/explanations has the rest."""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from typing import Any
 from vitprune.errors import InputError
 from vitprune.explain import pictures
 from vitprune.explain.attention import attention_maps
-from vitprune.explaining.choosing import (
+from vitprune.explanations.choosing import (
     choose_clips,
     class_of,
     density_of,
     first_of_each_class,
     heads_or_best,
 )
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Unit
 from vitprune.models import VideoClassifier
 

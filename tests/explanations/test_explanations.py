@@ -20,7 +20,7 @@ from vitprune.arguments import CHOICES
 from vitprune.data.demo import DemoSettings, render
 from vitprune.errors import InputError
 from vitprune.explain.attention import QUERIES, ROLLOUT
-from vitprune.explaining import EXPLANATIONS, explain
+from vitprune.explanations import EXPLANATIONS, explain
 from vitprune.models import VideoClassifier, build_model
 from vitprune.reporting.tracking import Tracker
 from vitprune.tasks import subjects
@@ -41,7 +41,7 @@ Explain = Callable[..., tuple[dict[str, Any], Path]]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the data and three models lie: two of DAI's classes, one of UCF101's."""
-    root = tmp_path_factory.mktemp("explaining")
+    root = tmp_path_factory.mktemp("explanations")
     for layout in ("dai", "ucf101"):
         render(layout, root / "data" / f"demo_{layout}", SIZES)  # type: ignore[arg-type]
     torch.manual_seed(0)

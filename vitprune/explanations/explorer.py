@@ -13,14 +13,14 @@ from vitprune.explain.explorer import Strip, small_frames, small_map, write_expl
 from vitprune.explain.relevance import (
     class_means,
 )
-from vitprune.explaining.boxes import box_figures
-from vitprune.explaining.choosing import (
+from vitprune.explanations.boxes import box_figures
+from vitprune.explanations.choosing import (
     density_of,
     first_of_each_class,
     maps_of,
 )
-from vitprune.explaining.relevance import Heads
-from vitprune.explaining.subject import Desk
+from vitprune.explanations.relevance import Heads
+from vitprune.explanations.subject import Desk
 from vitprune.statistics import bootstrap_intervals
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from vitprune.data import boxes_in_clip, read_boxes
 from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.boxes import BoxFigures, FrameRects, box_looks, by_kind, mask, partners
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import units_of
 from vitprune.reporting import print_table
 from vitprune.statistics import bootstrap_intervals

@@ -10,13 +10,13 @@ from vitprune.explain import pictures
 from vitprune.explain.attention import (
     ROLLOUT,
 )
-from vitprune.explaining.choosing import (
+from vitprune.explanations.choosing import (
     choose_clips,
     density_of,
     heads_or_best,
     maps_of,
 )
-from vitprune.explaining.subject import Desk
+from vitprune.explanations.subject import Desk
 
 
 def attention(desk: Desk) -> dict[str, Any]:

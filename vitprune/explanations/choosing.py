@@ -19,7 +19,7 @@ from vitprune.explain.attention import (
     check_heads,
     rollout,
 )
-from vitprune.explaining.subject import Subject
+from vitprune.explanations.subject import Subject
 from vitprune.importance import Unit
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from vitprune.explain.causal import (
     probabilities_without,
     random_peers,
 )
-from vitprune.explaining.choosing import class_of, heads_or_best, names_in
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.choosing import class_of, heads_or_best, names_in
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.reporting import print_table
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from vitprune.explain.relevance import (
     selectivity_test,
     top_heads,
 )
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Scores
 from vitprune.reporting import print_table
 
