@@ -107,6 +107,15 @@ def test_relevance(run: Explain) -> None:
         assert (where / picture).stat().st_size > 10_000
 
 
+def test_relevance_follows_the_target(run: Explain) -> None:
+    _, where = run("explain=relevance", "target=label", "metric=dProb")
+    means = table(where / "class_means.csv")
+    for row, head in zip(means, table(where / "heads.csv"), strict=True):
+        per_class = [float(value) for name, value in row.items() if name != "head"]
+        assert np.mean(per_class) == pytest.approx(float(head["dProb"]), rel=1e-3, abs=1e-6)
+        assert head["class"] == max((float(v), k) for k, v in row.items() if k != "head")[1]
+
+
 def test_attention_of_named_heads_side_by_side(run: Explain) -> None:
     results, where = run("explain=attention", "head='3.time.1,3.2'", "clip=drink_1", ckpt="time")
     assert results["head"] == ["3.time.1", "3.2"]

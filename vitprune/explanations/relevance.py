@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.relevance import (
+    SelectivityTest,
     class_means,
     consistency,
     default_top,
@@ -51,7 +52,7 @@ def relevance(desk: Desk) -> dict[str, Any]:
         across=5,
     )
     desk.picture("classes.png")
-    header, rows = heads.rows(scores)
+    header, rows = heads.rows(scores, cfg.target, subject.class_names)
     desk.table("heads", header, rows)
     desk.table(
         "class_means",
@@ -103,7 +104,7 @@ class Heads:
     top: int
     consistency: Floats
     by_class: Floats
-    test: Any
+    test: SelectivityTest
 
     @classmethod
     def of(cls, subject: Subject, scores: Scores) -> Heads:
@@ -121,13 +122,18 @@ class Heads:
             selectivity_test(values, scores.labels, classes, seed=subject.cfg.seed),
         )
 
-    def rows(self, scores: Scores) -> tuple[list[str], list[list[Any]]]:
+    def rows(
+        self, scores: Scores, target: str, classes: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
         """One row a head, to sort by any column."""
         header = ["head"]
         columns: list[Any] = [[str(unit) for unit in scores.units]]
         for metric in scores.metrics:
             header += [metric, f"{metric}_se"]
-            columns += [scores.mean(metric).tolist(), scores.standard_error(metric).tolist()]
+            columns += [
+                scores.mean(metric, target).tolist(),
+                scores.standard_error(metric, target).tolist(),
+            ]
         header += ["sd", "consistency", "selectivity", "selectivity_by_chance", "p", "class"]
         columns += [
             self.values.std(0, ddof=1).tolist(),
@@ -135,7 +141,7 @@ class Heads:
             self.test.index.tolist(),
             self.test.expected.tolist(),
             self.test.p_value.tolist(),
-            self.test.preferred.tolist(),
+            [classes[label] for label in self.test.preferred],
         ]
         return header, [list(row) for row in zip(*columns, strict=True)]
 
