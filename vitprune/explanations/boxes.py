@@ -130,17 +130,22 @@ def boxes(desk: Desk) -> dict[str, Any]:
 
 
 def box_figures(subject: Subject, split: str) -> dict[str, BoxFigures]:
+    """Figures of every head on a split's clips by kind of object; there is at least one kind.
+
+    Raises:
+        InputError: no boxes, wrong ones, or none in the frames that the model is shown.
+    """
     cfg, dataset = subject.cfg, subject.data.splits[split]
     path = cfg.boxes if subject.dataset == cfg.dataset.name else None
     known = read_boxes(subject.data.root, path)
-    if not any(clip.path in known for clip in dataset.clips):
-        raise InputError(
-            f"{path or subject.data.root / 'boxes.csv'} has no boxes of the {split} split's "
-            f"videos, such as {subject.video_name(split, 0)}"
-        )
     size, frames = dataset.settings.image_size, dataset.settings.num_frames
     clips = [by_kind(boxes_in_clip(dataset, i, known)) for i in range(len(dataset))]
     kinds = sorted({kind for clip in clips for kind in clip})
+    if not kinds:
+        raise InputError(
+            f"{path or subject.data.root / 'boxes.csv'} has no boxes of the {split} split's "
+            f"videos, such as {subject.video_name(split, 0)}, in what is shown of them"
+        )
     other = {kind: _partners([kind in clip for clip in clips], cfg.seed) for kind in kinds}
     nothing: FrameRects = [[]] * frames
 
