@@ -242,6 +242,11 @@ def test_without_boxes_the_explorer_still_works(run: Explain, place: Path) -> No
     assert results["boxes"] == []
 
 
+def test_boxes_that_were_asked_for_are_not_left_out(run: Explain, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file .*typo\.csv"):
+        run("explain=explorer", f"boxes={tmp_path / 'typo.csv'}")
+
+
 def test_choices_are_those_of_the_code() -> None:
     assert CHOICES["explain"] == ("none", *EXPLANATIONS)
     assert CHOICES["query"] == (*QUERIES, ROLLOUT)

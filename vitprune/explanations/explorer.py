@@ -49,6 +49,8 @@ def explorer(desk: Desk) -> dict[str, Any]:
     try:
         found = box_figures(subject, cfg.split)
     except InputError as error:
+        if cfg.boxes is not None:
+            raise
         log.info("Without box figures: %s", error)
     else:
         for kind, figure in found.items():
