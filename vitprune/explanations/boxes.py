@@ -14,109 +14,54 @@ from torch import Tensor
 from vitprune.data import boxes_in_clip, read_boxes
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.boxes import BoxFigures, FrameRects, box_looks, by_kind, mask, partners
+from vitprune.explain.boxes import (
+    BoxFigures,
+    BoxSummary,
+    FrameRects,
+    box_looks,
+    by_kind,
+    mask,
+    partners,
+)
 from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import units_of
 from vitprune.reporting import print_table
-from vitprune.statistics import bootstrap_intervals
+from vitprune.statistics import Intervals, bootstrap_intervals
 
 Floats = NDArray[np.float64]
+COLUMNS = (
+    "kind", "head", "lift", "lift_low", "lift_high", "hit", "hit_low", "hit_high", "share",
+    "lift_elsewhere", "gain", "gain_low", "gain_high",
+)  # fmt: skip
+"""Of ``boxes.csv``; ``gain`` is the lift over that with other clips' boxes. Relevance follows."""
 
 
 def boxes(desk: Desk) -> dict[str, Any]:
     """Which heads look at heads, hands and objects: lift and pointing game, with intervals."""
     cfg, subject = desk.cfg, desk.load(same_classes=False)
-    units = units_of(subject.model, "head")
+    names = [str(unit) for unit in units_of(subject.model, "head")]
     found = box_figures(subject, cfg.split)
     choosing = found if cfg.split == cfg.calibration else box_figures(subject, cfg.calibration)
     relevances = subject.scores(cfg.calibration).mean(cfg.metric, cfg.target)
-    rows: list[list[Any]] = []
-    shown: list[list[str]] = []
-    detectors: dict[str, list[str]] = {}
-    for kind, figure in found.items():
-        lift, hit = (
-            bootstrap_intervals(figure.lift, seed=cfg.seed),
-            bootstrap_intervals(figure.hit, seed=cfg.seed),
-        )
-        gain = bootstrap_intervals(figure.lift - figure.elsewhere, seed=cfg.seed)
-        share = float(np.nanmean(figure.share))
-        for i, unit in enumerate(units):
-            rows.append(
-                [
-                    kind,
-                    str(unit),
-                    lift.mean[i],
-                    lift.low[i],
-                    lift.high[i],
-                    hit.mean[i],
-                    hit.low[i],
-                    hit.high[i],
-                    share,
-                    float(np.nanmean(figure.elsewhere[:, i])),
-                    gain.mean[i],
-                    gain.low[i],
-                    gain.high[i],
-                    relevances[i],
-                ]
-            )
-        if kind not in choosing:
-            continue
-        best = np.argsort(-np.nanmean(choosing[kind].lift, 0), kind="stable")[:3]
-        detectors[kind] = [str(units[i]) for i in best]
-        shown += [
-            [
-                kind,
-                str(units[i]),
-                f"{lift.mean[i]:.2f} ({lift.low[i]:.2f} to {lift.high[i]:.2f})",
-                f"{np.nanmean(figure.elsewhere[:, i]):.2f}",
-                f"{hit.mean[i]:.2f} ({hit.low[i]:.2f} to {hit.high[i]:.2f})",
-                f"{share:.2f}",
-                f"{int((relevances > relevances[i]).sum()) + 1} of {len(units)}",
-            ]
-            for i in best
-        ]
+    summaries = {kind: figure.summary(cfg.seed) for kind, figure in found.items()}
+    lifts = {kind: summary.lift.mean for kind, summary in summaries.items()}
     desk.table(
-        "boxes",
-        [
-            "kind",
-            "head",
-            "lift",
-            "lift_low",
-            "lift_high",
-            "hit",
-            "hit_low",
-            "hit_high",
-            "share",
-            "lift_elsewhere",
-            "gain",
-            "gain_low",
-            "gain_high",
-            cfg.metric,
-        ],
-        rows,
+        "boxes", [*COLUMNS, cfg.metric], _rows(names, found, summaries, relevances, cfg.seed)
     )
-    print_table(
-        f"Detectors of {subject.model.spec.name}: chosen by lift on the {cfg.calibration} split, "
-        f"figures of the {cfg.split} split of {subject.dataset} with 95 % intervals over videos",
-        [
-            "kind",
-            "head",
-            "lift",
-            "with other clips' boxes",
-            "pointing game",
-            "by chance",
-            "relevance rank",
-        ],
-        shown,
-    )
-    kinds = list(found)
-    lifts = {kind: np.nanmean(found[kind].lift, 0) for kind in kinds}
-    results: dict[str, Any] = {"detectors": detectors, "clips": len(found[kinds[0]].lift)}
-    results["relevance"] = _relevant_or_not(desk, relevances, found)
-    names = [str(unit) for unit in units]
+    best = {
+        kind: np.argsort(-np.nanmean(choosing[kind].lift, 0), kind="stable")[:3].tolist()
+        for kind in summaries
+        if kind in choosing
+    }
+    _print_detectors(subject, names, best, summaries, relevances)
+    results: dict[str, Any] = {
+        "detectors": {kind: [names[i] for i in heads] for kind, heads in best.items()},
+        "clips": len(subject.data.splits[cfg.split]),
+        "relevance": _relevant_or_not(desk, relevances, found),
+    }
     figures.plot_scatter(
         desk.directory / "boxes.png",
-        [(kind, relevances, lifts[kind]) for kind in kinds],
+        [(kind, relevances, lift) for kind, lift in lifts.items()],
         x=f"relevance ({cfg.metric}, {cfg.calibration} split)",
         y="lift (1 = even)",
         names=names,
@@ -176,40 +121,78 @@ def _partners(has: Sequence[bool], seed: int) -> list[int | None]:
     return found
 
 
+def _rows(
+    names: Sequence[str],
+    found: Mapping[str, BoxFigures],
+    summaries: Mapping[str, BoxSummary],
+    relevances: Floats,
+    seed: int,
+) -> list[list[Any]]:
+    """One row for each kind of object and head: :data:`COLUMNS`, then the relevance."""
+    rows = []
+    for kind, (lift, hit, elsewhere, share) in summaries.items():
+        gain = bootstrap_intervals(found[kind].lift - found[kind].elsewhere, seed=seed)
+        for i, name in enumerate(names):
+            row = [
+                *lift.of(i), *hit.of(i), share, elsewhere[i], *gain.of(i), relevances[i],
+            ]  # fmt: skip
+            rows.append([kind, name, *map(float, row)])
+    return rows
+
+
+def _print_detectors(
+    subject: Subject,
+    names: Sequence[str],
+    best: Mapping[str, Sequence[int]],
+    summaries: Mapping[str, BoxSummary],
+    relevances: Floats,
+) -> None:
+    cfg = subject.cfg
+    header = ["kind", "head", "lift", "with other clips' boxes", "pointing game", "by chance",
+              "relevance rank"]  # fmt: skip
+    print_table(
+        f"Detectors of {subject.model.spec.name}: chosen by lift on the {cfg.calibration} split, "
+        f"figures of the {cfg.split} split of {subject.dataset} with 95 % intervals over videos",
+        header,
+        [
+            [
+                kind,
+                names[i],
+                _within(summaries[kind].lift, i),
+                f"{summaries[kind].elsewhere[i]:.2f}",
+                _within(summaries[kind].hit, i),
+                f"{summaries[kind].share:.2f}",
+                f"{_rank(relevances, i)} of {len(names)}",
+            ]
+            for kind, heads in best.items()
+            for i in heads
+        ],
+    )
+
+
 def _relevant_or_not(
     desk: Desk, relevances: Floats, found: Mapping[str, BoxFigures]
 ) -> dict[str, Any]:
     """Lift of the most relevant quarter of the heads and of the least relevant quarter."""
     quarter = max(1, len(relevances) // 4)
     order = np.argsort(-relevances, kind="stable")
+    parts = (order[:quarter], order[-quarter:])
+    correlations = _rank_correlations(
+        {kind: (relevances, np.nanmean(figure.lift, 0)) for kind, figure in found.items()}
+    )
     summary, shown = {}, []
-    for kind, figure in found.items():
-        lift = bootstrap_intervals(
-            np.stack(
-                [figure.lift[:, part].mean(1) for part in (order[:quarter], order[-quarter:])],
-                axis=1,
-            ),
-            seed=desk.cfg.seed,
-        )
-        means = np.nanmean(figure.lift, 0)
-        rho, p = stats.spearmanr(relevances, means)
+    for kind, (rho, p) in correlations.items():
+        quarters = np.stack([found[kind].lift[:, part].mean(1) for part in parts], axis=1)
+        lift = bootstrap_intervals(quarters, seed=desk.cfg.seed)
         summary[kind] = {
             "most": lift.mean[0],
             "most_interval": [lift.low[0], lift.high[0]],
             "least": lift.mean[1],
             "least_interval": [lift.low[1], lift.high[1]],
-            "spearman": float(rho),
-            "p": float(p),
+            "spearman": rho,
+            "p": p,
         }
-        shown.append(
-            [
-                kind,
-                f"{lift.mean[0]:.2f} ({lift.low[0]:.2f} to {lift.high[0]:.2f})",
-                f"{lift.mean[1]:.2f} ({lift.low[1]:.2f} to {lift.high[1]:.2f})",
-                f"{rho:+.2f}",
-                f"{p:.3f}",
-            ]
-        )
+        shown.append([kind, _within(lift, 0), _within(lift, 1), f"{rho:+.2f}", f"{p:.2g}"])
     print_table(
         f"Lift of the {quarter} most and the {quarter} least relevant heads; rank correlation of "
         "relevance and lift over all heads",
@@ -226,55 +209,37 @@ def _lifts_elsewhere(
     cfg = desk.cfg
     other = desk.load(other_dataset=True, same_classes=False)
     found = box_figures(other, cfg.split)
-    there = {kind: np.nanmean(figure.lift, 0) for kind, figure in found.items()}
-    panels, shown, results = [], [], {}
-    for kind in lifts:
-        if kind in there:
-            rho, p = stats.spearmanr(lifts[kind], there[kind])
-            best = int(lifts[kind].argmax())
-            rank = int((there[kind] > there[kind][best]).sum()) + 1
-            place = float(np.nanmean(found[kind].elsewhere[:, best]))
-            results[kind] = {
-                "spearman": float(rho),
-                "p": float(p),
-                "best": names[best],
-                "lift": float(lifts[kind][best]),
-                "lift_there": float(there[kind][best]),
-                "lift_there_with_other_clips_boxes": place,
-                "rank_there": rank,
-            }
-            shown.append(
-                [
-                    kind,
-                    f"{rho:+.2f}",
-                    f"{p:.2g}",
-                    names[best],
-                    f"{lifts[kind][best]:.2f}",
-                    f"{there[kind][best]:.2f}",
-                    f"{place:.2f}",
-                    f"{rank} of {len(names)}",
-                ]
-            )
-            panels.append((kind, lifts[kind], there[kind]))
+    there = {kind: np.nanmean(found[kind].lift, 0) for kind in lifts if kind in found}
+    correlations = _rank_correlations({kind: (lifts[kind], there[kind]) for kind in there})
+    shown, results = [], {}
+    for kind, (rho, p) in correlations.items():
+        here, best = lifts[kind], int(lifts[kind].argmax())
+        place = float(np.nanmean(found[kind].elsewhere[:, best]))
+        rank = _rank(there[kind], best)
+        results[kind] = {
+            "spearman": rho,
+            "p": p,
+            "best": names[best],
+            "lift": float(here[best]),
+            "lift_there": float(there[kind][best]),
+            "lift_there_with_other_clips_boxes": place,
+            "rank_there": rank,
+        }
+        best_figures = [f"{lift:.2f}" for lift in (here[best], there[kind][best], place)]
+        rank_there = f"{rank} of {len(names)}"
+        shown.append([kind, f"{rho:+.2f}", f"{p:.2g}", names[best], *best_figures, rank_there])
+    header = ["kind", "Spearman", "p", "best here", "lift", "lift there", "with other clips' boxes",
+              "rank there"]  # fmt: skip
     print_table(
         f"Does lift on {subject.dataset} predict lift on {other.dataset}? Over all heads of the "
         "same model",
-        [
-            "kind",
-            "Spearman",
-            "p",
-            "best here",
-            "lift",
-            "lift there",
-            "with other clips' boxes",
-            "rank there",
-        ],
+        header,
         shown,
     )
-    if panels:
+    if there:
         figures.plot_scatter(
             desk.directory / "boxes_across.png",
-            panels,
+            [(kind, lifts[kind], lift) for kind, lift in there.items()],
             names=names,
             x=f"lift on {subject.dataset}",
             y=f"lift on {other.dataset}",
@@ -283,3 +248,21 @@ def _lifts_elsewhere(
         )
         desk.picture("boxes_across.png")
     return {"name": other.dataset, **results}
+
+
+def _rank_correlations(
+    pairs: Mapping[str, tuple[Floats, Floats]],
+) -> dict[str, tuple[float, float]]:
+    """Spearman's rho over the heads, and its p, of each kind's two figures [U]."""
+    found = {kind: stats.spearmanr(*pair) for kind, pair in pairs.items()}
+    return {kind: (float(rho), float(p)) for kind, (rho, p) in found.items()}
+
+
+def _rank(values: Floats, i: int) -> int:
+    """The place of one of several values, 1 for the highest."""
+    return int((values > values[i]).sum()) + 1
+
+
+def _within(found: Intervals, i: int) -> str:
+    mean, low, high = found.of(i)
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
