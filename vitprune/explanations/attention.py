@@ -7,22 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from vitprune.explain import pictures
-from vitprune.explain.attention import (
-    ROLLOUT,
-)
+from vitprune.explain.attention import ROLLOUT
 from vitprune.explanations.choosing import (
     choose_clips,
     density_of,
-    heads_or_best,
+    given_heads,
     maps_of,
+    most_relevant,
 )
 from vitprune.explanations.subject import Desk
+from vitprune.importance import Unit
 
 
 def attention(desk: Desk) -> dict[str, Any]:
     """Strips and clips of where given heads look, side by side; or of attention rollout."""
     cfg, subject = desk.cfg, desk.load(same_classes=False)
-    heads = [] if cfg.query == ROLLOUT else heads_or_best(subject)
+    heads: list[Unit] = []
+    if cfg.query != ROLLOUT:
+        heads = given_heads(subject, cfg.head) or most_relevant(subject)
     numbers = choose_clips(subject)
     written = []
     for number in numbers:

@@ -13,7 +13,8 @@ from vitprune.explanations.choosing import (
     class_of,
     density_of,
     first_of_each_class,
-    heads_or_best,
+    given_heads,
+    most_relevant,
 )
 from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Unit
@@ -35,8 +36,8 @@ def transfer(desk: Desk) -> dict[str, Any]:
     numbers = choose_clips(visitor)
     away = cfg.get("other_dataset") is not None
     home = desk.load(other_dataset=True, same_classes=False) if away else visitor
-    (own, *_) = heads_or_best(home)
-    (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
+    (own, *_) = given_heads(home, cfg.head) or most_relevant(home)
+    (theirs, *_) = given_heads(resident, cfg.other_head) or most_relevant(resident)
     panels = []
     if away:
         first = first_of_each_class(home, cfg.split, 6)
