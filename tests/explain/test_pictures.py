@@ -11,8 +11,8 @@ from PIL import Image
 
 from vitprune.explain.figures import as_grid, grid_of, plot_heads
 from vitprune.explain.pictures import (
-    Looks,
     Panel,
+    Series,
     frames_of,
     overlay,
     write_clip,
@@ -74,7 +74,7 @@ def test_a_strip_and_a_clip_are_written(tmp_path: Path) -> None:
 
 def test_panels_are_written(tmp_path: Path) -> None:
     frame, found = FRAMES[0], density()[0]
-    looks = [Looks("input", [(frame, None)] * 2), Looks("head 1.0", [(frame, found)] * 2)]
+    looks = [Series("input", [(frame, None)] * 2), Series("head 1.0", [(frame, found)] * 2)]
     panels = [Panel("one", looks, ["a", "b"], across=True), Panel("two", looks, ["a", "b"])]
     write_panels(tmp_path / "panels.png", panels, title="both")
     with Image.open(tmp_path / "panels.png") as picture:
