@@ -90,5 +90,6 @@ def test_heads_in_a_grid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grid, [[0, np.nan], [1, 2], [3, 4]])
     values = np.array([-1e-5, 0.0, 1e-4, 1e-3, 0.5])
     for panels in ({"one": values, "all alike": np.zeros(5)}, {str(i): values for i in range(30)}):
-        plot_heads(tmp_path / "heads.png", units, panels, title="heads")
+        one_scale = len(panels) > 2
+        plot_heads(tmp_path / "heads.png", units, panels, title="heads", one_scale=one_scale)
         assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")

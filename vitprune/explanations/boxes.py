@@ -61,11 +61,12 @@ def boxes(desk: Desk) -> dict[str, Any]:
     }
     figures.plot_scatter(
         desk.directory / "boxes.png",
-        [(kind, relevances, lift) for kind, lift in lifts.items()],
+        [(f"boxes: {kind}", relevances, lift) for kind, lift in lifts.items()],
         x=f"relevance ({cfg.metric}, {cfg.calibration} split)",
         y="lift (1 = even)",
         names=names,
-        title=f"Where relevant heads look: {subject.model.spec.name} on {subject.dataset}",
+        title=f"Where relevant heads look: {subject.model.spec.name} on {subject.dataset}, "
+        f"{cfg.split} split; a dot a head",
         even=(None, 1.0),
     )
     desk.picture("boxes.png")
@@ -239,12 +240,13 @@ def _lifts_elsewhere(
     if there:
         figures.plot_scatter(
             desk.directory / "boxes_across.png",
-            [(kind, lifts[kind], lift) for kind, lift in there.items()],
+            [(f"boxes: {kind}", lifts[kind], lift) for kind, lift in there.items()],
             names=names,
             x=f"lift on {subject.dataset}",
             y=f"lift on {other.dataset}",
             even=(1.0, 1.0),
-            title=f"Heads of one {subject.model.spec.name} on two datasets",
+            title=f"Lift of one {subject.model.spec.name}'s heads on two datasets (1 = even), "
+            f"{cfg.split} splits; a dot a head",
         )
         desk.picture("boxes_across.png")
     return {"name": other.dataset, **results}

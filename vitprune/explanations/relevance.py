@@ -42,6 +42,7 @@ def relevance(desk: Desk) -> dict[str, Any]:
             "standard deviation over the clips": values.std(0, ddof=1),
         },
         title=f"Relevance of the heads: {where}",
+        one_scale=False,
     )
     desk.picture("heads.png")
     figures.plot_heads(
@@ -49,7 +50,7 @@ def relevance(desk: Desk) -> dict[str, Any]:
         scores.units,
         dict(zip(subject.class_names, heads.by_class, strict=True)),
         title=f"{cfg.metric} of the heads per class: {where}",
-        across=5,
+        one_scale=True,
     )
     desk.picture("classes.png")
     header, rows = heads.rows(scores, cfg.target, subject.class_names)
