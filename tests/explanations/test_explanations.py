@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from scipy import stats
 
 from vitprune.arguments import CHOICES
 from vitprune.data.demo import DemoSettings, render
@@ -24,6 +25,7 @@ from vitprune.explain.attention import QUERIES, ROLLOUT
 from vitprune.explanations import EXPLANATIONS, explain
 from vitprune.models import VideoClassifier, build_model
 from vitprune.reporting.tracking import Tracker
+from vitprune.statistics import holm
 from vitprune.tasks import subjects
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
@@ -148,6 +150,13 @@ def test_boxes_on_two_datasets(run: Explain) -> None:
         assert float(row["gain"]) == pytest.approx(gain, abs=1e-4)
     assert -1 <= results["other_dataset"]["head"]["spearman"] <= 1
     assert (where / "boxes_across.png").exists()
+    lifts = {
+        kind: np.array([(row["lift"], row["R"]) for row in rows if row["kind"] == kind], float)
+        for kind in results["relevance"]
+    }
+    alone = [stats.spearmanr(*pairs.T).pvalue for pairs in lifts.values()]
+    corrected = [found["p"] for found in results["relevance"].values()]
+    assert corrected == pytest.approx(holm(alone), rel=1e-3)
 
 
 def test_boxes_of_ones_own(run: Explain, place: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from vitprune.explain.boxes import (
 from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import units_of
 from vitprune.reporting import print_table
-from vitprune.statistics import Intervals, bootstrap_intervals
+from vitprune.statistics import Intervals, bootstrap_intervals, holm
 
 Floats = NDArray[np.float64]
 COLUMNS = (
@@ -196,7 +196,7 @@ def _relevant_or_not(
         shown.append([kind, _within(lift, 0), _within(lift, 1), f"{rho:+.2f}", f"{p:.2g}"])
     print_table(
         f"Lift of the {quarter} most and the {quarter} least relevant heads; rank correlation of "
-        "relevance and lift over all heads",
+        "relevance and lift over all heads, p corrected for the number of kinds",
         ["kind", "most relevant", "least relevant", "Spearman", "p"],
         shown,
     )
@@ -233,7 +233,7 @@ def _lifts_elsewhere(
               "rank there"]  # fmt: skip
     print_table(
         f"Does lift on {subject.dataset} predict lift on {other.dataset}? Over all heads of the "
-        "same model",
+        "same model, p corrected for the number of kinds",
         header,
         shown,
     )
@@ -255,9 +255,15 @@ def _lifts_elsewhere(
 def _rank_correlations(
     pairs: Mapping[str, tuple[Floats, Floats]],
 ) -> dict[str, tuple[float, float]]:
-    """Spearman's rho over the heads, and its p, of each kind's two figures [U]."""
-    found = {kind: stats.spearmanr(*pair) for kind, pair in pairs.items()}
-    return {kind: (float(rho), float(p)) for kind, (rho, p) in found.items()}
+    """Spearman's rho over the heads of each kind's two figures [U], and its p.
+
+    The p-values are corrected for the number of kinds (:func:`vitprune.statistics.holm`).
+    """
+    found = [stats.spearmanr(*pair) for pair in pairs.values()]
+    corrected = holm([p for _, p in found])
+    return {
+        kind: (float(rho), p) for kind, (rho, _), p in zip(pairs, found, corrected, strict=True)
+    }
 
 
 def _rank(values: Floats, i: int) -> int:
