@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from vitprune.data import boxes_in_clip, read_boxes
+from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.boxes import (
@@ -75,7 +76,7 @@ def boxes(desk: Desk) -> dict[str, Any]:
     return results
 
 
-def box_figures(subject: Subject, split: str) -> dict[str, BoxFigures]:
+def box_figures(subject: Subject, split: SplitName) -> dict[str, BoxFigures]:
     """Figures of every head on a split's clips by kind of object; there is at least one kind.
 
     Raises:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.explain.attention import (
     ROLLOUT,
@@ -104,7 +105,7 @@ def choose_clips(subject: Subject) -> list[int]:
     return numbers[: cfg.clips]
 
 
-def first_of_each_class(subject: Subject, split: str, count: int) -> list[int]:
+def first_of_each_class(subject: Subject, split: SplitName, count: int) -> list[int]:
     """Numbers of the first clip of each of the first ``count`` classes that have any."""
     clips = subject.data.splits[split].clips
     first = {clip.label: i for i, clip in reversed(list(enumerate(clips)))}
