@@ -48,14 +48,14 @@ def causal(desk: Desk) -> dict[str, Any]:
     print_table(
         f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: "
         f"{cfg['class']} and classes that lose; random: mean (lowest)",
-        ["without", "class", "Top-1", "random", "probability", "random"],
+        ["without", "class", "Top-1", "random", "p(label)", "random"],
         [
-            [f"{f.name}: {f.written}", c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
+            [f.name, c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
             for f in findings
             for i, c in enumerate(subject.class_names)
             if i == label or f.without[0][i] < full[0][i]
         ],
-        notes=[f"{f.name}: {f.control()}" for f in findings],
+        notes=[f"{f.name}: {f.written}, beside {f.control()}" for f in findings],
     )
     figures.plot_causal(
         desk.directory / "causal.png",
