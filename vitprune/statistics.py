@@ -64,6 +64,10 @@ class Intervals(NamedTuple):
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
+    def of(self, column: int) -> tuple[float, float, float]:
+        """Mean and ends of one column."""
+        return float(self.mean[column]), float(self.low[column]), float(self.high[column])
+
 
 def bootstrap_means(
     values: NDArray[np.float64], resamples: int = 2000, seed: int = 0

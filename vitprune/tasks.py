@@ -23,7 +23,7 @@ from rich.console import Console
 from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
-from vitprune.explaining import Load, Subject, explain
+from vitprune.explanations import Load, Subject, explain
 from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
@@ -182,7 +182,7 @@ def checkpoint_directory(cfg: DictConfig) -> Path:
 
 
 def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
-    """``evaluate`` with ``explain=``: see :mod:`vitprune.explaining`."""
+    """``evaluate`` with ``explain=``: see :mod:`vitprune.explanations`."""
     with Tracker(_logger(cfg, directory, "explain")) as tracker:
         tracker.config(cfg)
         trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision

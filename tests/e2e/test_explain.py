@@ -1,4 +1,4 @@
-"""evaluate.py with explain=, run as a user runs it; tests/explaining has the rest."""
+"""evaluate.py with explain=, run as a user runs it; tests/explanations has the rest."""
 
 from __future__ import annotations
 
@@ -29,29 +29,28 @@ def checkpoint(directory: Path) -> Path:
     return path
 
 
-def test_a_head_is_shown_and_sent_to_wandb(run: Run, checkpoint: Path, directory: Path) -> None:
-    out = directory / "attention"
-    done = run(
-        "evaluate", f"ckpt={checkpoint}", "explain=attention", "head=15.1,14.0", "clip=drink_1",
-        f"hydra.run.dir={out}",
-    )  # fmt: skip
+@pytest.fixture
+def attention(run: Run, checkpoint: Path, tmp_path: Path) -> Run:
+    """``attention("head=15.1")``: where that head looks, written to ``tmp_path``."""
+    given = (f"ckpt={checkpoint}", "explain=attention", f"hydra.run.dir={tmp_path}")
+    return lambda *arguments: run("evaluate", *given, *arguments)
+
+
+def test_a_head_is_shown_and_sent_to_wandb(attention: Run, tmp_path: Path) -> None:
+    done = attention("head=15.1,14.0", "clip=drink_1")
     assert done.returncode == 0, done.stderr
-    assert f"Results: {out}" in done.stdout
-    results = json.loads((out / "results.json").read_text())
+    assert f"Results: {tmp_path}" in done.stdout
+    results = json.loads((tmp_path / "results.json").read_text())
     assert results["head"] == ["15.1", "14.0"]
-    assert (out / "drink_1-15.1-14.0.png").exists()
-    media = out.glob("wandb/offline-run-*/files/media/**/*")
+    assert (tmp_path / "drink_1-15.1-14.0.png").exists()
+    media = tmp_path.glob("wandb/offline-run-*/files/media/**/*")
     assert {".png", ".mp4"} <= {path.suffix for path in media}
 
 
-def test_head_ten_is_not_head_one(run: Run, checkpoint: Path, directory: Path) -> None:
-    out = directory / "no-such-head"
-    done = run(
-        "evaluate", f"ckpt={checkpoint}", "explain=attention", "head=15.10", "logger=none",
-        f"hydra.run.dir={out}",
-    )  # fmt: skip
+def test_head_ten_is_not_head_one(attention: Run, tmp_path: Path) -> None:
+    done = attention("head=15.10", "logger=none")
     assert done.returncode == 2, done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "head=15.10 does not exist in mvit; layer 15 has 15.0, 15.1" in error
     assert "Traceback" not in done.stderr
-    assert not (out / "results.json").exists()
+    assert not (tmp_path / "results.json").exists()

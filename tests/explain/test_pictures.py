@@ -11,8 +11,8 @@ from PIL import Image
 
 from vitprune.explain.figures import as_grid, grid_of, plot_heads
 from vitprune.explain.pictures import (
-    Looks,
     Panel,
+    Series,
     frames_of,
     overlay,
     write_clip,
@@ -74,7 +74,7 @@ def test_a_strip_and_a_clip_are_written(tmp_path: Path) -> None:
 
 def test_panels_are_written(tmp_path: Path) -> None:
     frame, found = FRAMES[0], density()[0]
-    looks = [Looks("input", [(frame, None)] * 2), Looks("head 1.0", [(frame, found)] * 2)]
+    looks = [Series("input", [(frame, None)] * 2), Series("head 1.0", [(frame, found)] * 2)]
     panels = [Panel("one", looks, ["a", "b"], across=True), Panel("two", looks, ["a", "b"])]
     write_panels(tmp_path / "panels.png", panels, title="both")
     with Image.open(tmp_path / "panels.png") as picture:
@@ -90,5 +90,6 @@ def test_heads_in_a_grid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grid, [[0, np.nan], [1, 2], [3, 4]])
     values = np.array([-1e-5, 0.0, 1e-4, 1e-3, 0.5])
     for panels in ({"one": values, "all alike": np.zeros(5)}, {str(i): values for i in range(30)}):
-        plot_heads(tmp_path / "heads.png", units, panels, title="heads")
+        one_scale = len(panels) > 2
+        plot_heads(tmp_path / "heads.png", units, panels, title="heads", one_scale=one_scale)
         assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")

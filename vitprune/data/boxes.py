@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 from vitprune.data.dataset import VideoDataset
@@ -14,8 +15,6 @@ Box = tuple[float, float, float, float]
 """x0, y0, x1, y1, in pixels."""
 FrameBoxes = dict[str, Box]
 """Label (``head``, ``hand_left``, ``hand_right``, ``object``) -> box, of what is in the frame."""
-
-
 COLUMNS = ("video", "frame", "label", "x0", "y0", "x1", "y1")
 
 
@@ -35,21 +34,26 @@ def read_boxes(root: Path, path: str | Path | None = None) -> dict[Path, dict[in
             f"no file {path}; the stand-ins come with boxes, for other data write a CSV "
             f"{','.join(COLUMNS)} (pixels of the video) and name it with boxes=FILE"
         )
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read(file, root, path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is no CSV file in UTF-8 ({error})") from error
+
+
+def _read(file: Iterable[str], root: Path, path: Path) -> dict[Path, dict[int, FrameBoxes]]:
     boxes: dict[Path, dict[int, FrameBoxes]] = {}
     files: dict[str, Path] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
-            raise InputError(
-                f"{path}, line 1: no column {missing[0]!r}; it takes {','.join(COLUMNS)}"
-            )
-        for row in reader:
-            video = row["video"]
-            if video not in files:
-                inside = root / "videos" / video
-                files[video] = inside if inside.is_file() else root / video
-            frame, box = _numbers(row, f"{path}, line {reader.line_num}")
-            boxes.setdefault(files[video], {}).setdefault(frame, {})[row["label"]] = box
+    reader = csv.DictReader(file)
+    if missing := [name for name in COLUMNS if name not in (reader.fieldnames or ())]:
+        raise InputError(f"{path}, line 1: no column {missing[0]!r}; it takes {','.join(COLUMNS)}")
+    for row in reader:
+        video = row["video"]
+        if video not in files:
+            inside = root / "videos" / video
+            files[video] = inside if inside.is_file() else root / video
+        frame, box = _numbers(row, f"{path}, line {reader.line_num}")
+        boxes.setdefault(files[video], {}).setdefault(frame, {})[row["label"]] = box
     return boxes
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from vitprune.importance import Unit, units_of
 from vitprune.importance.engine import evaluating
 from vitprune.importance.unit import blocks_of, named_attentions
 from vitprune.models import Tokens, VideoTransformer
-from vitprune.models.chain import Attention, Grid
+from vitprune.models.chain import Attention, Block, Grid
 from vitprune.models.places import nearest, spread
 
 QUERIES = ("mean", "cls")
@@ -97,21 +98,20 @@ def attention_maps(
         wanted.setdefault((unit.layer, unit.attention), []).append(unit)
     size: Grid = (clips.shape[2], clips.shape[3], clips.shape[4])
     maps: dict[Unit, AttentionMap] = {}
+
+    def keep(block: Block, units: Sequence[Unit], seen: Step) -> None:
+        grid = seen.before.grid
+        received = seen.received(_queries(seen.after, query, units[0]))[:, :, -math.prod(grid) :]
+        tokens, axes = received.unflatten(2, grid), model.pixel_axes(block, grid, size)
+        for unit in units:
+            assert unit.head is not None
+            maps[unit] = AttentionMap(tokens[:, unit.head], axes)
+
     with evaluating(model), torch.no_grad(), _Watch() as watch:
         for block in blocks_of(model):
             for name, attention in named_attentions(block).items():
-                units = wanted.get((block.index, name), [])
-
-                def keep(seen: Step, units: Sequence[Unit] = units, block: object = block) -> None:
-                    queries = _queries(seen.after, query, units[0])
-                    received = seen.received(queries)[:, :, -math.prod(seen.before.grid) :]
-                    tokens = received.unflatten(2, seen.before.grid).float()
-                    axes = model.pixel_axes(block, seen.before.grid, size)  # type: ignore[arg-type]
-                    for unit in units:
-                        maps[unit] = AttentionMap(tokens[:, unit.head or 0], axes)
-
-                if units:
-                    watch(attention, keep)
+                if units := wanted.get((block.index, name)):
+                    watch(attention, partial(keep, block, units))
         model(clips)
     if query == "cls" and (blind := [str(u) for u in maps if not maps[u].tokens.any()]):
         raise InputError(

@@ -15,6 +15,7 @@ from vitprune.data.boxes import Box, FrameBoxes
 from vitprune.explain.attention import AttentionMap, attention_maps
 from vitprune.importance import Unit
 from vitprune.models import VideoTransformer
+from vitprune.statistics import Intervals, bootstrap_intervals
 
 Floats = NDArray[np.float64]
 FrameRects = Sequence[Sequence[Box]]
@@ -134,11 +135,11 @@ def box_looks(
     """
     columns: dict[str, dict[str, list[Floats]]] = {}
     for clips, boxes in batches:
-        maps = attention_maps(model, clips, heads, query)
+        maps = [found.cpu() for found in attention_maps(model, clips, heads, query).values()]
         for kind, (own, foreign) in boxes.items():
             mine, others = Targets(own), Targets(foreign)
-            looks = [mine.looks(maps[head].cpu()) for head in heads]
-            elsewhere = [others.looks(maps[head].cpu()).lift for head in heads]
+            looks = [mine.looks(each) for each in maps]
+            elsewhere = [others.looks(each).lift for each in maps]
             found = {
                 "lift": torch.stack([each.lift for each in looks], 1),
                 "hit": torch.stack([each.hit for each in looks], 1),
@@ -169,6 +170,24 @@ class BoxFigures:
     hit: Floats
     elsewhere: Floats
     share: Floats
+
+    def summary(self, seed: int = 0) -> BoxSummary:
+        """Over the clips; ``seed`` is of the bootstrap."""
+        return BoxSummary(
+            bootstrap_intervals(self.lift, seed=seed),
+            bootstrap_intervals(self.hit, seed=seed),
+            np.nanmean(self.elsewhere, 0),
+            float(np.nanmean(self.share)),
+        )
+
+
+class BoxSummary(NamedTuple):
+    """Means of :class:`BoxFigures` over the clips; lift and hit [U] with 95 % intervals."""
+
+    lift: Intervals
+    hit: Intervals
+    elsewhere: Floats
+    share: float
 
 
 def partners(clips: int, seed: int = 0) -> NDArray[np.int64]:

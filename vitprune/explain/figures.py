@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -43,7 +42,13 @@ def as_grid(units: Sequence[Unit], values: Floats) -> Floats:
 
 
 def plot_heads(
-    path: Path, units: Sequence[Unit], panels: Mapping[str, Floats], *, title: str, across: int = 6
+    path: Path,
+    units: Sequence[Unit],
+    panels: Mapping[str, Floats],
+    *,
+    title: str,
+    one_scale: bool,
+    across: int = 5,
 ) -> None:
     """Heat maps of layers by heads in viridis, one a panel, written as PNG.
 
@@ -52,7 +57,8 @@ def plot_heads(
         units: the U heads.
         panels: title -> values [U]; at most :data:`PANELS` are shown.
         title: above.
-        across: panels beside each other. With more than two panels all have one scale.
+        one_scale: whether a colour means the same in all panels, or each has a scale of its own.
+        across: panels beside each other.
     """
     rows, _ = grid_of(units)
     shown = dict(list(panels.items())[:PANELS])
@@ -65,36 +71,36 @@ def plot_heads(
         dpi=110,
         layout="constrained",
     )
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    together = len(shown) > 2
-    scales = [_scale(np.stack(grids))] * len(grids) if together else [_scale(g) for g in grids]
-    for axis, name, grid, scale in zip(axes.flat, shown, grids, scales, strict=False):
-        picture = axis.imshow(
-            np.ma.masked_invalid(grid), aspect="auto", cmap="viridis", norm=scale,
-            interpolation="nearest",
-        )  # fmt: skip
+    cells = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    axes = list(cells.flat[: len(shown)])
+    groups = [list(range(len(shown)))] if one_scale else [[i] for i in range(len(shown))]
+    for group in groups:
+        scale = _scale(np.stack([grids[i] for i in group]))
+        for i in group:
+            picture = axes[i].imshow(
+                np.ma.masked_invalid(grids[i]), aspect="auto", cmap="viridis", norm=scale,
+                interpolation="nearest",
+            )  # fmt: skip
+        _colour_bar(figure, picture, [axes[i] for i in group])
+    for axis, name in zip(axes, shown, strict=True):
         axis.set_title(name, fontsize=8)
         axis.set_facecolor("#e8e8e8")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-        if not together:
-            _colour_bar(figure, picture, [axis])
-    for axis in axes.flat[len(shown) :]:
+    for axis in cells.flat[len(shown) :]:
         axis.set_visible(False)
     step = 1 if len(rows) <= 24 else 2
-    axes[0, 0].set_yticks(range(0, len(rows), step), rows[::step])
-    for axis in axes[-1]:
+    axes[0].set_yticks(range(0, len(rows), step), rows[::step])
+    for axis in axes[-across:]:  # the lowest of each column
         axis.set_xlabel("head", fontsize=8)
-        axis.tick_params(axis="x", labelsize=7)
-    for axis in axes[:, 0]:
+        axis.tick_params(axis="x", labelsize=7, labelbottom=True)
+    for axis in axes[::across]:
         axis.set_ylabel("layer", fontsize=8)
         axis.tick_params(axis="y", labelsize=6)
-    if together:
-        _colour_bar(figure, picture, list(axes.flat))
     left_out = len(panels) - len(shown)
     note = f"; {left_out} more classes are in the CSV" if left_out > 0 else ""
     figure.suptitle(
-        f"{title}{note}\ncolours spread by asinh, as few heads tower over many", fontsize=9
+        f"{title}{note}\ncolours spread by asinh, as few heads tower over many; grey: no such head",
+        fontsize=9,
     )
     with replacing(path) as temporary:
         figure.savefig(temporary)
@@ -108,7 +114,7 @@ def _scale(values: Floats) -> AsinhNorm:
 
 
 def _colour_bar(figure: Figure, picture: AxesImage, axes: list[Axes]) -> None:
-    bar = figure.colorbar(picture, ax=axes, shrink=0.9)
+    bar = figure.colorbar(picture, ax=axes, shrink=0.9, aspect=25, pad=0.02)
     scale: Callable[[Any], Any] = picture.norm
     low, high = (float(end or 0.0) for end in picture.get_clim())
     ticks = [low, high]
@@ -142,7 +148,6 @@ def plot_scatter(
         even: where to draw a line across x and across y, to read values against.
     """
     figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (name, xs, ys) in zip(axes, panels, strict=True):
         if even[0] is not None:
@@ -162,12 +167,19 @@ def plot_scatter(
 
 
 def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> None:
+    """The three highest either way; a name that another would cover goes below its dot."""
     known = np.flatnonzero(np.isfinite(xs) & np.isfinite(ys))
     outlying = {*known[np.argsort(-xs[known])[:3]], *known[np.argsort(-ys[known])[:3]]}
-    for i in outlying:
+    axis.autoscale_view()  # else the panel's limits are not known before it is drawn
+    taken: list[Floats] = []
+    for i in sorted(outlying, key=lambda i: -ys[i]):
+        place = axis.transLimits.transform((xs[i], ys[i]))  # in widths and heights of the panel
+        crowded = any((np.abs(place - other) < (0.15, 0.05)).all() for other in taken)
+        taken.append(place)
         axis.annotate(
-            names[i], (xs[i], ys[i]), fontsize=6.5, xytext=(3, 2), textcoords="offset points"
-        )
+            names[i], (xs[i], ys[i]), fontsize=6.5, xytext=(3, -2 if crowded else 2),
+            textcoords="offset points", va="top" if crowded else "bottom",
+        )  # fmt: skip
 
 
 def plot_causal(
@@ -189,7 +201,6 @@ def plot_causal(
     figure = Figure(
         figsize=(len(panels) * (1.5 * len(names) + 1), 3.6), dpi=110, layout="constrained"
     )
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (what, full, groups) in zip(axes, panels, strict=True):
         axis.axhline(100 * full, color="#999999", lw=0.8, ls="--", label="the full model")
@@ -203,6 +214,7 @@ def plot_causal(
         axis.set_xticks(range(len(names)), names, fontsize=8)
         axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(-4, 104))
         axis.set_title(f"{what} (%)", fontsize=9)
+        axis.tick_params(axis="y", labelsize=8)
         axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     legend = dict(zip(labels, handles, strict=True))

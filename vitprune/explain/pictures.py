@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure, FigureBase
@@ -27,6 +27,8 @@ OPACITY = 0.6
 COLOURS = colormaps["viridis"]
 TOP = 0.99
 """The quantile at which a scale ends."""
+WIDTH = 8.2
+"""Of a figure with panels, in inches."""
 SCALE = "attention over an even spread (1 = even); the highest 1 % are all yellow"
 
 
@@ -49,7 +51,7 @@ def overlay(frames: Frames, density: Floats, highest: float) -> Frames:
 def write_strip(
     path: Path, frames: Frames, maps: Mapping[str, Floats], *, title: str, columns: int = 8
 ) -> None:
-    """A clip's frames, and under them the same with each map over it and its own scale.
+    """A clip's frames, and under them the same with each map over it and its own scale, as PNG.
 
     Args:
         path: the PNG.
@@ -59,29 +61,47 @@ def write_strip(
         columns: at most so many frames, evenly spread.
     """
     shown = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
-    rows: list[tuple[str, Frames, float | None]] = [("input", frames[shown], None)]
-    for name, density in maps.items():
-        rows.append((name, overlay(frames, density, end := _highest([density]))[shown], end))
+    rows = _beside_input(frames, maps)
     figure = Figure(
         figsize=(1.15 * len(shown) + 2.2, 1.2 * len(rows) + 0.75), dpi=110, layout="constrained"
     )
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(shown), squeeze=False)
-    for line, (name, pictures, highest) in zip(axes, rows, strict=True):
-        for number, axis, picture in zip(shown, line, pictures, strict=True):
-            _show(axis, picture)
-            if highest is None:
-                axis.set_title(f"frame {number}", fontsize=7)
-        line[0].set_ylabel(name, fontsize=9)
-        if highest is not None:
-            _scale(figure, line.tolist(), highest)
+    *pictures, bars = figure.subplots(
+        len(rows), len(shown) + 1, squeeze=False, width_ratios=[*[1] * len(shown), 0.07]
+    ).T
+    for number, column in zip(shown, pictures, strict=True):
+        column[0].set_title(f"frame {number}", fontsize=7)
+        for axis, row in zip(column, rows, strict=True):
+            _show(axis, row.frames[number])
+    for axis, bar, row in zip(pictures[0], bars, rows, strict=True):
+        axis.set_ylabel(row.name, fontsize=8)
+        if row.highest is None:
+            bar.set_axis_off()
+        else:
+            _scale(figure, row.highest, cax=bar)
     figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary)
 
 
+class _Row(NamedTuple):
+    """A clip in one way: [T, H, W, 3], and where its scale ends if it has one."""
+
+    name: str
+    frames: Frames
+    highest: float | None
+
+
+def _beside_input(frames: Frames, maps: Mapping[str, Floats]) -> list[_Row]:
+    """The clip as it is, then under each map [T, H, W]."""
+    rows = [_Row("input", frames, None)]
+    for name, density in maps.items():
+        highest = _highest([density])
+        rows.append(_Row(name, overlay(frames, density, highest), highest))
+    return rows
+
+
 @dataclass(frozen=True)
-class Looks:
+class Series:
     """Single frames [H, W, 3] of some clips, plain (None) or under a density [H, W] each."""
 
     name: str
@@ -93,35 +113,40 @@ class Panel:
     """The same clips in several ways: a column each, or a row each if the clips go ``across``."""
 
     title: str
-    looks: Sequence[Looks]
+    series: Sequence[Series]
     clips: Sequence[str]
     across: bool = False
 
 
 def write_panels(path: Path, panels: Sequence[Panel], *, title: str) -> None:
-    """Panels one above the other; every way of looking has a scale of its own."""
-    tall = [len(p.looks) if p.across else len(p.clips) for p in panels]
+    """Panels one above the other, as PNG; every series has a scale of its own."""
+    tall = [len(p.series) if p.across else len(p.clips) for p in panels]
     figure = Figure(
-        figsize=(8.2, sum(1.35 * n + 0.6 for n in tall) + 0.5), dpi=100, layout="constrained"
+        figsize=(WIDTH, sum(1.35 * n + 0.6 for n in tall) + 0.5), dpi=100, layout="constrained"
     )
-    FigureCanvasAgg(figure)
     ratios = [n + 0.5 for n in tall]
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=ratios)
     for part, panel in zip(parts.flat, panels, strict=True):
+        if not panel.across:  # over the whole width, gaps would be wider than the pictures
+            inner = min(1.9 * len(panel.series), 0.98 * WIDTH)
+            sides = (WIDTH - inner) / 2
+            _, part, _ = part.subfigures(1, 3, width_ratios=[sides, inner, sides])
         part.suptitle(panel.title, fontsize=9)
-        shape = (len(panel.looks), len(panel.clips))
+        shape = (len(panel.series), len(panel.clips))
         axes = part.subplots(*(shape if panel.across else shape[::-1]), squeeze=False)
         lines = axes if panel.across else axes.T
-        for line, look in zip(lines, panel.looks, strict=True):
-            highest = _highest([d for _, d in look.pictures if d is not None])
-            for axis, (frame, density) in zip(line, look.pictures, strict=True):
+        for line, series in zip(lines, panel.series, strict=True):
+            densities = [density for _, density in series.pictures if density is not None]
+            highest = _highest(densities)
+            for axis, (frame, density) in zip(line, series.pictures, strict=True):
                 _show(axis, frame if density is None else overlay(frame, density, highest))
             if panel.across:
-                line[0].set_ylabel(look.name, fontsize=8)
+                line[0].set_ylabel(series.name, fontsize=8)
             else:
-                line[0].set_title(look.name, fontsize=8)
-            if any(density is not None for _, density in look.pictures):
-                _scale(part, line.tolist(), highest, 12 if panel.across else 12 * len(line))
+                line[0].set_title(series.name, fontsize=8)
+            if densities:
+                aspect = 12 if panel.across else 12 * len(line)
+                _scale(part, highest, ax=line.tolist(), shrink=0.9, pad=0.01, aspect=aspect)
         for axis, name in zip(lines[0], panel.clips, strict=True):
             (axis.set_title if panel.across else axis.set_ylabel)(name, fontsize=8)
     figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
@@ -131,9 +156,7 @@ def write_panels(path: Path, panels: Sequence[Panel], *, title: str) -> None:
 
 def _highest(densities: Sequence[Floats]) -> float:
     """Where the scale ends: single bright tokens must not leave the rest dark."""
-    if not densities:
-        return 1.0
-    return max(1.0, float(np.quantile(np.stack(densities), TOP)))
+    return max(1.0, float(np.quantile(np.stack(densities), TOP))) if densities else 1.0
 
 
 def write_clip(
@@ -149,28 +172,25 @@ def write_clip(
         fps: frames per second.
     """
     zoom = max(1, round(256 / frames.shape[1]))
-    panels: list[tuple[str, Frames, float | None]] = [("input", frames, None)]
-    for name, density in maps.items():
-        panels.append((name, overlay(frames, density, end := _highest([density])), end))
+    width, height = frames.shape[2] * zoom, frames.shape[1] * zoom
+    panels = _beside_input(frames, maps)
     pages = []
     for number in range(len(frames)):
-        size = frames.shape[2] * zoom, frames.shape[1] * zoom
-        page = Image.new("RGB", (len(panels) * (size[0] + 8) - 8, size[1] + 64), "white")
+        page = Image.new("RGB", (len(panels) * (width + 8) - 8, height + 64), "white")
         draw = ImageDraw.Draw(page)
         draw.text((4, 3), f"{title}, frame {number}", fill="black")
-        for i, (name, pictures, highest) in enumerate(panels):
-            left = i * (size[0] + 8)
-            draw.text((left + 4, 18), name, fill="black")
-            picture = Image.fromarray(pictures[number]).resize(size, Image.Resampling.NEAREST)
-            page.paste(picture, (left, 34))
-            if highest is not None:
-                ramp = COLOURS(np.linspace(0, 1, size[0] - 120))[None, :, :3] * 255
+        for i, panel in enumerate(panels):
+            left = i * (width + 8)
+            draw.text((left + 4, 18), panel.name.replace("\n", ", "), fill="black")
+            picture = Image.fromarray(panel.frames[number])
+            page.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, 34))
+            if panel.highest is not None:
+                ramp = COLOURS(np.linspace(0, 1, width - 120))[None, :, :3] * 255
                 bar = Image.fromarray(np.repeat(ramp.round().astype(np.uint8), 10, axis=0))
-                page.paste(bar, (left + 20, size[1] + 42))
-                draw.text((left + 6, size[1] + 40), "0", fill="black")
-                draw.text(
-                    (left + size[0] - 94, size[1] + 40), f"{highest:.1f} x even", fill="black"
-                )
+                page.paste(bar, (left + 20, height + 42))
+                draw.text((left + 6, height + 40), "0", fill="black")
+                end = f"{panel.highest:.1f} x even"
+                draw.text((left + width - 94, height + 40), end, fill="black")
         pages.append(np.asarray(page.crop((0, 0, page.width // 2 * 2, page.height // 2 * 2))))
     with replacing(path) as temporary:
         write_video(temporary, pages, fps=fps)
@@ -182,8 +202,8 @@ def _show(axis: Axes, picture: Frames) -> None:
     axis.spines[:].set_visible(False)
 
 
-def _scale(figure: FigureBase, axes: list[Axes], highest: float, aspect: int = 12) -> None:
-    colours = ScalarMappable(Normalize(0, highest), "viridis")
-    bar = figure.colorbar(colours, ax=axes, shrink=0.9, pad=0.01, aspect=aspect)
+def _scale(figure: FigureBase, highest: float, **where: Any) -> None:
+    """A colour bar from 0 to ``highest``; ``where`` is for ``Figure.colorbar``."""
+    bar = figure.colorbar(ScalarMappable(Normalize(0, highest), "viridis"), **where)
     bar.set_ticks([0, highest], labels=["0", f"{highest:.1f}×"], fontsize=7)
     bar.outline.set_visible(False)

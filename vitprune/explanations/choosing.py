@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.explain.attention import (
     ROLLOUT,
@@ -19,7 +20,7 @@ from vitprune.explain.attention import (
     check_heads,
     rollout,
 )
-from vitprune.explaining.subject import Subject
+from vitprune.explanations.subject import Subject
 from vitprune.importance import Unit
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ Floats = NDArray[np.float64]
 
 
 def maps_of(subject: Subject, clips: Tensor, heads: Sequence[Unit]) -> dict[str, AttentionMap]:
+    """Where heads look in clips [B, 3, T, H, W], by their names; ``query=rollout`` takes none."""
     if subject.cfg.query == ROLLOUT:
         return {ROLLOUT: rollout(subject.model, clips)}
     maps = attention_maps(subject.model, clips, heads, subject.cfg.query)
@@ -34,19 +36,24 @@ def maps_of(subject: Subject, clips: Tensor, heads: Sequence[Unit]) -> dict[str,
 
 
 def density_of(found: AttentionMap) -> Floats:
-    """[B, T, H, W]."""
+    """A map over the pixels, 1 where attention is even: [B, T, H, W]."""
     return found.cpu().pixels().double().numpy()
 
 
-def heads_or_best(subject: Subject, head: Any = None, count: int = 1) -> list[Unit]:
-    """The heads that are given, or else the most relevant on the calibration split.
+def given_heads(subject: Subject, given: Any) -> list[Unit]:
+    """The heads of ``head=22.4,22.7``, which may come as text or as a list; none for null."""
+    if given is None:
+        return []
+    names = given if OmegaConf.is_list(given) else str(given).strip("[]").split(",")
+    return check_heads(subject.model, [str(n).strip() for n in names if str(n).strip()])
 
-    For the clips of ``class`` if one is given.
+
+def most_relevant(subject: Subject, count: int = 1) -> list[Unit]:
+    """The heads that are most relevant on the calibration split, the first one first.
+
+    For the clips of ``class`` if one is given and the clips have it.
     """
     cfg = subject.cfg
-    given = names_in(cfg.head if head is None else head)
-    if given:
-        return check_heads(subject.model, given)
     scores = subject.scores(cfg.calibration)
     values = subject.values(scores)
     if cfg["class"] is not None and cfg["class"] in subject.class_names:
@@ -65,16 +72,8 @@ def heads_or_best(subject: Subject, head: Any = None, count: int = 1) -> list[Un
     return chosen
 
 
-def names_in(given: Any) -> list[str]:
-    """``22.4,22.7`` or a list of heads as a list of names."""
-    if given is None:
-        return []
-    if OmegaConf.is_list(given) or isinstance(given, list):
-        return [str(name) for name in given]
-    return [part.strip() for part in str(given).strip("[]").split(",") if part.strip()]
-
-
 def class_of(subject: Subject) -> int | None:
+    """The number of ``class`` among the clips' classes, if one is given."""
     name = subject.cfg["class"]
     if name is None:
         return None
@@ -90,7 +89,11 @@ def choose_clips(subject: Subject) -> list[int]:
     """Numbers of the clips to show: the one named, the first of a class, or one of each class."""
     cfg, dataset = subject.cfg, subject.data.splits[subject.cfg.split]
     label = class_of(subject)
+    if label is None and cfg.clip is None:
+        return first_of_each_class(subject, cfg.split, cfg.clips)
     numbers = [i for i, clip in enumerate(dataset.clips) if label in (None, clip.label)]
+    if not numbers:
+        raise InputError(f"class={cfg['class']} has no clip in the {cfg.split} split")
     if cfg.clip is not None:
         named = [i for i in numbers if str(cfg.clip) in subject.video_name(cfg.split, i)]
         if not named:
@@ -98,16 +101,12 @@ def choose_clips(subject: Subject) -> list[int]:
                 f"clip={cfg.clip} is in no name of the {len(numbers)} videos, such as "
                 f"{subject.video_name(cfg.split, numbers[0])}"
             )
-        return named[: cfg.clips]
-    if not numbers:
-        raise InputError(f"class={cfg['class']} has no clip in the {cfg.split} split")
-    if label is None:
-        first = {dataset.clips[i].label: i for i in reversed(numbers)}
-        numbers = [first[label] for label in sorted(first)]
+        numbers = named
     return numbers[: cfg.clips]
 
 
-def first_of_each_class(subject: Subject, split: str, count: int) -> list[int]:
+def first_of_each_class(subject: Subject, split: SplitName, count: int) -> list[int]:
+    """Numbers of the first clip of each of the first ``count`` classes that have any."""
     clips = subject.data.splits[split].clips
     first = {clip.label: i for i, clip in reversed(list(enumerate(clips)))}
     return [first[label] for label in sorted(first)][:count]

@@ -8,14 +8,14 @@ from typing import Any
 from vitprune.errors import InputError
 from vitprune.explain import pictures
 from vitprune.explain.attention import attention_maps
-from vitprune.explaining.choosing import (
+from vitprune.explanations.choosing import (
     choose_clips,
-    class_of,
     density_of,
     first_of_each_class,
-    heads_or_best,
+    given_heads,
+    most_relevant,
 )
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Unit
 from vitprune.models import VideoClassifier
 
@@ -31,31 +31,31 @@ def transfer(desk: Desk) -> dict[str, Any]:
     visitor = desk.load(same_classes=False)
     resident = desk.load(ckpt=cfg.other_ckpt, same_classes=False)
     _check_same_clips(visitor.classifier, resident.classifier)
-    label = class_of(visitor)
     numbers = choose_clips(visitor)
     away = cfg.get("other_dataset") is not None
     home = desk.load(other_dataset=True, same_classes=False) if away else visitor
-    (own, *_) = heads_or_best(home)
-    (theirs, *_) = heads_or_best(resident, cfg.other_head or "")
+    (own, *_) = given_heads(home, cfg.head) or most_relevant(home)
+    (theirs, *_) = given_heads(resident, cfg.other_head) or most_relevant(resident)
     panels = []
     if away:
         first = first_of_each_class(home, cfg.split, 6)
         panels.append(
             pictures.Panel(
-                f"{home.dataset}: one clip of each class",
-                _looks(home, first, [("its own model", home, own)]),
+                f"{home.dataset}: a clip each of {len(first)} of {len(home.class_names)} classes",
+                _series(home, first, [("its own model", home, own)]),
                 [home.label_name(cfg.split, i) for i in first],
                 across=True,
             )
         )
-    name = visitor.class_names[label] if label is not None else "one clip of each class"
     looks = [
         (f"model of {visitor.dataset}", resident, theirs),
         (f"model of {home.dataset}" if away else "the other model", visitor, own),
     ]
     panels.append(
         pictures.Panel(
-            f"{visitor.dataset}: {name}", _looks(visitor, numbers, looks), ["" for _ in numbers]
+            visitor.dataset,
+            _series(visitor, numbers, looks),
+            [visitor.label_name(cfg.split, i) for i in numbers],
         )
     )
     pictures.write_panels(
@@ -73,20 +73,20 @@ def transfer(desk: Desk) -> dict[str, Any]:
     }
 
 
-def _looks(
+def _series(
     subject: Subject, numbers: Sequence[int], looks: Sequence[tuple[str, Subject, Unit]]
-) -> list[pictures.Looks]:
+) -> list[pictures.Series]:
     """The middle frames of clips, then where each (name, model, head) looks in them."""
     cfg = subject.cfg
     clips = [subject.clip(cfg.split, i) for i in numbers]
     middle = clips[0].shape[2] // 2
     frames = [subject.frames(clip)[middle] for clip in clips]
-    found = [pictures.Looks("input", [(frame, None) for frame in frames])]
+    found = [pictures.Series("input", [(frame, None) for frame in frames])]
     for name, other, head in looks:
         maps = [attention_maps(other.model, clip, [head], cfg.query)[head] for clip in clips]
         densities = [density_of(each)[0, middle] for each in maps]
         found.append(
-            pictures.Looks(f"{name},\nhead {head}", list(zip(frames, densities, strict=True)))
+            pictures.Series(f"{name},\nhead {head}", list(zip(frames, densities, strict=True)))
         )
     return found
 

@@ -1,6 +1,7 @@
-"""The story of the heads: what each is for, where it looks, and whether that carries over.
+"""The story of the heads, one module an explanation: ``python evaluate.py ckpt=FILE explain=NAME``.
 
-``python evaluate.py ckpt=FILE explain=NAME``; :data:`EXPLANATIONS` has the names.
+Each asks :mod:`vitprune.explain` for figures and pictures and writes what it finds: what every head
+is for, where it looks, and whether that carries over. :data:`EXPLANATIONS` has the names.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from omegaconf import DictConfig
 from vitprune.cells import RESULTS
 from vitprune.errors import InputError
 from vitprune.explain.attention import ROLLOUT
-from vitprune.explaining.attention import attention
-from vitprune.explaining.boxes import boxes
-from vitprune.explaining.causal import causal
-from vitprune.explaining.explorer import explorer
-from vitprune.explaining.relevance import relevance
-from vitprune.explaining.subject import Desk, Load, Subject
-from vitprune.explaining.transfer import transfer
+from vitprune.explanations.attention import attention
+from vitprune.explanations.boxes import boxes
+from vitprune.explanations.causal import causal
+from vitprune.explanations.explorer import explorer
+from vitprune.explanations.relevance import relevance
+from vitprune.explanations.subject import Desk, Load, Subject
+from vitprune.explanations.transfer import transfer
 from vitprune.importance import METRICS
 from vitprune.reporting import write_json
 from vitprune.reporting.tracking import Tracker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +16,16 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from scipy import stats
 
 from vitprune.arguments import CHOICES
 from vitprune.data.demo import DemoSettings, render
 from vitprune.errors import InputError
 from vitprune.explain.attention import QUERIES, ROLLOUT
-from vitprune.explaining import EXPLANATIONS, explain
+from vitprune.explanations import EXPLANATIONS, explain
 from vitprune.models import VideoClassifier, build_model
 from vitprune.reporting.tracking import Tracker
+from vitprune.statistics import holm
 from vitprune.tasks import subjects
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
@@ -41,7 +44,7 @@ Explain = Callable[..., tuple[dict[str, Any], Path]]
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the data and three models lie: two of DAI's classes, one of UCF101's."""
-    root = tmp_path_factory.mktemp("explaining")
+    root = tmp_path_factory.mktemp("explanations")
     for layout in ("dai", "ucf101"):
         render(layout, root / "data" / f"demo_{layout}", SIZES)  # type: ignore[arg-type]
     torch.manual_seed(0)
@@ -107,6 +110,15 @@ def test_relevance(run: Explain) -> None:
         assert (where / picture).stat().st_size > 10_000
 
 
+def test_relevance_follows_the_target(run: Explain) -> None:
+    _, where = run("explain=relevance", "target=label", "metric=dProb")
+    means = table(where / "class_means.csv")
+    for row, head in zip(means, table(where / "heads.csv"), strict=True):
+        per_class = [float(value) for name, value in row.items() if name != "head"]
+        assert np.mean(per_class) == pytest.approx(float(head["dProb"]), rel=1e-3, abs=1e-6)
+        assert head["class"] == max((float(v), k) for k, v in row.items() if k != "head")[1]
+
+
 def test_attention_of_named_heads_side_by_side(run: Explain) -> None:
     results, where = run("explain=attention", "head='3.time.1,3.2'", "clip=drink_1", ckpt="time")
     assert results["head"] == ["3.time.1", "3.2"]
@@ -138,6 +150,13 @@ def test_boxes_on_two_datasets(run: Explain) -> None:
         assert float(row["gain"]) == pytest.approx(gain, abs=1e-4)
     assert -1 <= results["other_dataset"]["head"]["spearman"] <= 1
     assert (where / "boxes_across.png").exists()
+    lifts = {
+        kind: np.array([(row["lift"], row["R"]) for row in rows if row["kind"] == kind], float)
+        for kind in results["relevance"]
+    }
+    alone = [stats.spearmanr(*pairs.T).pvalue for pairs in lifts.values()]
+    corrected = [found["p"] for found in results["relevance"].values()]
+    assert corrected == pytest.approx(holm(alone), rel=1e-3)
 
 
 def test_boxes_of_ones_own(run: Explain, place: Path, tmp_path: Path) -> None:
@@ -147,9 +166,11 @@ def test_boxes_of_ones_own(run: Explain, place: Path, tmp_path: Path) -> None:
     own.write_text("".join(lines).replace(",head,", ",face,"))
     results, _ = run("explain=boxes", f"boxes={own}")
     assert list(results["detectors"]) == ["face"]
-    own.write_text(lines[0])
-    with pytest.raises(InputError, match=r"own\.csv has no boxes of the test split's videos"):
-        run("explain=boxes", f"boxes={own}")
+    late = [re.sub(r",(\d+),head,", r",9\1,head,", line) for line in lines]
+    for unusable in (lines[:1], late):
+        own.write_text("".join(unusable))
+        with pytest.raises(InputError, match=r"own\.csv has no boxes of the test split's videos"):
+            run("explain=boxes", f"boxes={own}")
 
 
 def test_transfer(run: Explain, place: Path) -> None:
@@ -228,6 +249,11 @@ def test_without_boxes_the_explorer_still_works(run: Explain, place: Path) -> No
     finally:
         shutil.move(place / "boxes.csv", path)
     assert results["boxes"] == []
+
+
+def test_boxes_that_were_asked_for_are_not_left_out(run: Explain, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no file .*typo\.csv"):
+        run("explain=explorer", f"boxes={tmp_path / 'typo.csv'}")
 
 
 def test_choices_are_those_of_the_code() -> None:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from vitprune.errors import InputError
 from vitprune.explain import figures
+from vitprune.explain.boxes import BoxFigures
 from vitprune.explain.explorer import Strip, small_frames, small_map, write_explorer
-from vitprune.explain.relevance import (
-    class_means,
-)
-from vitprune.explaining.boxes import box_figures
-from vitprune.explaining.choosing import (
+from vitprune.explain.relevance import class_means
+from vitprune.explanations.boxes import box_figures
+from vitprune.explanations.choosing import (
     density_of,
     first_of_each_class,
     maps_of,
 )
-from vitprune.explaining.relevance import Heads
-from vitprune.explaining.subject import Desk
-from vitprune.statistics import bootstrap_intervals
+from vitprune.explanations.relevance import Heads
+from vitprune.explanations.subject import Desk, Subject
 
 log = logging.getLogger(__name__)
 STRIPS = 24
@@ -45,23 +44,7 @@ def explorer(desk: Desk) -> dict[str, Any]:
         )
         for metric in scores.metrics
     }
-    lifts: dict[str, Any] = {}
-    try:
-        found = box_figures(subject, cfg.split)
-    except InputError as error:
-        log.info("Without box figures: %s", error)
-    else:
-        for kind, figure in found.items():
-            lift, hit = (
-                bootstrap_intervals(figure.lift, seed=cfg.seed),
-                bootstrap_intervals(figure.hit, seed=cfg.seed),
-            )
-            lifts[kind] = {
-                "lift": lift,
-                "hit": hit,
-                "share": float(np.nanmean(figure.share)),
-                "elsewhere": np.nanmean(figure.elsewhere, 0),
-            }
+    boxes = {kind: figure.summary(cfg.seed) for kind, figure in _boxes_if_any(subject).items()}
     strips = []
     for number in first_of_each_class(subject, cfg.split, STRIPS):
         clip = subject.clip(cfg.split, number)
@@ -89,8 +72,19 @@ def explorer(desk: Desk) -> dict[str, Any]:
             "preferred": heads.test.preferred,
         },
         top=heads.top,
-        boxes=lifts,
+        boxes={kind: summary._asdict() for kind, summary in boxes.items()},
         strips=strips,
     )
     desk.tracker.html("explain/explorer", desk.directory / "explorer.html")
-    return {"heads": len(units), "clips": len(heads.values), "boxes": list(lifts)}
+    return {"heads": len(units), "clips": len(heads.values), "boxes": list(boxes)}
+
+
+def _boxes_if_any(subject: Subject) -> Mapping[str, BoxFigures]:
+    """Data need not come with boxes, but those that are named must be right."""
+    try:
+        return box_figures(subject, subject.cfg.split)
+    except InputError as error:
+        if subject.cfg.boxes is not None:
+            raise
+        log.info("Without box figures: %s", error)
+        return {}

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.relevance import (
+    SelectivityTest,
     class_means,
     consistency,
     default_top,
     selectivity_test,
     top_heads,
 )
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Scores
 from vitprune.reporting import print_table
 
@@ -41,6 +42,7 @@ def relevance(desk: Desk) -> dict[str, Any]:
             "standard deviation over the clips": values.std(0, ddof=1),
         },
         title=f"Relevance of the heads: {where}",
+        one_scale=False,
     )
     desk.picture("heads.png")
     figures.plot_heads(
@@ -48,10 +50,10 @@ def relevance(desk: Desk) -> dict[str, Any]:
         scores.units,
         dict(zip(subject.class_names, heads.by_class, strict=True)),
         title=f"{cfg.metric} of the heads per class: {where}",
-        across=5,
+        one_scale=True,
     )
     desk.picture("classes.png")
-    header, rows = heads.rows(scores)
+    header, rows = heads.rows(scores, cfg.target, subject.class_names)
     desk.table("heads", header, rows)
     desk.table(
         "class_means",
@@ -103,7 +105,7 @@ class Heads:
     top: int
     consistency: Floats
     by_class: Floats
-    test: Any
+    test: SelectivityTest
 
     @classmethod
     def of(cls, subject: Subject, scores: Scores) -> Heads:
@@ -121,13 +123,18 @@ class Heads:
             selectivity_test(values, scores.labels, classes, seed=subject.cfg.seed),
         )
 
-    def rows(self, scores: Scores) -> tuple[list[str], list[list[Any]]]:
+    def rows(
+        self, scores: Scores, target: str, classes: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
         """One row a head, to sort by any column."""
         header = ["head"]
         columns: list[Any] = [[str(unit) for unit in scores.units]]
         for metric in scores.metrics:
             header += [metric, f"{metric}_se"]
-            columns += [scores.mean(metric).tolist(), scores.standard_error(metric).tolist()]
+            columns += [
+                scores.mean(metric, target).tolist(),
+                scores.standard_error(metric, target).tolist(),
+            ]
         header += ["sd", "consistency", "selectivity", "selectivity_by_chance", "p", "class"]
         columns += [
             self.values.std(0, ddof=1).tolist(),
@@ -135,7 +142,7 @@ class Heads:
             self.test.index.tolist(),
             self.test.expected.tolist(),
             self.test.p_value.tolist(),
-            self.test.preferred.tolist(),
+            [classes[label] for label in self.test.preferred],
         ]
         return header, [list(row) for row in zip(*columns, strict=True)]
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from vitprune.errors import InputError
 from vitprune.explain import figures
-from vitprune.explain.attention import check_heads
 from vitprune.explain.causal import (
     Heads,
     RandomSets,
@@ -18,8 +17,8 @@ from vitprune.explain.causal import (
     probabilities_without,
     random_peers,
 )
-from vitprune.explaining.choosing import class_of, heads_or_best, names_in
-from vitprune.explaining.subject import Desk, Subject
+from vitprune.explanations.choosing import class_of, given_heads, most_relevant
+from vitprune.explanations.subject import Desk, Subject
 from vitprune.reporting import print_table
 
 Floats = NDArray[np.float64]
@@ -47,16 +46,16 @@ def causal(desk: Desk) -> dict[str, Any]:
         ]
         desk.table(name, header, rows)
     print_table(
-        f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: Top-1 "
-        f"of {cfg['class']} and of classes that lose; random: mean (lowest)",
-        ["without", "class", "Top-1 full", "without", "random", "p full", "without", "random"],
+        f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: "
+        f"{cfg['class']} and classes that lose; random: mean (lowest)",
+        ["without", "class", "Top-1", "random", "p(label)", "random"],
         [
-            [f"{f.name}: {f.written}", c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
+            [f.name, c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
             for f in findings
             for i, c in enumerate(subject.class_names)
             if i == label or f.without[0][i] < full[0][i]
         ],
-        notes=[f"{f.name}: {f.control()}" for f in findings],
+        notes=[f"{f.name}: {f.written}, beside {f.control()}" for f in findings],
     )
     figures.plot_causal(
         desk.directory / "causal.png",
@@ -66,7 +65,8 @@ def causal(desk: Desk) -> dict[str, Any]:
              [(f.without[which][label], f.random[which][:, label]) for f in findings])
             for which, what in enumerate(("Top-1", "mean probability"))
         ],
-        title=f"{subject.model.spec.name} on {subject.dataset}: {cfg['class']} without heads",
+        title=f"{cfg['class']} without heads: {subject.model.spec.name} on {subject.dataset}, "
+        f"{cfg.split} split",
     )  # fmt: skip
     desk.picture("causal.png")
     return {
@@ -110,32 +110,36 @@ class Finding:
 
     def control(self) -> str:
         """What it is compared with, in words."""
-        said = f"{len(self.drawn.sets)} random sets of {len(self.heads)} from the same layers"
+        beside = len(self.heads) - self.drawn.elsewhere
+        sources = [f"{beside} from the same layers"] if beside else []
         if self.drawn.elsewhere:
-            said += f", {self.drawn.elsewhere} of each from any, as the layer has too few others"
-        return said
+            sources.append(f"{self.drawn.elsewhere} from any layer, as theirs has too few others")
+        return f"{len(self.drawn.sets)} random sets of {len(self.heads)}: {' and '.join(sources)}"
 
     def random_summary(self, which: int, label: int) -> tuple[float, float]:
+        """Mean and lowest over the random sets; nan if there are none."""
         values = self.random[which][:, label]
         return (float(values.mean()), float(values.min())) if len(values) else (np.nan, np.nan)
 
     def line(
         self, which: int, label: int, full: tuple[Floats, Floats], style: str
-    ) -> tuple[str, str, str]:
+    ) -> tuple[str, str]:
+        """A class in the table: of the full model and without the heads, and without random ones.
+
+        ``which`` figure, written in ``style``.
+        """
         mean, lowest = self.random_summary(which, label)
-        return (
-            format(full[which][label], style),
-            format(self.without[which][label], style),
-            f"{mean:{style}} ({lowest:{style}})",
-        )
+        before, after = full[which][label], self.without[which][label]
+        return f"{before:{style}} → {after:{style}}", f"{mean:{style}} ({lowest:{style}})"
 
 
 def _claims(subject: Subject) -> list[tuple[str, Heads]]:
+    """The named sets of heads to ablate: the head alone, and with its peers if it has any."""
     cfg = subject.cfg
-    given = check_heads(subject.model, names_in(cfg.head))
+    given = given_heads(subject, cfg.head)
     peers = given
     if len(given) < 2:
-        ranked = heads_or_best(subject, "", count=cfg.peers + len(given))
+        ranked = most_relevant(subject, cfg.peers + len(given))
         peers = [*given, *(unit for unit in ranked if unit not in given)][: cfg.peers]
     claims: list[tuple[str, Heads]] = [("alone", (peers[0],))]
     if len(peers) > 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from vitprune.data import VideoDataModule
+from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.explain import pictures
 from vitprune.importance import Scores, ScoreStore, entry_name, score
@@ -52,7 +53,7 @@ class Subject:
         """Of the clips, which may not be those of the classifier."""
         return self.data.class_names
 
-    def scores(self, split: str) -> Scores:
+    def scores(self, split: SplitName) -> Scores:
         """Relevance of every head for every clip of a split, from the store if it is there.
 
         The clips may have other classes than the model: relevance then follows what it predicts.
@@ -69,7 +70,7 @@ class Subject:
             )
         name = entry_name(
             self.model,
-            self.data.fingerprint(split),  # type: ignore[arg-type]
+            self.data.fingerprint(split),
             scope="head",
             measure="ablation",
             precision=str(self.cfg.trainer.precision),
@@ -79,7 +80,7 @@ class Subject:
         def compute() -> Scores:
             return score(
                 self.model,
-                self._own_labels(split) if foreign else self.data.loader(split),  # type: ignore
+                self._own_labels(split) if foreign else self.data.loader(split),
                 "head",
                 max_streams=self.cfg.max_streams,
                 autocast=self.autocast,
@@ -90,44 +91,57 @@ class Subject:
         scores.labels = np.array([clips[i].label for i in scores.clips], np.int64)
         return scores
 
-    def _own_labels(self, split: str) -> Iterator[dict[str, Any]]:
+    def _own_labels(self, split: SplitName) -> Iterator[dict[str, Any]]:
         """Batches whose labels are some class of the model's, as it may not have the clips'."""
-        for batch in self.data.loader(split):  # type: ignore[arg-type]
+        for batch in self.data.loader(split):
             yield {**batch, "label": torch.zeros_like(batch["label"])}
 
     def values(self, scores: Scores) -> Floats:
         """Relevance [N, U] under the configured metric and target."""
         return scores.per_clip(self.cfg.metric, self.cfg.target)
 
-    def batches(self, split: str) -> Iterator[tuple[Tensor, list[int]]]:
+    def batches(self, split: SplitName) -> Iterator[tuple[Tensor, list[int]]]:
         """Clips [B, 3, T, H, W] on the device, and their numbers in the split."""
-        for batch in self.data.loader(split):  # type: ignore[arg-type]
+        for batch in self.data.loader(split):
             yield batch["clips"][:, 0].to(self.classifier.device), batch["video"].tolist()
 
-    def clip(self, split: str, number: int) -> Tensor:
+    def clip(self, split: SplitName, number: int) -> Tensor:
         """One clip, [1, 3, T, H, W] on the device."""
         item = self.data.splits[split].evaluating()[number]
         return item["clips"][:1].to(self.classifier.device)
 
     def frames(self, clip: Tensor) -> pictures.Frames:
+        """A clip [1, 3, T, H, W] as pictures [T, H, W, 3]."""
         settings = self.data.settings
         return pictures.frames_of(clip[0], settings.mean, settings.std)
 
-    def label(self, split: str, number: int) -> int:
+    def label(self, split: SplitName, number: int) -> int:
+        """The number of a clip's class among :attr:`class_names`."""
         return self.data.splits[split].clips[number].label
 
-    def label_name(self, split: str, number: int) -> str:
+    def label_name(self, split: SplitName, number: int) -> str:
         return self.class_names[self.label(split, number)]
 
-    def video_name(self, split: str, number: int) -> str:
+    def video_name(self, split: SplitName, number: int) -> str:
+        """A clip's file, as the dataset's directory has it."""
         path = self.data.splits[split].clips[number].path
         inside = path.is_relative_to(self.data.root)
         return str(path.relative_to(self.data.root)) if inside else path.name
 
 
-Load = Callable[..., Subject]
-"""``load(ckpt=None, other_dataset=False, same_classes=True)``: a subject of the command's own
-checkpoint or another, on the command's own dataset or ``other_dataset``."""
+class Load(Protocol):
+    """Loads a subject: the command's own checkpoint or another, on one of its two datasets."""
+
+    def __call__(
+        self, ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
+    ) -> Subject:
+        """The model of ``ckpt`` (default: ``cfg.ckpt``) and the clips that it is shown.
+
+        Args:
+            ckpt: the checkpoint.
+            other_dataset: whether the clips are of ``cfg.other_dataset``.
+            same_classes: whether the clips' classes must be the checkpoint's.
+        """
 
 
 @dataclass(frozen=True)

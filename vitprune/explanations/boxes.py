@@ -1,0 +1,277 @@
+"""``explain=boxes``: which heads look at heads, hands and objects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+from vitprune.data import boxes_in_clip, read_boxes
+from vitprune.data.base import SplitName
+from vitprune.errors import InputError
+from vitprune.explain import figures
+from vitprune.explain.boxes import (
+    BoxFigures,
+    BoxSummary,
+    FrameRects,
+    box_looks,
+    by_kind,
+    mask,
+    partners,
+)
+from vitprune.explanations.subject import Desk, Subject
+from vitprune.importance import units_of
+from vitprune.reporting import print_table
+from vitprune.statistics import Intervals, bootstrap_intervals, holm
+
+Floats = NDArray[np.float64]
+COLUMNS = (
+    "kind", "head", "lift", "lift_low", "lift_high", "hit", "hit_low", "hit_high", "share",
+    "lift_elsewhere", "gain", "gain_low", "gain_high",
+)  # fmt: skip
+"""Of ``boxes.csv``; ``gain`` is the lift over that with other clips' boxes. Relevance follows."""
+
+
+def boxes(desk: Desk) -> dict[str, Any]:
+    """Which heads look at heads, hands and objects: lift and pointing game, with intervals."""
+    cfg, subject = desk.cfg, desk.load(same_classes=False)
+    names = [str(unit) for unit in units_of(subject.model, "head")]
+    found = box_figures(subject, cfg.split)
+    choosing = found if cfg.split == cfg.calibration else box_figures(subject, cfg.calibration)
+    relevances = subject.scores(cfg.calibration).mean(cfg.metric, cfg.target)
+    summaries = {kind: figure.summary(cfg.seed) for kind, figure in found.items()}
+    lifts = {kind: summary.lift.mean for kind, summary in summaries.items()}
+    desk.table(
+        "boxes", [*COLUMNS, cfg.metric], _rows(names, found, summaries, relevances, cfg.seed)
+    )
+    best = {
+        kind: np.argsort(-np.nanmean(choosing[kind].lift, 0), kind="stable")[:3].tolist()
+        for kind in summaries
+        if kind in choosing
+    }
+    _print_detectors(subject, names, best, summaries, relevances)
+    results: dict[str, Any] = {
+        "detectors": {kind: [names[i] for i in heads] for kind, heads in best.items()},
+        "clips": len(subject.data.splits[cfg.split]),
+        "relevance": _relevant_or_not(desk, relevances, found),
+    }
+    figures.plot_scatter(
+        desk.directory / "boxes.png",
+        [(f"boxes: {kind}", relevances, lift) for kind, lift in lifts.items()],
+        x=f"relevance ({cfg.metric}, {cfg.calibration} split)",
+        y="lift (1 = even)",
+        names=names,
+        title=f"Where relevant heads look: {subject.model.spec.name} on {subject.dataset}, "
+        f"{cfg.split} split; a dot a head",
+        even=(None, 1.0),
+    )
+    desk.picture("boxes.png")
+    if cfg.get("other_dataset") is not None:
+        results["other_dataset"] = _lifts_elsewhere(desk, subject, lifts, names)
+    return results
+
+
+def box_figures(subject: Subject, split: SplitName) -> dict[str, BoxFigures]:
+    """Figures of every head on a split's clips by kind of object; there is at least one kind.
+
+    Raises:
+        InputError: no boxes, wrong ones, or none in the frames that the model is shown.
+    """
+    cfg, dataset = subject.cfg, subject.data.splits[split]
+    path = cfg.boxes if subject.dataset == cfg.dataset.name else None
+    known = read_boxes(subject.data.root, path)
+    size, frames = dataset.settings.image_size, dataset.settings.num_frames
+    clips = [by_kind(boxes_in_clip(dataset, i, known)) for i in range(len(dataset))]
+    kinds = sorted({kind for clip in clips for kind in clip})
+    if not kinds:
+        raise InputError(
+            f"{path or subject.data.root / 'boxes.csv'} has no boxes of the {split} split's "
+            f"videos, such as {subject.video_name(split, 0)}, in what is shown of them"
+        )
+    other = {kind: _partners([kind in clip for clip in clips], cfg.seed) for kind in kinds}
+    nothing: FrameRects = [[]] * frames
+
+    def inside(numbers: Sequence[int | None], kind: str) -> Tensor:
+        rects = [nothing if i is None else clips[i].get(kind, nothing) for i in numbers]
+        return torch.stack([mask(each, size, size) for each in rects])
+
+    def batches() -> Iterator[tuple[Tensor, Mapping[str, tuple[Tensor, Tensor]]]]:
+        for shown, numbers in subject.batches(split):
+            yield (
+                shown,
+                {
+                    kind: (inside(numbers, kind), inside([other[kind][i] for i in numbers], kind))
+                    for kind in kinds
+                },
+            )
+
+    return box_looks(subject.model, batches(), units_of(subject.model, "head"), cfg.query)
+
+
+def _partners(has: Sequence[bool], seed: int) -> list[int | None]:
+    """For every clip that has a kind of object another clip that has it, too."""
+    members = np.flatnonzero(has)
+    found: list[int | None] = [None] * len(has)
+    if len(members) > 1:
+        for i, j in enumerate(partners(len(members), seed)):
+            found[members[i]] = int(members[j])
+    return found
+
+
+def _rows(
+    names: Sequence[str],
+    found: Mapping[str, BoxFigures],
+    summaries: Mapping[str, BoxSummary],
+    relevances: Floats,
+    seed: int,
+) -> list[list[Any]]:
+    """One row for each kind of object and head: :data:`COLUMNS`, then the relevance."""
+    rows = []
+    for kind, (lift, hit, elsewhere, share) in summaries.items():
+        gain = bootstrap_intervals(found[kind].lift - found[kind].elsewhere, seed=seed)
+        for i, name in enumerate(names):
+            row = [
+                *lift.of(i), *hit.of(i), share, elsewhere[i], *gain.of(i), relevances[i],
+            ]  # fmt: skip
+            rows.append([kind, name, *map(float, row)])
+    return rows
+
+
+def _print_detectors(
+    subject: Subject,
+    names: Sequence[str],
+    best: Mapping[str, Sequence[int]],
+    summaries: Mapping[str, BoxSummary],
+    relevances: Floats,
+) -> None:
+    cfg = subject.cfg
+    header = ["kind", "head", "lift", "with other clips' boxes", "pointing game", "by chance",
+              "relevance rank"]  # fmt: skip
+    print_table(
+        f"Detectors of {subject.model.spec.name}: chosen by lift on the {cfg.calibration} split, "
+        f"figures of the {cfg.split} split of {subject.dataset} with 95 % intervals over videos",
+        header,
+        [
+            [
+                kind,
+                names[i],
+                _within(summaries[kind].lift, i),
+                f"{summaries[kind].elsewhere[i]:.2f}",
+                _within(summaries[kind].hit, i),
+                f"{summaries[kind].share:.2f}",
+                f"{_rank(relevances, i)} of {len(names)}",
+            ]
+            for kind, heads in best.items()
+            for i in heads
+        ],
+    )
+
+
+def _relevant_or_not(
+    desk: Desk, relevances: Floats, found: Mapping[str, BoxFigures]
+) -> dict[str, Any]:
+    """Lift of the most relevant quarter of the heads and of the least relevant quarter."""
+    quarter = max(1, len(relevances) // 4)
+    order = np.argsort(-relevances, kind="stable")
+    parts = (order[:quarter], order[-quarter:])
+    correlations = _rank_correlations(
+        {kind: (relevances, np.nanmean(figure.lift, 0)) for kind, figure in found.items()}
+    )
+    summary, shown = {}, []
+    for kind, (rho, p) in correlations.items():
+        quarters = np.stack([found[kind].lift[:, part].mean(1) for part in parts], axis=1)
+        lift = bootstrap_intervals(quarters, seed=desk.cfg.seed)
+        summary[kind] = {
+            "most": lift.mean[0],
+            "most_interval": [lift.low[0], lift.high[0]],
+            "least": lift.mean[1],
+            "least_interval": [lift.low[1], lift.high[1]],
+            "spearman": rho,
+            "p": p,
+        }
+        shown.append([kind, _within(lift, 0), _within(lift, 1), f"{rho:+.2f}", f"{p:.2g}"])
+    print_table(
+        f"Lift of the {quarter} most and the {quarter} least relevant heads; rank correlation of "
+        "relevance and lift over all heads, p corrected for the number of kinds",
+        ["kind", "most relevant", "least relevant", "Spearman", "p"],
+        shown,
+    )
+    return summary
+
+
+def _lifts_elsewhere(
+    desk: Desk, subject: Subject, lifts: Mapping[str, Floats], names: Sequence[str]
+) -> dict[str, Any]:
+    """Whether a head's lift on one dataset predicts its lift on the other."""
+    cfg = desk.cfg
+    other = desk.load(other_dataset=True, same_classes=False)
+    found = box_figures(other, cfg.split)
+    there = {kind: np.nanmean(found[kind].lift, 0) for kind in lifts if kind in found}
+    correlations = _rank_correlations({kind: (lifts[kind], there[kind]) for kind in there})
+    shown, results = [], {}
+    for kind, (rho, p) in correlations.items():
+        here, best = lifts[kind], int(lifts[kind].argmax())
+        place = float(np.nanmean(found[kind].elsewhere[:, best]))
+        rank = _rank(there[kind], best)
+        results[kind] = {
+            "spearman": rho,
+            "p": p,
+            "best": names[best],
+            "lift": float(here[best]),
+            "lift_there": float(there[kind][best]),
+            "lift_there_with_other_clips_boxes": place,
+            "rank_there": rank,
+        }
+        best_figures = [f"{lift:.2f}" for lift in (here[best], there[kind][best], place)]
+        rank_there = f"{rank} of {len(names)}"
+        shown.append([kind, f"{rho:+.2f}", f"{p:.2g}", names[best], *best_figures, rank_there])
+    header = ["kind", "Spearman", "p", "best here", "lift", "lift there", "with other clips' boxes",
+              "rank there"]  # fmt: skip
+    print_table(
+        f"Does lift on {subject.dataset} predict lift on {other.dataset}? Over all heads of the "
+        "same model, p corrected for the number of kinds",
+        header,
+        shown,
+    )
+    if there:
+        figures.plot_scatter(
+            desk.directory / "boxes_across.png",
+            [(f"boxes: {kind}", lifts[kind], lift) for kind, lift in there.items()],
+            names=names,
+            x=f"lift on {subject.dataset}",
+            y=f"lift on {other.dataset}",
+            even=(1.0, 1.0),
+            title=f"Lift of one {subject.model.spec.name}'s heads on two datasets (1 = even), "
+            f"{cfg.split} splits; a dot a head",
+        )
+        desk.picture("boxes_across.png")
+    return {"name": other.dataset, **results}
+
+
+def _rank_correlations(
+    pairs: Mapping[str, tuple[Floats, Floats]],
+) -> dict[str, tuple[float, float]]:
+    """Spearman's rho over the heads of each kind's two figures [U], and its p.
+
+    The p-values are corrected for the number of kinds (:func:`vitprune.statistics.holm`).
+    """
+    found = [stats.spearmanr(*pair) for pair in pairs.values()]
+    corrected = holm([p for _, p in found])
+    return {
+        kind: (float(rho), p) for kind, (rho, _), p in zip(pairs, found, corrected, strict=True)
+    }
+
+
+def _rank(values: Floats, i: int) -> int:
+    """The place of one of several values, 1 for the highest."""
+    return int((values > values[i]).sum()) + 1
+
+
+def _within(found: Intervals, i: int) -> str:
+    mean, low, high = found.of(i)
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
