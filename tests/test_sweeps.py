@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from vitprune import cells
 from vitprune.arguments import CONF
-from vitprune.sweeps import Sweep
+from vitprune.sweeps import Guard
 
 
 def sweep_config(*overrides: str) -> DictConfig:
@@ -78,7 +78,7 @@ def test_refused_before_any_job(
     filled = [override.format(file=tmp_path / "file") for override in overrides]
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *filled)
     with pytest.raises(SystemExit) as caught:
-        Sweep().on_multirun_start(cfg)
+        Guard().on_multirun_start(cfg)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert line in error
@@ -90,7 +90,7 @@ def test_an_unwritable_directory_of_a_single_run_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
-        Sweep().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
+        Guard().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
     assert "cannot write to hydra.run.dir=" in capsys.readouterr().err
 
 
@@ -108,7 +108,7 @@ def test_values_of_an_experiments_sweep_are_refused_too(
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}")
     cfg.hydra.sweeper.params = params
     with pytest.raises(SystemExit):
-        Sweep().on_multirun_start(cfg)
+        Guard().on_multirun_start(cfg)
     assert line in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
 
@@ -118,12 +118,12 @@ def test_failed_cells_are_named_at_the_end(
 ) -> None:
     cells.record_failure(tmp_path / "dai/mvit/old", "of an earlier sweep", [])
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path}")
-    sweep = Sweep()
-    sweep.on_multirun_start(cfg)
-    sweep.on_multirun_end(cfg)  # nothing failed in this one
+    guard = Guard()
+    guard.on_multirun_start(cfg)
+    guard.on_multirun_end(cfg)  # nothing failed in this one
     cells.record_failure(tmp_path / "dai/mvit/R-lowest-k99", "k=99 is out of range", ["k=99"])
     with pytest.raises(SystemExit) as caught:
-        sweep.on_multirun_end(cfg)
+        guard.on_multirun_end(cfg)
     assert caught.value.code == 1
     head, *failed = capsys.readouterr().err.splitlines()
     assert head.startswith("error: 1 cell failed")

@@ -1,6 +1,7 @@
-"""The cells of a sweep: which are finished, and which failed with what.
+"""How a job says that its cell is finished, or that it failed and with what.
 
-Nothing here imports torch, so that a sweep that has nothing left to do says so at once.
+Nothing here imports torch, so that a sweep that has nothing left to do says so at once. What
+the cells hold is read by :mod:`vitprune.reporting.reading`.
 """
 
 from __future__ import annotations

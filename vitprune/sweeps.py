@@ -19,7 +19,7 @@ from vitprune.errors import InputError
 log = logging.getLogger(__name__)
 
 
-class Sweep(Callback):
+class Guard(Callback):
     """The Hydra callback around every run and multirun.
 
     It leaves by ``SystemExit``: Hydra would turn any other exception of a callback into a warning.

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS
+from vitprune.reporting.reading import Cell, Sweep
 from vitprune.reporting.table1 import Group, group_of, ordered, varying
 from vitprune.statistics import bootstrap_interval, holm, jaccard, mcnemar
 

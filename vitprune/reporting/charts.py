@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from vitprune.reporting.agreement import relevance_by_metric
-from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, METRICS, TITLES, title
+from vitprune.reporting.reading import Cell, Sweep
 from vitprune.reporting.svg import MARKERS, Drawing, Scale, nice_ticks
 from vitprune.reporting.table1 import group_of, ordered, varying
 

@@ -16,7 +16,6 @@ from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting import charts
 from vitprune.reporting.agreement import Comparison, compare_metrics
-from vitprune.reporting.cells import Cell, Sweep, read_sweep
 from vitprune.reporting.formats import (
     AGREEMENT,
     ALPHA,
@@ -33,6 +32,7 @@ from vitprune.reporting.formats import (
     verdict,
 )
 from vitprune.reporting.paper import DIRECTIONS, title
+from vitprune.reporting.reading import Cell, Sweep, read_sweep
 from vitprune.reporting.table1 import State, Table1, build_table, ordered
 
 NAME = "report.html"

@@ -9,7 +9,6 @@ from pathlib import Path
 from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting.agreement import compare_metrics
-from vitprune.reporting.cells import Sweep, read_sweep
 from vitprune.reporting.formats import (
     comparison_rows,
     latex,
@@ -17,6 +16,7 @@ from vitprune.reporting.formats import (
     print_tables,
     table_rows,
 )
+from vitprune.reporting.reading import Sweep, read_sweep
 from vitprune.reporting.results import write_csv
 from vitprune.reporting.table1 import build_table
 

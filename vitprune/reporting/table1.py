@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-from vitprune.reporting.cells import Cell, Settings, Sweep, Unfinished
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, Place, table1, title
+from vitprune.reporting.reading import Cell, Settings, Sweep, Unfinished
 from vitprune.statistics import bootstrap_interval
 
 State = Literal["finished", "failed", "started", "missing"]

@@ -1,4 +1,4 @@
-"""The cells of a sweep, read from their directories."""
+"""What the files of a sweep or a run say, read for tables and reports."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vitprune.settings import settings_of
 
 AXES = ("dataset", "model", "metric", "direction", "k")
 """The keys by which the table is laid out."""
-OTHERWISE = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
+SAID_BY_AXES = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
 """Settings that the axes say already."""
 WITHOUT_EFFECT = ("curve", "curve_seeds")
 """Settings on which no figure of the table depends."""
@@ -178,7 +178,6 @@ def read_sweep(directory: str | Path) -> Sweep:
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"no directory {directory}; name a sweep's, or a run's")
-    newest: dict[Settings, Cell] = {}
     finished: list[Cell] = []
     unfinished: list[Unfinished] = []
     for path in sorted(set(_folders(directory))):
@@ -188,7 +187,7 @@ def read_sweep(directory: str | Path) -> Sweep:
         elif found is not None:
             unfinished.append(found)
     finished.sort(key=lambda cell: (cell.path / RESULTS).stat().st_mtime_ns)
-    newest |= {cell.settings: cell for cell in finished}
+    newest = {cell.settings: cell for cell in finished}
     if not newest and not unfinished:
         raise InputError(f"no {RESULTS} of prune.py in {directory} or below; nothing to show")
     command, asked = _command(directory)
@@ -241,7 +240,7 @@ def _settings(axes: Mapping[str, Any], configured: Mapping[str, Any]) -> Setting
         direction=axes["direction"],
         k=axes["k"],
         others=tuple(
-            (name, others[name]) for name in sorted({*others} - {*OTHERWISE, *WITHOUT_EFFECT})
+            (name, others[name]) for name in sorted({*others} - {*SAID_BY_AXES, *WITHOUT_EFFECT})
         ),
     )
 

@@ -7,7 +7,7 @@ import pytest
 from made_up_cells import write_cell
 
 from vitprune.errors import InputError
-from vitprune.reporting.cells import read_sweep
+from vitprune.reporting.reading import read_sweep
 
 
 def test_cells_failures_and_the_command_are_read(grid: Path) -> None:
