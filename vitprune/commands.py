@@ -24,7 +24,7 @@ from omegaconf import DictConfig, read_write
 
 from vitprune import cells
 from vitprune.arguments import CONF, check_arguments, check_config, exit_with, keep_names
-from vitprune.errors import InputError
+from vitprune.errors import InputError, disk_full, in_one_line
 from vitprune.files import remove_leftovers
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def main(task: str, command: Callable[[], None]) -> None:
     try:
         command()
     except (InputError, HydraException, OSError) as error:
-        full = cells.disk_full(error)
+        full = disk_full(error)
         if show_all or not (full or isinstance(error, InputError | CompactHydraException)):
             raise
         if isinstance(error, CompactHydraException):
@@ -94,8 +94,8 @@ def run(task: str, cfg: DictConfig) -> float | None:
         (directory / cells.FAILURE).unlink(missing_ok=True)
         return _objective(cfg, results)
     except Exception as error:
-        line = cells.explain(error)
-        foreseen = isinstance(error, InputError) or cells.disk_full(error) is not None
+        line = in_one_line(error)
+        foreseen = isinstance(error, InputError) or disk_full(error) is not None
         if not sweep:
             if foreseen:
                 exit_with(line)  # at once: Hydra would put a line of its own before an exception's

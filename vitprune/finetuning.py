@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from vitprune.errors import InputError
+from vitprune.errors import InputError, in_one_line
 from vitprune.models.classifier import write_checkpoint
 from vitprune.reporting.results import write_csv, write_json
 from vitprune.settings import FINE_TUNING, differences, settings_of
@@ -140,7 +140,7 @@ def _steps_taken(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        log.warning("%s is damaged (%s)", checkpoint, str(error).splitlines()[0])
+        log.warning("%s is damaged (%s)", checkpoint, in_one_line(error))
         return 0
 
 

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
 from vitprune.arguments import check_config, check_overrides, exit_with
-from vitprune.errors import InputError
+from vitprune.errors import InputError, disk_full
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,6 @@ def _check_writable(directory: Path, key: str) -> None:
             pass
     except OSError as error:
         raise InputError(
-            cells.disk_full(error)
+            disk_full(error)
             or f"cannot write to {key}={directory} ({error.strerror}); name another directory"
         ) from error

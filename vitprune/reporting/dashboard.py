@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vitprune.commands import exit_on_bad_input
-from vitprune.errors import InputError
+from vitprune.errors import InputError, in_one_line
 
 NAME = "vitprune: which layers can go"
 PINNED = (
@@ -154,10 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = workspace(entity, options.project, options.group)
         found.save()
     except (wandb.errors.Error, ValueError, OSError) as error:
-        line = str(error).strip().splitlines()[0]
         raise InputError(
-            f"W&B did not take the dashboard: {line} (it needs an account and a network: "
-            "run wandb login, or set WANDB_API_KEY)"
+            f"W&B did not take the dashboard: {in_one_line(error)} (it needs an account and a "
+            "network: run wandb login, or set WANDB_API_KEY)"
         ) from error
     print(f"Dashboard: {found.url}")
 
