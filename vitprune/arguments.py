@@ -37,6 +37,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 BAD_INPUT = 2
 """Exit status of a command whose input was wrong."""
+FAILED = 1
+"""Exit status of a command that failed for another reason."""
 
 
 def check_arguments(task: str, arguments: Iterable[str] | None = None, conf: Path = CONF) -> None:
@@ -122,7 +124,7 @@ def _values(override: Override) -> Iterator[object]:
         yield str(value)
 
 
-def exit_with(message: object) -> NoReturn:
-    """Print one line and exit with status 2."""
+def exit_with(message: object, status: int = BAD_INPUT) -> NoReturn:
+    """Print one line and exit with ``status``."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+    sys.exit(status)
