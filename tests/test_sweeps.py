@@ -1,5 +1,6 @@
 """The experiments that are sweeps, and what is refused before a sweep starts."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -83,6 +84,18 @@ def test_refused_before_any_job(
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+def test_a_missing_plugin_is_named_where_there_is_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = sweep_config("hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}")
+    for name in [name for name in sys.modules if name.startswith("hydra_plugins.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hydra_plugins", None)
+    with pytest.raises(SystemExit):
+        Guard().on_multirun_start(cfg)
+    assert "hydra/launcher needs hydra-joblib-launcher" in capsys.readouterr().err
 
 
 def test_an_unwritable_directory_of_a_single_run_is_refused(

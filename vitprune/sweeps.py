@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.arguments import check_config, check_overrides, exit_with
+from vitprune.arguments import FAILED, check_config, check_overrides, exit_with
 from vitprune.errors import InputError, disk_full
 
 log = logging.getLogger(__name__)
@@ -60,16 +60,23 @@ class Guard(Callback):
         print(f"error: {count} failed; run the same command again to retry:", file=sys.stderr)
         for name, (error, _) in failed.items():
             print(f"  {name}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED)
 
 
 def _check_plugin(group: str, node: DictConfig) -> None:
     module = str(OmegaConf.select(node, "_target_")).rpartition(".")[0]
     package = ".".join(module.split(".")[:2])
-    if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
+    if package.startswith("hydra_plugins.") and not _installed(package):
         name = package.removeprefix("hydra_plugins.").replace("_", "-")
         extra = "ray" if "ray" in name else "sweep"
         raise InputError(f"{group} needs {name}, which is missing: pip install -e '.[{extra}]'")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even what it would lie in
+        return False
 
 
 def _check_writable(directory: Path, key: str) -> None:
