@@ -26,6 +26,14 @@ def test_cells_failures_and_the_command_are_read(grid: Path) -> None:
     }
 
 
+def test_the_command_is_read_as_it_was_given(tmp_path: Path) -> None:
+    write_cell(tmp_path)
+    given = ["seed=0,1", "fine_tuned=${runs}/${seed}"]
+    config = {"runs": "runs", "seed": 0, "hydra": {"overrides": {"task": given}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(config))
+    assert read_sweep(tmp_path).command == given
+
+
 def test_folders_may_have_any_name_and_the_newest_of_two_counts(tmp_path: Path) -> None:
     write_cell(tmp_path, where="monday/3", right=0.5)
     new = write_cell(tmp_path, where="monday/1", right=0.75)

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vitprune.arguments import overrides_of, words_of
 from vitprune.cells import FAILURE, RESULTS
 from vitprune.errors import InputError
 from vitprune.settings import settings_of
@@ -274,21 +273,16 @@ def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
     if not path.is_file():
         return [], {}
     cfg = OmegaConf.load(path)
-    arguments = [str(argument) for argument in OmegaConf.select(cfg, "hydra.overrides.task") or []]
-    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
+    assert isinstance(cfg, DictConfig)
     asked: dict[str, list[str]] = {}
-    try:
-        words = [*(f"{key}={value}" for key, value in params.items()), *arguments]
-        for override in OverridesParser.create().parse_overrides(words):
-            if override.key_or_group not in AXES or override.is_delete():
-                continue
-            if override.is_discrete_sweep():
-                asked[override.key_or_group] = list(override.sweep_string_iterator())
-            elif not override.is_sweep_override():
-                asked[override.key_or_group] = [str(override.value())]
-    except HydraException:
-        return arguments, {}
-    return arguments, asked
+    for override in overrides_of(cfg):
+        if override.key_or_group not in AXES or override.is_delete():
+            continue
+        if override.is_discrete_sweep():
+            asked[override.key_or_group] = list(override.sweep_string_iterator())
+        elif not override.is_sweep_override():
+            asked[override.key_or_group] = [str(override.value())]
+    return words_of(cfg), asked
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
