@@ -17,9 +17,9 @@ from vitprune.arguments import CONF
 from vitprune.sweeps import Guard
 
 
-def sweep_config(*overrides: str) -> DictConfig:
+def sweep_config(*overrides: str, task: str = "prune") -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("prune", overrides=list(overrides), return_hydra_config=True)
+        return compose(task, overrides=list(overrides), return_hydra_config=True)
 
 
 def jobs(cfg: DictConfig) -> list[list[str]]:
@@ -124,6 +124,40 @@ def test_values_of_an_experiments_sweep_are_refused_too(
         Guard().on_multirun_start(cfg)
     assert line in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "told"),
+    [
+        ("prune", ["seed=0,1"], "hydra.sweep.subdir does not name seed"),
+        ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"], None),
+        ("prune", ["model=mvit,timesformer", "k=2,3", "metric=R,JSD", "seed=1"], None),
+        ("train", ["seed=0,1"], "'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'"),
+        ("train", ["model=mvit,timesformer", "dataset=demo_dai,demo_ucf101"], None),
+        ("evaluate", ["ckpt=a,b", "seed=0,1"], None),
+    ],
+)
+def test_cells_must_not_share_a_directory(
+    task: str,
+    overrides: list[str],
+    told: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    swept = [word for word in overrides if "," in word]
+    given = [word for word in overrides if word not in swept]
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *given, task=task)
+    cfg.hydra.overrides.task = overrides
+    if told is None:
+        return Guard().on_multirun_start(cfg)
+    with pytest.raises(SystemExit) as caught:
+        Guard().on_multirun_start(cfg)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    return None
 
 
 def test_failed_cells_are_named_at_the_end(

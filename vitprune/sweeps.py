@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
+import re
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.arguments import FAILED, check_config, check_overrides, exit_with
+from vitprune.arguments import FAILED, check_config, check_overrides, exit_with, overrides_of
 from vitprune.errors import InputError, disk_full
-
-log = logging.getLogger(__name__)
 
 
 class Guard(Callback):
@@ -43,6 +42,7 @@ class Guard(Callback):
             check_config(config)
             params = config.hydra.sweeper.get("params") or {}
             check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
+            _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
         except InputError as error:
             exit_with(error)
@@ -61,6 +61,23 @@ class Guard(Callback):
         for name, (error, _) in failed.items():
             print(f"  {name}: {error}", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _check_told_apart(config: DictConfig) -> None:
+    """Refuse a sweep over a key of which the place that its cells write to says nothing."""
+    plain: Any = OmegaConf.to_container(config)  # not resolved
+    places = {"hydra.sweep.subdir": plain["hydra"]["sweep"]["subdir"]}
+    if config.task == "train":
+        places["fine_tuned"] = plain["fine_tuned"]
+    swept = [o.key_or_group for o in overrides_of(config) if o.is_sweep_override()]
+    for (key, place), name in product(places.items(), swept):
+        value = f"hydra:runtime.choices.{name}" if name in config.hydra.runtime.choices else name
+        known = rf"\$\{{({re.escape(name)}[.}}]|{re.escape(value)}}}|hydra[.:]job\.)"
+        if not re.search(known, place):
+            raise InputError(
+                f"{key} does not name {name}, so that cells would overwrite each other; "
+                f"add '{key}={place}-${{{value}}}'"
+            )
 
 
 def _check_plugin(group: str, node: DictConfig) -> None:
