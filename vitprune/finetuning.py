@@ -34,6 +34,7 @@ warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is
 
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+CONFIG = "config.yaml"
 
 
 @contextmanager
@@ -64,6 +65,23 @@ def _first_process() -> bool:
     return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
+def warn_of_another_seed(directory: Path, seed: int) -> None:
+    """Say in one line if the checkpoint in ``directory`` comes from a fine-tuning of another seed.
+
+    That is no error: pruning has a use for seeds of its own (``metric=random``).
+    """
+    path = directory / CONFIG
+    before = OmegaConf.load(path) if path.is_file() else None
+    if isinstance(before, DictConfig) and before.get("seed", seed) != seed and _first_process():
+        log.warning(
+            "%s was fine-tuned with seed=%s, and is used with seed=%s; a fine-tuning for every "
+            "seed: 'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'",
+            directory / BEST,
+            before.seed,
+            seed,
+        )
+
+
 class Attempt:
     """A fine-tuning under way, in ``<directory>/partial`` until it is finished.
 
@@ -88,7 +106,7 @@ class Attempt:
         """The checkpoint to go on from, with the optimizer's state; None to start anew."""
 
     def _prepare(self) -> None:
-        kept = self.folder / "config.yaml"
+        kept = self.folder / CONFIG
         if _steps_taken(self.folder / LAST) and kept.is_file():
             before = OmegaConf.load(kept)
             assert isinstance(before, DictConfig)
@@ -128,7 +146,7 @@ class Attempt:
         header, rows = joined_metrics(self._parts)
         write_csv(self.directory / "metrics.csv", header, rows)
         write_json(self.directory / "results.json", results)
-        os.replace(self.folder / "config.yaml", self.directory / "config.yaml")
+        os.replace(self.folder / CONFIG, self.directory / CONFIG)
         os.replace(best, self.directory / BEST)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -24,7 +24,14 @@ from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.explaining import Load, Subject, explain
-from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
+from vitprune.finetuning import (
+    BEST,
+    Attempt,
+    RandomState,
+    WholeCheckpoints,
+    exclusive,
+    warn_of_another_seed,
+)
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
@@ -89,6 +96,8 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
                 f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
             )
         _check_k(cfg.k, len(classifier.model.blocks))
+    if not cfg.ckpt:
+        warn_of_another_seed(path.parent, cfg.seed)
     data = build_data(cfg, classifier)
     ready = time.perf_counter()
 
