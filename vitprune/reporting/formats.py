@@ -273,6 +273,7 @@ def _print(
 
 
 def signed(value: float, digits: int) -> str:
+    """A change with its sign, and without one where it rounds to 0."""
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -164,6 +165,11 @@ class Sweep:
         """Cells that ended with an error."""
         return [cell for cell in self.unfinished if cell.error is not None]
 
+    def place(self, cell: Cell | Unfinished) -> str:
+        """Where a cell lies below the directory; the directory's own name for a single run."""
+        path = cell.path.relative_to(self.directory)
+        return path.as_posix() if path.parts else cell.path.resolve().name
+
 
 def read_sweep(directory: str | Path) -> Sweep:
     """Every cell below ``directory``, however its folders are named.
@@ -198,6 +204,28 @@ def read_sweep(directory: str | Path) -> Sweep:
         command,
         older=len(finished) - len(newest),
     )
+
+
+def sweep_and_seed(
+    module: str, description: str, arguments: Sequence[str] | None
+) -> tuple[Sweep, int]:
+    """The sweep that a command line names, and the seed of its bootstrap.
+
+    Args:
+        module: whose command line it is, in ``vitprune.reporting``.
+        description: of what it does with the sweep.
+        arguments: the command line; None for the process's own.
+
+    Raises:
+        InputError: see :func:`read_sweep`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m vitprune.reporting.{module}", description=description
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="of a sweep, or of a run")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    options = parser.parse_args(arguments)
+    return read_sweep(options.directory), options.seed
 
 
 def read_json(path: Path) -> Any:

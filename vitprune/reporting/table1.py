@@ -155,7 +155,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
             if entry.paper is not None
         ),
         videos={name: count for name in datasets if (count := videos.get(name))},
-        failures=tuple((_place(cell, sweep), cell.error or "") for cell in sweep.failed),
+        failures=tuple((sweep.place(cell), cell.error or "") for cell in sweep.failed),
     )
 
 
@@ -228,8 +228,3 @@ def _interval(hits: Any, seed: int) -> tuple[float, float] | None:
         return None
     low, high = bootstrap_interval(hits, seed=seed)
     return 100 * low, 100 * high
-
-
-def _place(cell: Unfinished, sweep: Sweep) -> str:
-    path = cell.path.relative_to(sweep.directory)
-    return path.as_posix() if path.parts else cell.path.name
