@@ -97,33 +97,32 @@ class Attempt:
     def __init__(self, directory: Path, cfg: DictConfig) -> None:
         self.directory = directory
         self.folder = directory / "partial"
-        self.cfg = cfg
-        if _first_process():
-            self._prepare()
         last = self.folder / LAST
         self._step = _steps_taken(last)
+        if _first_process() and not (self._step and self._has_same_settings(cfg)):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            OmegaConf.save(cfg, self.folder / CONFIG, resolve=True)
+            self._step = 0
         self.resume_from = last if self._step else None
         """The checkpoint to go on from, with the optimizer's state; None to start anew."""
 
-    def _prepare(self) -> None:
+    def _has_same_settings(self, cfg: DictConfig) -> bool:
         kept = self.folder / CONFIG
-        if _steps_taken(self.folder / LAST) and kept.is_file():
-            before = OmegaConf.load(kept)
-            assert isinstance(before, DictConfig)
-            changed = differences(
-                settings_of(before, FINE_TUNING), settings_of(self.cfg, FINE_TUNING)
-            )
-            if not changed:
-                log.info("Going on with the unfinished fine-tuning in %s", self.folder)
-                return
-            log.info(
-                "The unfinished fine-tuning in %s had another %s: starting anew",
-                self.folder,
-                ", ".join(changed),
-            )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        OmegaConf.save(self.cfg, kept, resolve=True)
+        if not kept.is_file():
+            return False
+        before = OmegaConf.load(kept)
+        assert isinstance(before, DictConfig)
+        changed = differences(settings_of(before, FINE_TUNING), settings_of(cfg, FINE_TUNING))
+        if not changed:
+            log.info("Going on with the unfinished fine-tuning in %s", self.folder)
+            return True
+        log.info(
+            "The unfinished fine-tuning in %s had another %s: starting anew",
+            self.folder,
+            ", ".join(changed),
+        )
+        return False
 
     def logger(self) -> CSVLogger:
         """Writes ``metrics.csv``; each attempt its own part, named for the step it begins with."""
