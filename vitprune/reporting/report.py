@@ -15,7 +15,7 @@ from vitprune.cells import RESULTS
 from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting import charts
-from vitprune.reporting.agreement import Comparison, compare_metrics
+from vitprune.reporting.agreement import MetricPair, compare_metrics
 from vitprune.reporting.formats import (
     AGREEMENT,
     ALPHA,
@@ -56,7 +56,7 @@ def write_report(sweep: Sweep, *, seed: int = 0) -> Path:
     return path
 
 
-def render(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> str:
+def render(sweep: Sweep, table: Table1, comparisons: Sequence[MetricPair]) -> str:
     """The page."""
     environment = Environment(
         loader=PackageLoader("vitprune.reporting"),
@@ -131,7 +131,7 @@ def _change(name: str, full: Any, pruned: Any, key: str, scale: float, unit: str
     )
 
 
-def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> list[Tile]:
+def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[MetricPair]) -> list[Tile]:
     states: dict[State, str] = {"failed": "failed", "started": "unfinished", "missing": "missing"}
     left = [f"{count} {word}" for state, word in states.items() if (count := table.count(state))]
     done = f"{table.count('finished')} of {table.count()}"

@@ -23,17 +23,22 @@ class Group:
     extras: tuple[tuple[str, Any], ...] = ()
 
     @property
+    def settings(self) -> list[str]:
+        """``["seed=1"]``: the settings that vary."""
+        return [f"{name}={value}" for name, value in self.extras]
+
+    @property
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
         inside = [] if self.k is None else [f"{self.k} layer{'s' * (self.k != 1)} pruned"]
-        inside += [f"{name}={value}" for name, value in self.extras]
+        inside += self.settings
         return title(self.model) + (f" ({', '.join(inside)})" if inside else "")
 
     @property
     def name(self) -> str:
         """``MViT, k=5``."""
-        k = [] if self.k is None else [("k", self.k)]
-        return ", ".join([title(self.model), *(f"{n}={value}" for n, value in (*k, *self.extras))])
+        k = [] if self.k is None else [f"k={self.k}"]
+        return ", ".join([title(self.model), *k, *self.settings])
 
     @property
     def order(self) -> tuple[int, str, int, str]:
