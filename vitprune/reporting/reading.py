@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from vitprune.arguments import overrides_of, words_of
 from vitprune.cells import FAILURE, RESULTS
@@ -126,8 +127,7 @@ class Cell:
     @cached_property
     def overrides(self) -> list[str]:
         """What the command line said."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
+        found = OmegaConf.to_container(_read_yaml(self.path / ".hydra" / "overrides.yaml"))
         return [str(override) for override in found] if isinstance(found, list) else []
 
 
@@ -282,26 +282,21 @@ def _flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _configured(path: Path) -> Settings | None:
     """The settings of a cell without results, from the configuration that Hydra kept."""
-    file = path / ".hydra" / "config.yaml"
-    if not file.is_file():
+    cfg = _read_yaml(path / ".hydra" / "config.yaml")
+    if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
         return None
     try:
-        cfg = OmegaConf.load(file)
-        if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
-            return None
         configured = settings_of(cfg)
         return _settings(configured, configured)
-    except (OmegaConfBaseException, OSError, KeyError):
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError):  # a part was cut off
         return None
 
 
 def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
     """The arguments of a multirun's command, and what values they give the axes."""
-    path = directory / "multirun.yaml"
-    if not path.is_file():
+    cfg = _read_yaml(directory / "multirun.yaml")
+    if not isinstance(cfg, DictConfig):
         return [], {}
-    cfg = OmegaConf.load(path)
-    assert isinstance(cfg, DictConfig)
     asked: dict[str, list[str]] = {}
     for override in overrides_of(cfg):
         if override.key_or_group not in AXES or override.is_delete():
@@ -311,6 +306,14 @@ def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
         elif not override.is_sweep_override():
             asked[override.key_or_group] = [str(override.value())]
     return words_of(cfg), asked
+
+
+def _read_yaml(path: Path) -> DictConfig | ListConfig:
+    """What Hydra wrote; empty if it is not there, or if a job was killed while it was written."""
+    try:
+        return OmegaConf.load(path)
+    except (OSError, YAMLError, OmegaConfBaseException):
+        return OmegaConf.create()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
