@@ -1,6 +1,5 @@
-"""When a cell counts as finished, and what is said of one that failed."""
+"""When a cell counts as finished, and where it says that it failed."""
 
-import errno
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.errors import InputError
 from vitprune.settings import settings_of
 
 
@@ -67,21 +65,3 @@ def test_failures_are_found_by_cell(tmp_path: Path) -> None:
     assert (name, line) == ("demo_dai/mvit/R", "k=99 is out of range")
     values = json.loads((tmp_path / name / "failure.json").read_text())
     assert values == {"error": line, "overrides": ["k=99"]}
-
-
-def test_errors_are_one_line() -> None:
-    assert cells.explain(InputError("k is wrong")) == "k is wrong"
-    assert cells.explain(RuntimeError("shapes\nand more")) == "RuntimeError: shapes"
-    assert cells.explain(KeyError()) == "KeyError"
-
-
-def test_a_full_disk_is_recognised_behind_other_errors() -> None:
-    try:
-        try:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.ckpt")
-        except OSError:
-            raise RuntimeError("unexpected pos 64 vs 0")  # noqa: B904  (as torch.save does)
-    except RuntimeError as error:
-        line = cells.explain(error)
-    assert line.startswith("no space left on the disk for a.ckpt;")
-    assert cells.disk_full(OSError(errno.EACCES, "denied")) is None

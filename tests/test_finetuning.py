@@ -12,7 +12,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune.data.loading import SeededSampler
-from vitprune.finetuning import Attempt, RandomState, WholeCheckpoints, exclusive, joined_metrics
+from vitprune.finetuning import (
+    Attempt,
+    RandomState,
+    WholeCheckpoints,
+    exclusive,
+    joined_metrics,
+    warn_of_another_seed,
+)
 
 
 @pytest.fixture
@@ -67,6 +74,19 @@ def test_only_a_finished_attempt_leaves_a_checkpoint(tmp_path: Path, cfg: DictCo
         "best.ckpt", "config.yaml", "metrics.csv", "results.json",
     ]  # fmt: skip
     assert (tmp_path / "best.ckpt").read_text() == "best so far"
+
+
+def test_a_checkpoint_of_another_seed_is_told(
+    tmp_path: Path, cfg: DictConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_another_seed(tmp_path, 1)  # a checkpoint of which nothing is known
+    attempt = Attempt(tmp_path, cfg)
+    leave_half_done(attempt, step=4)
+    attempt.finish({})
+    warn_of_another_seed(tmp_path, 0)
+    assert caplog.text == ""
+    warn_of_another_seed(tmp_path, 1)
+    assert "best.ckpt was fine-tuned with seed=0, and is used with seed=1" in caplog.text
 
 
 def test_metrics_of_several_attempts_are_joined(tmp_path: Path, cfg: DictConfig) -> None:

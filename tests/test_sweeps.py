@@ -1,5 +1,6 @@
 """The experiments that are sweeps, and what is refused before a sweep starts."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,12 @@ from omegaconf import DictConfig
 
 from vitprune import cells
 from vitprune.arguments import CONF
-from vitprune.sweeps import Sweep
+from vitprune.sweeps import Guard
 
 
-def sweep_config(*overrides: str) -> DictConfig:
+def sweep_config(*overrides: str, task: str = "prune") -> DictConfig:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("prune", overrides=list(overrides), return_hydra_config=True)
+        return compose(task, overrides=list(overrides), return_hydra_config=True)
 
 
 def jobs(cfg: DictConfig) -> list[list[str]]:
@@ -78,11 +79,23 @@ def test_refused_before_any_job(
     filled = [override.format(file=tmp_path / "file") for override in overrides]
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *filled)
     with pytest.raises(SystemExit) as caught:
-        Sweep().on_multirun_start(cfg)
+        Guard().on_multirun_start(cfg)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert line in error
     assert error.count("\n") == 1
+
+
+def test_a_missing_plugin_is_named_where_there_is_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = sweep_config("hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}")
+    for name in [name for name in sys.modules if name.startswith("hydra_plugins.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hydra_plugins", None)
+    with pytest.raises(SystemExit):
+        Guard().on_multirun_start(cfg)
+    assert "hydra/launcher needs hydra-joblib-launcher" in capsys.readouterr().err
 
 
 def test_an_unwritable_directory_of_a_single_run_is_refused(
@@ -90,7 +103,7 @@ def test_an_unwritable_directory_of_a_single_run_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SystemExit):
-        Sweep().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
+        Guard().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
     assert "cannot write to hydra.run.dir=" in capsys.readouterr().err
 
 
@@ -108,9 +121,43 @@ def test_values_of_an_experiments_sweep_are_refused_too(
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}")
     cfg.hydra.sweeper.params = params
     with pytest.raises(SystemExit):
-        Sweep().on_multirun_start(cfg)
+        Guard().on_multirun_start(cfg)
     assert line in capsys.readouterr().err
     assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "told"),
+    [
+        ("prune", ["seed=0,1"], "hydra.sweep.subdir does not name seed"),
+        ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"], None),
+        ("prune", ["model=mvit,timesformer", "k=2,3", "metric=R,JSD", "seed=1"], None),
+        ("train", ["seed=0,1"], "'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'"),
+        ("train", ["model=mvit,timesformer", "dataset=demo_dai,demo_ucf101"], None),
+        ("evaluate", ["ckpt=a,b", "seed=0,1"], None),
+    ],
+)
+def test_cells_must_not_share_a_directory(
+    task: str,
+    overrides: list[str],
+    told: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    swept = [word for word in overrides if "," in word]
+    given = [word for word in overrides if word not in swept]
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *given, task=task)
+    cfg.hydra.overrides.task = overrides
+    if told is None:
+        return Guard().on_multirun_start(cfg)
+    with pytest.raises(SystemExit) as caught:
+        Guard().on_multirun_start(cfg)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    return None
 
 
 def test_failed_cells_are_named_at_the_end(
@@ -118,12 +165,12 @@ def test_failed_cells_are_named_at_the_end(
 ) -> None:
     cells.record_failure(tmp_path / "dai/mvit/old", "of an earlier sweep", [])
     cfg = sweep_config(f"hydra.sweep.dir={tmp_path}")
-    sweep = Sweep()
-    sweep.on_multirun_start(cfg)
-    sweep.on_multirun_end(cfg)  # nothing failed in this one
+    guard = Guard()
+    guard.on_multirun_start(cfg)
+    guard.on_multirun_end(cfg)  # nothing failed in this one
     cells.record_failure(tmp_path / "dai/mvit/R-lowest-k99", "k=99 is out of range", ["k=99"])
     with pytest.raises(SystemExit) as caught:
-        sweep.on_multirun_end(cfg)
+        guard.on_multirun_end(cfg)
     assert caught.value.code == 1
     head, *failed = capsys.readouterr().err.splitlines()
     assert head.startswith("error: 1 cell failed")

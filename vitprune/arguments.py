@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -37,16 +37,18 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 BAD_INPUT = 2
 """Exit status of a command whose input was wrong."""
+FAILED = 1
+"""Exit status of a command that failed for another reason."""
 
 
-def check_arguments(task: str, arguments: Iterable[str] | None = None, conf: Path = CONF) -> None:
+def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
     """Exit with one line if a command line names a value that does not exist.
 
     Before Hydra composes anything; see :func:`check_overrides`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")], conf)
+        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")])
     except InputError as error:
         exit_with(error)
 
@@ -71,30 +73,39 @@ def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
     return [quoted(argument) for argument in arguments]
 
 
-def check_overrides(task: str, words: Iterable[str], conf: Path = CONF) -> None:
+def check_overrides(task: str, words: Iterable[str]) -> None:
     """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
 
     Looks at config groups (``model=``) and at the keys of :data:`CHOICES`. What it does not know
     is left to Hydra.
     """
-    try:
-        overrides = OverridesParser.create().parse_overrides(list(words))
-    except HydraException:
-        return  # Hydra says it better
-    keys = OmegaConf.load(conf / f"{task}.yaml")
-    groups = {path.name for path in conf.iterdir() if path.is_dir()}
-    for override in overrides:
+    keys = OmegaConf.load(CONF / f"{task}.yaml")
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    for override in _parsed(words):
         key = override.key_or_group
         if override.is_delete() or override.package is not None:
             continue
         if key in groups:
-            known = tuple(sorted(path.stem for path in (conf / key).glob("*.yaml")))
+            known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
         elif key in CHOICES and key in keys:
             known = CHOICES[key]
         else:
             continue
         for value in _values(override):
             check_choice(key, value, known)
+
+
+def words_of(cfg: DictConfig) -> list[str]:
+    """The overrides that the command line gave, as they were given: nothing is resolved."""
+    words: Any = OmegaConf.select(cfg, "hydra.overrides.task")
+    return OmegaConf.to_container(words) if words else []  # type: ignore[return-value]
+
+
+def overrides_of(cfg: DictConfig) -> list[Override]:
+    """What a multirun was asked for: its sweeper's ``params``, then its command line."""
+    node: Any = OmegaConf.select(cfg, "hydra.sweeper.params")
+    params: Any = OmegaConf.to_container(node) if node else {}
+    return _parsed([*(f"{key}={value}" for key, value in params.items()), *words_of(cfg)])
 
 
 def check_config(cfg: DictConfig) -> None:
@@ -110,6 +121,13 @@ def check_choice(key: str, value: object, known: Iterable[str]) -> None:
         raise InputError(f"{key}={value} is unknown; {key} takes {', '.join(known)}")
 
 
+def _parsed(words: Iterable[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(words))
+    except HydraException:
+        return []  # Hydra says it better, when it reads them
+
+
 def _values(override: Override) -> Iterator[object]:
     if override.is_sweep_override():
         if override.is_discrete_sweep():
@@ -122,7 +140,7 @@ def _values(override: Override) -> Iterator[object]:
         yield str(value)
 
 
-def exit_with(message: object) -> NoReturn:
-    """Print one line and exit with status 2."""
+def exit_with(message: object, status: int = BAD_INPUT) -> NoReturn:
+    """Print one line and exit with ``status``."""
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(BAD_INPUT)
+    sys.exit(status)

@@ -1,11 +1,11 @@
-"""The cells of a sweep: which are finished, and which failed with what.
+"""How a job says that its cell is finished, or that it failed and with what.
 
-Nothing here imports torch, so that a sweep that has nothing left to do says so at once.
+Nothing here imports torch, so that a sweep that has nothing left to do says so at once. What
+the cells hold is read by :mod:`vitprune.reporting.reading`.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from vitprune.errors import InputError, causes
 from vitprune.files import replacing
 from vitprune.settings import differences, settings_of
 
@@ -59,23 +58,3 @@ def failures(sweep: Path) -> dict[str, tuple[str, int]]:
         error = str(json.loads(path.read_text())["error"])
         found[str(path.parent.relative_to(sweep))] = (error, path.stat().st_mtime_ns)
     return found
-
-
-def explain(error: BaseException) -> str:
-    """An exception in one line, and what to do where that is known."""
-    if isinstance(error, InputError):
-        return str(error)
-    full = disk_full(error)
-    if full is not None:
-        return full
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-
-
-def disk_full(error: BaseException) -> str | None:
-    """One line if a full disk is behind ``error``, however wrapped, else None."""
-    for cause in causes(error):
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            where = f" for {cause.filename}" if cause.filename else ""
-            return f"no space left on the disk{where}; free some and run the same command again"
-    return None

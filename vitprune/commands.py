@@ -11,20 +11,21 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor  # also what joblib raises
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import CompactHydraException, HydraException
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, read_write
 
 from vitprune import cells
-from vitprune.arguments import CONF, check_arguments, check_config, exit_with, keep_names
-from vitprune.errors import InputError
+from vitprune.arguments import CONF, FAILED, check_arguments, check_config, exit_with, keep_names
+from vitprune.errors import InputError, disk_full, in_one_line
 from vitprune.files import remove_leftovers
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,11 @@ warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated
 Arguments = ParamSpec("Arguments")
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
+KILLED = (
+    "a process that ran cells was killed, and the sweep with it; where memory was short, lower "
+    "hydra.launcher.n_jobs; run the same command again: with the same hydra.sweep.dir it goes on "
+    "where it was stopped"
+)
 LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -53,15 +59,18 @@ def main(task: str, command: Callable[[], None]) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         command()
-    except (InputError, HydraException, OSError) as error:
-        full = cells.disk_full(error)
-        if show_all or not (full or isinstance(error, InputError | CompactHydraException)):
+    except Exception as error:
+        if show_all:
             raise
+        if isinstance(error, BrokenExecutor):
+            exit_with(KILLED, status=FAILED)
+        if isinstance(error, InputError) or disk_full(error):
+            exit_with(in_one_line(error))
         if isinstance(error, CompactHydraException):
             cause = error.__cause__
             print(error, *([cause] if cause else []), sep="\n", file=sys.stderr)
-            sys.exit(1)
-        exit_with(full or error)
+            sys.exit(FAILED)
+        raise
 
 
 def run(task: str, cfg: DictConfig) -> float | None:
@@ -94,8 +103,8 @@ def run(task: str, cfg: DictConfig) -> float | None:
         (directory / cells.FAILURE).unlink(missing_ok=True)
         return _objective(cfg, results)
     except Exception as error:
-        line = cells.explain(error)
-        foreseen = isinstance(error, InputError) or cells.disk_full(error) is not None
+        line = in_one_line(error)
+        foreseen = isinstance(error, InputError) or disk_full(error) is not None
         if not sweep:
             if foreseen:
                 exit_with(line)  # at once: Hydra would put a line of its own before an exception's

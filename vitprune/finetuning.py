@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
-from vitprune.errors import InputError
+from vitprune.errors import InputError, in_one_line
 from vitprune.models.classifier import write_checkpoint
 from vitprune.reporting.results import write_csv, write_json
 from vitprune.settings import FINE_TUNING, differences, settings_of
@@ -34,6 +34,7 @@ warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is
 
 BEST = "best.ckpt"
 LAST = "last.ckpt"
+CONFIG = "config.yaml"
 
 
 @contextmanager
@@ -64,6 +65,23 @@ def _first_process() -> bool:
     return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
+def warn_of_another_seed(directory: Path, seed: int) -> None:
+    """Say in one line if the checkpoint in ``directory`` comes from a fine-tuning of another seed.
+
+    That is no error: pruning has a use for seeds of its own (``metric=random``).
+    """
+    path = directory / CONFIG
+    before = OmegaConf.load(path) if path.is_file() else None
+    if isinstance(before, DictConfig) and before.get("seed", seed) != seed and _first_process():
+        log.warning(
+            "%s was fine-tuned with seed=%s, and is used with seed=%s; a fine-tuning for every "
+            "seed: 'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'",
+            directory / BEST,
+            before.seed,
+            seed,
+        )
+
+
 class Attempt:
     """A fine-tuning under way, in ``<directory>/partial`` until it is finished.
 
@@ -79,33 +97,32 @@ class Attempt:
     def __init__(self, directory: Path, cfg: DictConfig) -> None:
         self.directory = directory
         self.folder = directory / "partial"
-        self.cfg = cfg
-        if _first_process():
-            self._prepare()
         last = self.folder / LAST
         self._step = _steps_taken(last)
+        if _first_process() and not (self._step and self._has_same_settings(cfg)):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            OmegaConf.save(cfg, self.folder / CONFIG, resolve=True)
+            self._step = 0
         self.resume_from = last if self._step else None
         """The checkpoint to go on from, with the optimizer's state; None to start anew."""
 
-    def _prepare(self) -> None:
-        kept = self.folder / "config.yaml"
-        if _steps_taken(self.folder / LAST) and kept.is_file():
-            before = OmegaConf.load(kept)
-            assert isinstance(before, DictConfig)
-            changed = differences(
-                settings_of(before, FINE_TUNING), settings_of(self.cfg, FINE_TUNING)
-            )
-            if not changed:
-                log.info("Going on with the unfinished fine-tuning in %s", self.folder)
-                return
-            log.info(
-                "The unfinished fine-tuning in %s had another %s: starting anew",
-                self.folder,
-                ", ".join(changed),
-            )
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        OmegaConf.save(self.cfg, kept, resolve=True)
+    def _has_same_settings(self, cfg: DictConfig) -> bool:
+        kept = self.folder / CONFIG
+        if not kept.is_file():
+            return False
+        before = OmegaConf.load(kept)
+        assert isinstance(before, DictConfig)
+        changed = differences(settings_of(before, FINE_TUNING), settings_of(cfg, FINE_TUNING))
+        if not changed:
+            log.info("Going on with the unfinished fine-tuning in %s", self.folder)
+            return True
+        log.info(
+            "The unfinished fine-tuning in %s had another %s: starting anew",
+            self.folder,
+            ", ".join(changed),
+        )
+        return False
 
     def logger(self) -> CSVLogger:
         """Writes ``metrics.csv``; each attempt its own part, named for the step it begins with."""
@@ -128,7 +145,7 @@ class Attempt:
         header, rows = joined_metrics(self._parts)
         write_csv(self.directory / "metrics.csv", header, rows)
         write_json(self.directory / "results.json", results)
-        os.replace(self.folder / "config.yaml", self.directory / "config.yaml")
+        os.replace(self.folder / CONFIG, self.directory / CONFIG)
         os.replace(best, self.directory / BEST)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -140,7 +157,7 @@ def _steps_taken(checkpoint: Path) -> int:
     try:
         return int(torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"])
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        log.warning("%s is damaged (%s)", checkpoint, str(error).splitlines()[0])
+        log.warning("%s is damaged (%s)", checkpoint, in_one_line(error))
         return 0
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
+import re
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.arguments import check_config, check_overrides, exit_with
-from vitprune.errors import InputError
-
-log = logging.getLogger(__name__)
+from vitprune.arguments import FAILED, check_config, check_overrides, exit_with, overrides_of
+from vitprune.errors import InputError, disk_full
 
 
-class Sweep(Callback):
+class Guard(Callback):
     """The Hydra callback around every run and multirun.
 
     It leaves by ``SystemExit``: Hydra would turn any other exception of a callback into a warning.
@@ -43,6 +42,7 @@ class Sweep(Callback):
             check_config(config)
             params = config.hydra.sweeper.get("params") or {}
             check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
+            _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
         except InputError as error:
             exit_with(error)
@@ -60,16 +60,40 @@ class Sweep(Callback):
         print(f"error: {count} failed; run the same command again to retry:", file=sys.stderr)
         for name, (error, _) in failed.items():
             print(f"  {name}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(FAILED)
+
+
+def _check_told_apart(config: DictConfig) -> None:
+    """Refuse a sweep over a key of which the place that its cells write to says nothing."""
+    plain: Any = OmegaConf.to_container(config)  # not resolved
+    places = {"hydra.sweep.subdir": plain["hydra"]["sweep"]["subdir"]}
+    if config.task == "train":
+        places["fine_tuned"] = plain["fine_tuned"]
+    swept = [o.key_or_group for o in overrides_of(config) if o.is_sweep_override()]
+    for (key, place), name in product(places.items(), swept):
+        value = f"hydra:runtime.choices.{name}" if name in config.hydra.runtime.choices else name
+        known = rf"\$\{{({re.escape(name)}[.}}]|{re.escape(value)}}}|hydra[.:]job\.)"
+        if not re.search(known, place):
+            raise InputError(
+                f"{key} does not name {name}, so that cells would overwrite each other; "
+                f"add '{key}={place}-${{{value}}}'"
+            )
 
 
 def _check_plugin(group: str, node: DictConfig) -> None:
     module = str(OmegaConf.select(node, "_target_")).rpartition(".")[0]
     package = ".".join(module.split(".")[:2])
-    if package.startswith("hydra_plugins.") and importlib.util.find_spec(package) is None:
+    if package.startswith("hydra_plugins.") and not _installed(package):
         name = package.removeprefix("hydra_plugins.").replace("_", "-")
         extra = "ray" if "ray" in name else "sweep"
         raise InputError(f"{group} needs {name}, which is missing: pip install -e '.[{extra}]'")
+
+
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # not even what it would lie in
+        return False
 
 
 def _check_writable(directory: Path, key: str) -> None:
@@ -79,6 +103,6 @@ def _check_writable(directory: Path, key: str) -> None:
             pass
     except OSError as error:
         raise InputError(
-            cells.disk_full(error)
+            disk_full(error)
             or f"cannot write to {key}={directory} ({error.strerror}); name another directory"
         ) from error

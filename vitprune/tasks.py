@@ -24,11 +24,19 @@ from vitprune.cells import RESULTS
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.explanations import Load, Subject, explain
-from vitprune.finetuning import BEST, Attempt, RandomState, WholeCheckpoints, exclusive
+from vitprune.finetuning import (
+    BEST,
+    Attempt,
+    RandomState,
+    WholeCheckpoints,
+    exclusive,
+    warn_of_another_seed,
+)
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
 from vitprune.pruning import (
     STRATEGIES,
+    Comparison,
     Curve,
     DropCurve,
     LayerPruning,
@@ -89,6 +97,8 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
                 f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
             )
         _check_k(cfg.k, len(classifier.model.blocks))
+    if not cfg.ckpt:
+        warn_of_another_seed(path.parent, cfg.seed)
     data = build_data(cfg, classifier)
     ready = time.perf_counter()
 
@@ -483,49 +493,57 @@ def _report(
     data: VideoDataModule,
 ) -> None:
     """Write a cell's files, all but ``results.json``, which says that the others are there."""
-    scores, comparison = outcome.plan.scores, outcome.comparison
     outcome.pruned.save(directory / "pruned.ckpt")
+    _report_relevance(cfg, directory, tracker, outcome.plan)
+    _report_predictions(directory, tracker, outcome.comparison, data)
+    tracker.summary(results)
+
+
+def _report_relevance(cfg: DictConfig, directory: Path, tracker: Tracker, plan: Plan) -> None:
+    scores = plan.scores
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
-    names = data.splits["test"].names
-    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
-    columns = ["video", "label", "full", "pruned"]
-    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
-    write_csv(directory / "predictions.csv", columns, rows)
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
-    units = [str(unit) for unit in scores.units]
     plot_relevance(
         directory / "relevance.png",
-        units=units,
+        units=[str(unit) for unit in scores.units],
         mean=mean,
         standard_error=error,
-        dropped=[str(layer) for layer in outcome.plan.dropped],
+        dropped=[str(layer) for layer in plan.dropped],
         title=f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
         selected=cfg.metric,
     )
+    tracker.image("relevance/chart", directory / "relevance.png")
     tracker.table(
         "relevance/layers",
         ["layer", *metrics, *(f"{metric} standard error" for metric in metrics), "dropped"],
         [
             [
-                unit,
+                str(unit),
                 *(float(mean[metric][i]) for metric in metrics),
                 *(float(error[metric][i]) for metric in metrics),
-                scores.units[i].layer in outcome.plan.dropped,
+                unit.layer in plan.dropped,
             ]
-            for i, unit in enumerate(units)
+            for i, unit in enumerate(scores.units)
         ],
-    )
-    tracker.image("relevance/chart", directory / "relevance.png")
-    tracker.summary(results)
-    of_class = data.class_names
-    tracker.table(
-        "predictions", columns, [(name, *(of_class[c] for c in row)) for name, *row in rows]
     )
     tracker.series(
         "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+    )
+
+
+def _report_predictions(
+    directory: Path, tracker: Tracker, comparison: Comparison, data: VideoDataModule
+) -> None:
+    names, classes = data.splits["test"].names, data.class_names
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    columns = ["video", "label", "full", "pruned"]
+    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
+    write_csv(directory / "predictions.csv", columns, rows)
+    tracker.table(
+        "predictions", columns, [(name, *(classes[c] for c in row)) for name, *row in rows]
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from made_up_cells import write_cell, write_config
 
-from vitprune.reporting.cells import read_sweep
 from vitprune.reporting.charts import curves, pareto, relevance
+from vitprune.reporting.reading import read_sweep
 from vitprune.reporting.report import main, write_report
 from vitprune.reporting.svg import nice_ticks
 from vitprune.reporting.table import write_tables

@@ -10,9 +10,9 @@ import pytest
 from made_up_cells import write_cell
 
 from vitprune.reporting.agreement import compare_metrics
-from vitprune.reporting.cells import read_sweep
 from vitprune.reporting.formats import body, header, latex, markdown, notes
 from vitprune.reporting.paper import Place, table1
+from vitprune.reporting.reading import read_sweep
 from vitprune.reporting.table import main
 from vitprune.reporting.table1 import build_table
 from vitprune.statistics import bootstrap_interval, mcnemar

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from vitprune.reporting.cells import Cell, Sweep
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS
+from vitprune.reporting.reading import Cell, Sweep
 from vitprune.reporting.table1 import Group, group_of, ordered, varying
 from vitprune.statistics import bootstrap_interval, holm, jaccard, mcnemar
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MetricPair:
     """Two metrics in one group, dataset and direction.
 
     Attributes:
@@ -48,7 +48,7 @@ class Comparison:
     p_holm: float | None = None
 
 
-def compare_metrics(sweep: Sweep, *, seed: int = 0) -> list[Comparison]:
+def compare_metrics(sweep: Sweep, *, seed: int = 0) -> list[MetricPair]:
     """Every pair of metrics that a group, dataset and direction of the sweep has cells of."""
     names = varying(cell.settings for cell in sweep.cells)
     by_place: dict[tuple[Group, str, str], dict[str, Cell]] = {}
@@ -66,7 +66,7 @@ def compare_metrics(sweep: Sweep, *, seed: int = 0) -> list[Comparison]:
     datasets = ordered({c.dataset for c in comparisons}, DATASETS)
     directions = ordered({c.direction for c in comparisons}, DIRECTIONS)
 
-    def order(c: Comparison) -> tuple[object, ...]:
+    def order(c: MetricPair) -> tuple[object, ...]:
         return c.group.order, datasets.index(c.dataset), directions.index(c.direction)
 
     return sorted(comparisons, key=order)
@@ -90,10 +90,10 @@ def relevance_by_metric(
 
 def _compare(
     place: tuple[Group, str, str], cells: Mapping[str, Cell], first: str, second: str, seed: int
-) -> Comparison:
+) -> MetricPair:
     one, other = cells[first], cells[second]
     dropped, others = one.results["dropped"], other.results["dropped"]
-    found = Comparison(*place, first, second, jaccard(dropped, others), _tau(one, other))
+    found = MetricPair(*place, first, second, jaccard(dropped, others), _tau(one, other))
     if one.answers is None or other.answers is None or one.answers.video != other.answers.video:
         return found
     left, right = one.answers.pruned_hits, other.answers.pruned_hits

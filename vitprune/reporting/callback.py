@@ -11,7 +11,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 from rich.console import Console
 
-from vitprune.reporting.cells import read_sweep
+from vitprune.reporting.reading import read_sweep
 from vitprune.reporting.report import write_report
 from vitprune.reporting.table import write_tables
 

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from vitprune.reporting.agreement import relevance_by_metric
-from vitprune.reporting.cells import Cell, Sweep
-from vitprune.reporting.paper import DATASETS, METRICS, TITLES, title
-from vitprune.reporting.svg import MARKERS, Drawing, Scale, nice_ticks
+from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, title
+from vitprune.reporting.reading import Cell, Sweep
+from vitprune.reporting.svg import MARKERS, Drawing, Point, Scale, nice_ticks
 from vitprune.reporting.table1 import group_of, ordered, varying
 
 WIDTH = 340.0
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 26.0, 40.0
 UNITS = {"JSD": "bits"}
+DIRECTION_MARKERS = {"lowest": "down", "highest": "triangle"}
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,11 @@ def relevance(sweep: Sweep) -> Figure:
             directions.add(cell.settings.direction)
         charts.append(Chart(place.name, _relevance(place, found, dropped)))
     legend = [Key("relevance, mean over the calibration clips ± standard error", "bar", "square")]
-    if "lowest" in directions:
-        legend.append(Key("dropped with direction=lowest", "lowest", "down"))
-    if "highest" in directions:
-        legend.append(Key("dropped with direction=highest", "highest", "triangle"))
+    legend += [
+        Key(f"dropped with direction={which}", which, DIRECTION_MARKERS[which])
+        for which in DIRECTIONS
+        if which in directions
+    ]
     return Figure(charts, legend)
 
 
@@ -127,36 +130,13 @@ def _relevance(
     step = (WIDTH - LEFT - RIGHT) / len(units)
     for number, (metric, (_, mean, error)) in enumerate(found.items()):
         top = TOP + number * (strip + gap)
-        bottom = top + strip
-        spread = [0.0 if value != value else value for value in error]  # nan of a single clip
-        low = min(0.0, *(m - e for m, e in zip(mean, spread, strict=True)))
-        high = max(0.0, *(m + e for m, e in zip(mean, spread, strict=True))) or 1.0
-        ticks = nice_ticks(low, high, 4)
-        ticks = [tick for tick in ticks if tick >= low]  # a little below zero needs no tick
-        y = Scale(low - 0.03 * (high - low), max(high, ticks[-1]), bottom, top)
-        unit = f" ({UNITS[metric]})" if metric in UNITS else ""
-        drawing.y_axis(y, LEFT, WIDTH - RIGHT, ticks, f"{metric}{unit}")
-        lowest = dropped.get((metric, "lowest"), set())
-        highest = dropped.get((metric, "highest"), set())
-        for i, (name, value, deviation) in enumerate(zip(units, mean, spread, strict=True)):
-            layer = int(name.split(".")[0])
-            kind = "lowest" if layer in lowest else "highest" if layer in highest else "kept"
-            x = LEFT + i * step
-            if kind != "kept":
-                drawing.rectangle(x, top, step, strip, f"band {kind}")
-            tip = f"layer {name}: {metric} {value:.4f} ± {deviation:.4f}"
-            start, end = sorted((y(0.0), y(value)))
-            drawing.rectangle(x + 0.16 * step, start, 0.68 * step, end - start, f"bar {kind}", tip)
-            middle = x + step / 2
-            drawing.line([(middle, y(value - deviation)), (middle, y(value + deviation))], "error")
-            if layer in lowest:
-                drawing.marker("down", middle, bottom + 7, "lowest", tip, 3.2)
-            if layer in highest:
-                drawing.marker("triangle", middle, bottom + 7, "highest", tip, 3.2)
-        drawing.line([(LEFT, y(0.0)), (WIDTH - RIGHT, y(0.0))], "axis")
-        for which, layers in (("lowest", lowest), ("highest", highest)):
-            if layers:
-                says.append(f"{metric}: dropped with {which}: {_list(sorted(layers))}.")
+        goes = {which: dropped.get((metric, which), set()) for which in DIRECTIONS}
+        _relevance_strip(drawing, top, top + strip, metric, units, mean, error, goes)
+        says += [
+            f"{metric}: dropped with {which}: {', '.join(map(str, sorted(layers)))}."
+            for which, layers in goes.items()
+            if layers
+        ]
     every = 1 if len(units) <= 16 else 2
     for i, name in enumerate(units):
         if i % every == 0:
@@ -164,6 +144,44 @@ def _relevance(
     drawing.text((LEFT + WIDTH - RIGHT) / 2, height - 6, "layer", "label", "middle")
     drawing.description = " ".join(says)
     return Markup(drawing.render())
+
+
+def _relevance_strip(
+    drawing: Drawing,
+    top: float,
+    bottom: float,
+    metric: str,
+    units: Sequence[str],
+    mean: Sequence[float],
+    error: Sequence[float],
+    goes: Mapping[str, set[int]],
+) -> None:
+    """The bars of one metric; ``goes`` has the layers dropped with either direction."""
+    step = (WIDTH - LEFT - RIGHT) / len(units)
+    spread = [0.0 if isnan(value) else value for value in error]  # of a single clip
+    low = min(0.0, *(m - e for m, e in zip(mean, spread, strict=True)))
+    high = max(0.0, *(m + e for m, e in zip(mean, spread, strict=True))) or 1.0
+    ticks = [
+        tick for tick in nice_ticks(low, high, 4) if tick >= low
+    ]  # a little below 0 needs none
+    y = Scale(low - 0.03 * (high - low), max(high, ticks[-1]), bottom, top)
+    unit = f" ({UNITS[metric]})" if metric in UNITS else ""
+    drawing.y_axis(y, LEFT, WIDTH - RIGHT, ticks, f"{metric}{unit}")
+    for i, (name, value, deviation) in enumerate(zip(units, mean, spread, strict=True)):
+        layer = int(name.split(".")[0])
+        marks = [which for which in DIRECTIONS if layer in goes[which]]
+        kind = marks[0] if marks else "kept"
+        x = LEFT + i * step
+        if marks:
+            drawing.rectangle(x, top, step, bottom - top, f"band {kind}")
+        tip = f"layer {name}: {metric} {value:.4f} ± {deviation:.4f}"
+        start, end = sorted((y(0.0), y(value)))
+        drawing.rectangle(x + 0.16 * step, start, 0.68 * step, end - start, f"bar {kind}", tip)
+        middle = x + step / 2
+        drawing.line([(middle, y(value - deviation)), (middle, y(value + deviation))], "error")
+        for which in marks:
+            drawing.marker(DIRECTION_MARKERS[which], middle, bottom + 7, which, tip, 3.2)
+    drawing.line([(LEFT, y(0.0)), (WIDTH - RIGHT, y(0.0))], "axis")
 
 
 def curves(sweep: Sweep) -> Figure:
@@ -180,7 +198,7 @@ def curves(sweep: Sweep) -> Figure:
     metrics = ordered({metric for metric, _ in seen if metric}, METRICS)
     legend = [
         Key(f"{direction} {metric}", direction, _shape(metric), line=True)
-        for direction in ("lowest", "highest")
+        for direction in DIRECTIONS
         for metric in metrics
         if (metric, direction) in seen
     ]
@@ -195,12 +213,11 @@ def _curves(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[int, float]]:
     for cell in cells:
         settings = cell.settings
         if cell.curve:
-            for direction in ("lowest", "highest"):
+            for direction in DIRECTIONS:
                 for order in cell.curve["top1"].get(direction, [])[:1]:
                     series.setdefault((settings.metric, direction), {}).update(enumerate(order))
-        if settings.k is not None:
-            points = {0: cell.results["full"]["top1"], settings.k: cell.results["pruned"]["top1"]}
-            series.setdefault((settings.metric, settings.direction), {}).update(points)
+        points = {0: cell.results["full"]["top1"], settings.k: cell.results["pruned"]["top1"]}
+        series.setdefault((settings.metric, settings.direction), {}).update(points)
     return {
         key: dict(sorted(points.items()))
         for key, points in series.items()
@@ -263,7 +280,7 @@ def costs(sweep: Sweep) -> Figure:
             name = f"{title(dataset)}: Top-1 against {label}"
             svg = _cost_chart(name, by_model, models, key, f"{label} ({unit})", scale)
             charts.append(Chart(f"{title(dataset)}: {label}", svg))
-    legend = [Key(title(m), f"series-{i % 6}", MARKERS[i % 6]) for i, m in enumerate(models)]
+    legend = [Key(title(model), *_series(number)) for number, model in enumerate(models)]
     legend += [
         Key("full model: filled; pruned: hollow", "plain", "circle"),
         Key("Pareto front", "front", "", line=True),
@@ -280,6 +297,23 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
+def _cost_points(
+    by_model: Mapping[str, Sequence[Cell]], key: str, scale: float
+) -> tuple[dict[str, Point], list[tuple[str, Cell, Point]]]:
+    """(cost, Top-1 in percent) of every full model and of every pruned one."""
+    full: dict[str, Point] = {}
+    pruned = []
+    for model, cells in by_model.items():
+        cost = median(cell.results["full"][key] for cell in cells) / scale
+        full[model] = (cost, 100 * cells[0].results["full"]["top1"])
+        for cell in cells:
+            # Latency is measured against the full model's in turns; the proportion is what holds
+            # whatever else the machine did at that time. The other costs are the same every time.
+            share = cell.results["pruned"][key] / cell.results["full"][key]
+            pruned.append((model, cell, (share * cost, 100 * cell.results["pruned"]["top1"])))
+    return full, pruned
+
+
 def _cost_chart(
     name: str,
     by_model: Mapping[str, Sequence[Cell]],
@@ -288,21 +322,7 @@ def _cost_chart(
     label: str,
     scale: float,
 ) -> Markup:
-    full = {
-        model: (
-            median(cell.results["full"][key] for cell in cells) / scale,
-            100 * cells[0].results["full"]["top1"],
-        )
-        for model, cells in by_model.items()
-    }
-    pruned = []
-    for model, cells in by_model.items():
-        for cell in cells:
-            # Latency is measured against the full model's in turns; the proportion is what holds
-            # whatever else the machine did at that time. The other costs are the same every time.
-            share = cell.results["pruned"][key] / cell.results["full"][key]
-            point = (share * full[model][0], 100 * cell.results["pruned"]["top1"])
-            pruned.append((model, cell, point))
+    full, pruned = _cost_points(by_model, key, scale)
     points = [*full.values(), *(point for *_, point in pruned)]
     height = 230.0
     drawing = Drawing(WIDTH, height, name)
@@ -319,20 +339,19 @@ def _cost_chart(
     for cost, gain in front:
         steps += [(x(cost), steps[-1][1]), (x(cost), y(gain))]
     drawing.line([*steps, (WIDTH - RIGHT, steps[-1][1])], "front")
-    for model, _, point in pruned:
-        start = (x(full[model][0]), y(full[model][1]))
-        drawing.line([start, (x(point[0]), y(point[1]))], "lead")
+    for model, _, end in pruned:
+        drawing.line([(x(cost), y(gain)) for cost, gain in (full[model], end)], "lead")
     for model, cell, (cost, gain) in pruned:
-        number = models.index(model) % len(MARKERS)
+        kind, shape = _series(models.index(model))
         tip = f"{title(model)} without {cell.settings.k} layers, lowest {cell.settings.metric}"
         tip += f": {gain:.2f} % at {cost:.3g} {label}"
-        drawing.marker(MARKERS[number], x(cost), y(gain), f"hollow series-{number}", tip, 4.2)
+        drawing.marker(shape, x(cost), y(gain), f"hollow {kind}", tip, 4.2)
     says = []
     for model, (cost, gain) in full.items():
-        number = models.index(model) % len(MARKERS)
+        kind, shape = _series(models.index(model))
         tip = f"{title(model)}, full: {gain:.2f} % at {cost:.3g} {label}"
         says.append(f"{tip}.")
-        drawing.marker(MARKERS[number], x(cost), y(gain), f"series-{number}", tip, 4.2)
+        drawing.marker(shape, x(cost), y(gain), kind, tip, 4.2)
     drawing.description = " ".join(says)
     return Markup(drawing.render())
 
@@ -389,10 +408,12 @@ def _training(place: Place, strips: Sequence[tuple[str, Sequence[tuple[int, floa
     return Markup(drawing.render())
 
 
+def _series(number: int) -> tuple[str, str]:
+    """Class and marker of a model, by its number among those shown."""
+    number %= len(MARKERS)
+    return f"series-{number}", MARKERS[number]
+
+
 def _shape(metric: str) -> str:
     names = [*METRICS, metric]
     return ("square", "diamond", "circle", "cross")[names.index(metric)]
-
-
-def _list(layers: Sequence[int]) -> str:
-    return ", ".join(map(str, layers))

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from vitprune.commands import exit_on_bad_input
-from vitprune.errors import InputError
+from vitprune.errors import InputError, in_one_line
+from vitprune.reporting.paper import DIRECTIONS, METRICS
 
 NAME = "vitprune: which layers can go"
 PINNED = (
@@ -34,36 +35,37 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
     def summary(name: str) -> Any:
         return wr.SummaryMetric(name)
 
-    def column(metric: Any, name: str) -> Any:
-        return wr.ParallelCoordinatesPlotColumn(metric=metric, display_name=name)
+    def column(name: str, key: str) -> Any:
+        return wr.ParallelCoordinatesPlotColumn(metric=summary(key), display_name=name)
+
+    def lines(title: str, x: str, y: str, **options: Any) -> Any:
+        return wr.LinePlot(title=title, x=x, y=[y], **options)
+
+    def bars(by: str) -> Any:
+        return wr.BarPlot(
+            title=f"Top-1 after dropping layers, by {by}", metrics=["pruned.top1"],
+            groupby=wr.Config(by), groupby_aggfunc="mean", groupby_rangefunc="minmax",
+        )  # fmt: skip
 
     table1 = ws.Section(
         name="Table 1",
         is_open=True,
         panels=[
-            wr.BarPlot(
-                title="Top-1 after dropping layers, by direction",
-                metrics=["pruned.top1"], groupby=wr.Config("direction"), groupby_aggfunc="mean",
-                groupby_rangefunc="minmax",
-            ),
-            wr.BarPlot(
-                title="Top-1 after dropping layers, by metric",
-                metrics=["pruned.top1"], groupby=wr.Config("metric"), groupby_aggfunc="mean",
-                groupby_rangefunc="minmax",
-            ),
+            bars("direction"),
+            bars("metric"),
             wr.ParallelCoordinatesPlot(
                 title="Every cell",
                 columns=[
-                    column(summary("dataset.name"), "dataset"),
-                    column(summary("model.name"), "model"),
-                    column(summary("direction"), "direction"),
-                    column(summary("metric"), "metric"),
-                    column(summary("full.top1"), "Top-1, full"),
-                    column(summary("pruned.top1"), "Top-1, pruned"),
+                    column("dataset", "dataset.name"),
+                    column("model", "model.name"),
+                    column("direction", "direction"),
+                    column("metric", "metric"),
+                    column("Top-1, full", "full.top1"),
+                    column("Top-1, pruned", "pruned.top1"),
                 ],
             ),
         ],
-    )  # fmt: skip
+    )
     cost = ws.Section(
         name="Cost against accuracy",
         is_open=True,
@@ -81,33 +83,38 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
         is_open=True,
         panels=[
             *(
-                wr.LinePlot(
-                    title=f"{metric} over the layers", x="relevance/layer", title_x="layer",
-                    y=[f"relevance/{metric}"],
+                lines(
+                    f"{metric} over the layers",
+                    "relevance/layer",
+                    f"relevance/{metric}",
+                    title_x="layer",
                 )
-                for metric in ("JSD", "dProb", "R")
+                for metric in METRICS
             ),
             wr.MediaBrowser(title="Relevance of every run", media_keys=["relevance/chart"]),
         ],
-    )  # fmt: skip
+    )
     curves = ws.Section(
         name="Top-1 over the number of dropped layers (curve=true)",
         panels=[
             *(
-                wr.LinePlot(
-                    title=f"{name} first", x="curve/k", title_x="dropped layers",
-                    y=[f"curve/{name}"], range_y=(0.0, 1.0),
+                lines(
+                    f"{name} first",
+                    "curve/k",
+                    f"curve/{name}",
+                    title_x="dropped layers",
+                    range_y=(0.0, 1.0),
                 )
-                for name in ("lowest", "highest", "random")
+                for name in (*DIRECTIONS, "random")
             ),
             wr.MediaBrowser(title="Curve of every run", media_keys=["curve/chart"]),
         ],
-    )  # fmt: skip
+    )
     training = ws.Section(
         name="Fine-tuning",
         panels=[
-            wr.LinePlot(title="Top-1 on the val split", x="epoch", y=["val/top1"]),
-            wr.LinePlot(title="Training loss", x="trainer/global_step", y=["train/loss"]),
+            lines("Top-1 on the val split", "epoch", "val/top1"),
+            lines("Training loss", "trainer/global_step", "train/loss"),
         ],
     )
     return ws.Workspace(
@@ -145,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--project", default="vitprune", help="default: vitprune")
     parser.add_argument("--group", help="only the runs of the sweep with this directory name")
     options = parser.parse_args(arguments)
-    _libraries()
+    _libraries()  # whose absence is said before that of an account
 
     import wandb
 
@@ -154,10 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = workspace(entity, options.project, options.group)
         found.save()
     except (wandb.errors.Error, ValueError, OSError) as error:
-        line = str(error).strip().splitlines()[0]
         raise InputError(
-            f"W&B did not take the dashboard: {line} (it needs an account and a network: "
-            "run wandb login, or set WANDB_API_KEY)"
+            f"W&B did not take the dashboard: {in_one_line(error)} (it needs an account and a "
+            "network: run wandb login, or set WANDB_API_KEY)"
         ) from error
     print(f"Dashboard: {found.url}")
 

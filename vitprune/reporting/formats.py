@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vitprune.reporting.agreement import Comparison
+from vitprune.reporting.agreement import MetricPair
 from vitprune.reporting.paper import title
 from vitprune.reporting.table1 import Entry, Row, Table1
 
@@ -99,7 +99,7 @@ def notes(table: Table1, older: int = 0) -> list[str]:
     return lines
 
 
-def verdict(comparisons: Sequence[Comparison]) -> str:
+def verdict(comparisons: Sequence[MetricPair]) -> str:
     """Whether the metrics differ, in one or two sentences."""
     if not comparisons:
         return "No two metrics to compare."
@@ -116,7 +116,7 @@ def verdict(comparisons: Sequence[Comparison]) -> str:
     return text
 
 
-def tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
+def tests(comparisons: Sequence[MetricPair]) -> list[list[str]]:
     """The rows of the table of paired tests: pairs of metrics that drop different layers."""
     rows = []
     for c in comparisons:
@@ -131,11 +131,11 @@ def tests(comparisons: Sequence[Comparison]) -> list[list[str]]:
     return rows
 
 
-def agreement(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[str]]]:
+def agreement(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of agreement: tau and overlaps of every pair of metrics."""
     directions = list(dict.fromkeys(c.direction for c in comparisons))
     names = ["Model", "Dataset", "Metrics", "Kendall τ", *(f"Overlap, {d}" for d in directions)]
-    by_place: dict[tuple[str, str, tuple[str, str]], dict[str, Comparison]] = {}
+    by_place: dict[tuple[str, str, tuple[str, str]], dict[str, MetricPair]] = {}
     for c in comparisons:
         place = (c.group.name, c.dataset, (c.first, c.second))
         by_place.setdefault(place, {})[c.direction] = c
@@ -160,7 +160,7 @@ AGREEMENT = (
 )
 
 
-def markdown(table: Table1, comparisons: Sequence[Comparison], older: int = 0) -> str:
+def markdown(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> str:
     """Both tables with their notes."""
     parts = [
         "# Table 1",
@@ -182,9 +182,10 @@ def table_rows(table: Table1) -> tuple[list[str], list[list[object]]]:
     names += [f"{dataset}_{field}" for dataset in table.datasets for field in fields]
     rows = []
     for row in table.rows:
-        settings = " ".join(f"{name}={value}" for name, value in row.group.extras)
+        group = row.group
+        settings = " ".join(group.settings)
         line: list[object] = [
-            row.group.model, row.group.k, settings, row.direction or "full", row.metric
+            group.model, group.k, settings, row.direction or "full", row.metric
         ]  # fmt: skip
         for entry in row.entries:
             between = entry.interval or (None, None)
@@ -193,7 +194,7 @@ def table_rows(table: Table1) -> tuple[list[str], list[list[object]]]:
     return names, rows
 
 
-def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[object]]]:
+def comparison_rows(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[list[object]]]:
     """Header and rows of ``agreement.csv``."""
     names = [
         "model", "k", "settings", "dataset", "direction", "first", "second", "top1_change", "low",
@@ -203,14 +204,14 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], list[
     for c in comparisons:
         between = c.interval or (None, None)
         counts = (None, None) if c.change is None else (c.only_first, c.only_second)
-        settings = " ".join(f"{name}={value}" for name, value in c.group.extras)
+        settings = " ".join(c.group.settings)
         place = [c.group.model, c.group.k, settings, c.dataset, c.direction, c.first, c.second]
         figures = [*map(_number, (c.change, *between)), *counts]
         rows.append([*place, *figures, *map(_number, (c.p, c.p_holm, c.tau, c.overlap))])
     return names, rows
 
 
-def latex(table: Table1, comparisons: Sequence[Comparison], older: int = 0) -> str:
+def latex(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> str:
     """Table 1 as a LaTeX table; it needs the packages booktabs and textcomp."""
     columns = "lll" + "r" * (len(header(table)) - len(HEADER))
     lines = [
@@ -237,7 +238,7 @@ def latex(table: Table1, comparisons: Sequence[Comparison], older: int = 0) -> s
 
 def print_tables(
     table: Table1,
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[MetricPair],
     older: int = 0,
     console: Console | None = None,
 ) -> None:
@@ -273,6 +274,7 @@ def _print(
 
 
 def signed(value: float, digits: int) -> str:
+    """A change with its sign, and without one where it rounds to 0."""
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vitprune.files import replacing
 
 KEPT, DROPPED = "#4477aa", "#ee6677"  # Tol's bright scheme: apart for every kind of colour vision
+LINES = {"lowest": KEPT, "highest": DROPPED, "random": "#888888"}
 
 
 def plot_relevance(
@@ -39,9 +40,9 @@ def plot_relevance(
     figure = Figure(figsize=(max(6.0, 0.42 * len(units) + 1.5), 2.1 * len(mean) + 0.9), dpi=130)
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
-    colours = [DROPPED if unit in set(dropped) else KEPT for unit in units]
     positions = np.arange(len(units))
-    gone = [i for i, unit in enumerate(units) if unit in set(dropped)]
+    gone = [i for i, unit in enumerate(units) if unit in dropped]
+    colours = [DROPPED if i in gone else KEPT for i in positions]
     for axis, metric in zip(axes, mean, strict=True):
         axis.bar(positions, mean[metric], color=colours, width=0.75)
         axis.errorbar(
@@ -68,9 +69,6 @@ def plot_relevance(
     figure.set_layout_engine("constrained")
     with replacing(path) as temporary:
         figure.savefig(temporary)
-
-
-LINES = {"lowest": KEPT, "highest": DROPPED, "random": "#888888"}
 
 
 def plot_curve(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from vitprune.cells import RESULTS
 from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting import charts
-from vitprune.reporting.agreement import Comparison, compare_metrics
-from vitprune.reporting.cells import Cell, Sweep, read_sweep
+from vitprune.reporting.agreement import MetricPair, compare_metrics
 from vitprune.reporting.formats import (
     AGREEMENT,
     ALPHA,
@@ -33,6 +32,7 @@ from vitprune.reporting.formats import (
     verdict,
 )
 from vitprune.reporting.paper import DIRECTIONS, title
+from vitprune.reporting.reading import Cell, Sweep, sweep_and_seed
 from vitprune.reporting.table1 import State, Table1, build_table, ordered
 
 NAME = "report.html"
@@ -56,7 +56,7 @@ def write_report(sweep: Sweep, *, seed: int = 0) -> Path:
     return path
 
 
-def render(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> str:
+def render(sweep: Sweep, table: Table1, comparisons: Sequence[MetricPair]) -> str:
     """The page."""
     environment = Environment(
         loader=PackageLoader("vitprune.reporting"),
@@ -86,10 +86,7 @@ def render(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> st
         command=_command(sweep),
         facts=_facts(sweep),
         cells=[_cell_row(cell, sweep) for cell in sweep.cells],
-        failed=[
-            (_relative(cell.path, sweep), cell.error or WORDS["started"])
-            for cell in sweep.unfinished
-        ],
+        failed=[(sweep.place(cell), cell.error or WORDS["started"]) for cell in sweep.unfinished],
     )
 
 
@@ -134,7 +131,7 @@ def _change(name: str, full: Any, pruned: Any, key: str, scale: float, unit: str
     )
 
 
-def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[Comparison]) -> list[Tile]:
+def _sweep_tiles(sweep: Sweep, table: Table1, comparisons: Sequence[MetricPair]) -> list[Tile]:
     states: dict[State, str] = {"failed": "failed", "started": "unfinished", "missing": "missing"}
     left = [f"{count} {word}" for state, word in states.items() if (count := table.count(state))]
     done = f"{table.count('finished')} of {table.count()}"
@@ -215,7 +212,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         system, cpus = found.pop("system", "unknown system"), found.pop("cpus", "?")
         note("Machine", f"{system}, {cpus} CPUs, computing on {found.pop('device', '?')}")
         note("Versions", ", ".join(f"{name} {version}" for name, version in found.items()))
-    times = [(cell.path / "results.json").stat().st_mtime for cell in sweep.cells]
+    times = [(cell.path / RESULTS).stat().st_mtime for cell in sweep.cells]
     if times:
         shown = [
             f"{datetime.fromtimestamp(t, UTC):%Y-%m-%d %H:%M}" for t in (min(times), max(times))
@@ -227,16 +224,11 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
 
 def _cell_row(cell: Cell, sweep: Sweep) -> tuple[str, str, str, str]:
     return (
-        _relative(cell.path, sweep),
+        sweep.place(cell),
         ", ".join(map(str, cell.results["dropped"])),
         _duration(cell.results["seconds"]["total"]),
         shlex.join(cell.overrides),
     )
-
-
-def _relative(path: Path, sweep: Sweep) -> str:
-    relative = path.relative_to(sweep.directory)
-    return relative.as_posix() if relative.parts else path.resolve().name
 
 
 def _duration(seconds: float) -> str:
@@ -248,20 +240,15 @@ def _duration(seconds: float) -> str:
 
 
 def _percent(value: float, reference: float) -> str:
-    return f"{100 * (value / reference - 1):+.1f} %".replace("-", "−")
+    return f"{signed(100 * (value / reference - 1), 1)} %"
 
 
 @exit_on_bad_input
-def main(arguments: Iterable[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the cells below a directory and write their report."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vitprune.reporting.report",
-        description="report.html of a sweep or of a single run, in one self-contained file.",
-    )
-    parser.add_argument("directory", type=Path, metavar="DIR", help="of a sweep, or of a run")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    options = parser.parse_args(None if arguments is None else list(arguments))
-    print(f"Report: {write_report(read_sweep(options.directory), seed=options.seed)}")
+    says = "report.html of a sweep or of a single run, in one self-contained file."
+    sweep, seed = sweep_and_seed("report", says, arguments)
+    print(f"Report: {write_report(sweep, seed=seed)}")
 
 
 if __name__ == "__main__":

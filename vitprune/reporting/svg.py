@@ -60,13 +60,11 @@ class Drawing:
 
     def line(self, points: Iterable[Point], kind: str) -> None:
         """A polyline through ``points``."""
-        path = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
-        self.parts.append(f'<polyline class="line {kind}" points="{path}"/>')
+        self.parts.append(f'<polyline class="line {kind}" points="{_path(points)}"/>')
 
     def area(self, points: Iterable[Point], kind: str) -> None:
         """A filled polygon."""
-        path = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
-        self.parts.append(f'<polygon class="area {kind}" points="{path}"/>')
+        self.parts.append(f'<polygon class="area {kind}" points="{_path(points)}"/>')
 
     def rectangle(
         self, x: float, y: float, width: float, height: float, kind: str, tip: str = ""
@@ -81,31 +79,20 @@ class Drawing:
         self, shape: str, x: float, y: float, kind: str, tip: str = "", size: float = 3.5
     ) -> None:
         """A point, told apart by its ``shape`` (one of :data:`MARKERS`) as well as its colour."""
-        self.parts.append(marker(shape, x, y, kind, tip, size))
+        self.parts.append(_marker(shape, x, y, kind, tip, size))
 
-    def text(
-        self,
-        x: float,
-        y: float,
-        content: str,
-        kind: str = "",
-        anchor: str = "start",
-        turn: float = 0,
-    ) -> None:
-        """A label; ``anchor`` is ``start``, ``middle`` or ``end``, ``turn`` in degrees."""
-        rotate = f' transform="rotate({_n(turn)} {_n(x)} {_n(y)})"' if turn else ""
+    def text(self, x: float, y: float, content: str, kind: str, anchor: str = "start") -> None:
+        """A label; ``anchor`` is ``start``, ``middle`` or ``end``."""
         self.parts.append(
-            f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}"{rotate}>'
+            f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}">'
             f"{escape(content)}</text>"
         )
 
-    def x_axis(
-        self, scale: Scale, y: float, ticks: Sequence[float], label: str, names: Sequence[str] = ()
-    ) -> None:
+    def x_axis(self, scale: Scale, y: float, ticks: Sequence[float], label: str) -> None:
         """Ticks and label below a line at height ``y``."""
         self.line([(scale.start, y), (scale.end, y)], "axis")
-        for tick, name in zip(ticks, names or [_number(t) for t in ticks], strict=True):
-            self.text(scale(tick), y + 14, name, "tick", "middle")
+        for tick in ticks:
+            self.text(scale(tick), y + 14, _number(tick), "tick", "middle")
         self.text((scale.start + scale.end) / 2, y + 30, label, "label", "middle")
 
     def y_axis(
@@ -128,8 +115,7 @@ class Drawing:
         )
 
 
-def marker(shape: str, x: float, y: float, kind: str, tip: str = "", size: float = 3.5) -> str:
-    """The element of :meth:`Drawing.marker`; also for legends."""
+def _marker(shape: str, x: float, y: float, kind: str, tip: str = "", size: float = 3.5) -> str:
     attributes = f'class="marker {kind}"'
     if shape == "circle":
         return f'<circle {attributes} cx="{_n(x)}" cy="{_n(y)}" r="{_n(size)}">{_tip(tip)}</circle>'
@@ -144,8 +130,12 @@ def marker(shape: str, x: float, y: float, kind: str, tip: str = "", size: float
         "down": [(0, 1.2), (1.1, -0.8), (-1.1, -0.8)],
         "diamond": [(0, -1.3), (1.3, 0), (0, 1.3), (-1.3, 0)],
     }[shape]
-    points = " ".join(f"{_n(x + size * dx)},{_n(y + size * dy)}" for dx, dy in corners)
-    return f'<polygon {attributes} points="{points}">{_tip(tip)}</polygon>'
+    points = [(x + size * dx, y + size * dy) for dx, dy in corners]
+    return f'<polygon {attributes} points="{_path(points)}">{_tip(tip)}</polygon>'
+
+
+def _path(points: Iterable[Point]) -> str:
+    return " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
 
 
 def _tip(text: str) -> str:

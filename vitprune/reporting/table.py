@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting.agreement import compare_metrics
-from vitprune.reporting.cells import Sweep, read_sweep
 from vitprune.reporting.formats import (
     comparison_rows,
     latex,
@@ -17,6 +14,7 @@ from vitprune.reporting.formats import (
     print_tables,
     table_rows,
 )
+from vitprune.reporting.reading import Sweep, sweep_and_seed
 from vitprune.reporting.results import write_csv
 from vitprune.reporting.table1 import build_table
 
@@ -39,14 +37,9 @@ def write_tables(sweep: Sweep, *, seed: int = 0) -> None:
 @exit_on_bad_input
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read a sweep's cells and write its tables."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vitprune.reporting.table",
-        description="Table 1 of a sweep, in the paper's layout: table.md, table.csv, table.tex.",
-    )
-    parser.add_argument("directory", type=Path, metavar="SWEEP_DIR", help="where the cells lie")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
-    options = parser.parse_args(arguments)
-    write_tables(read_sweep(options.directory), seed=options.seed)
+    says = "Table 1 of a sweep, in the paper's layout: table.md, table.csv, table.tex."
+    sweep, seed = sweep_and_seed("table", says, arguments)
+    write_tables(sweep, seed=seed)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-from vitprune.reporting.cells import Cell, Settings, Sweep, Unfinished
 from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, Place, table1, title
+from vitprune.reporting.reading import Cell, Settings, Sweep, Unfinished
 from vitprune.statistics import bootstrap_interval
 
 State = Literal["finished", "failed", "started", "missing"]
@@ -23,17 +23,22 @@ class Group:
     extras: tuple[tuple[str, Any], ...] = ()
 
     @property
+    def settings(self) -> list[str]:
+        """``["seed=1"]``: the settings that vary."""
+        return [f"{name}={value}" for name, value in self.extras]
+
+    @property
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
         inside = [] if self.k is None else [f"{self.k} layer{'s' * (self.k != 1)} pruned"]
-        inside += [f"{name}={value}" for name, value in self.extras]
+        inside += self.settings
         return title(self.model) + (f" ({', '.join(inside)})" if inside else "")
 
     @property
     def name(self) -> str:
         """``MViT, k=5``."""
-        k = [] if self.k is None else [("k", self.k)]
-        return ", ".join([title(self.model), *(f"{n}={value}" for n, value in (*k, *self.extras))])
+        k = [] if self.k is None else [f"k={self.k}"]
+        return ", ".join([title(self.model), *k, *self.settings])
 
     @property
     def order(self) -> tuple[int, str, int, str]:
@@ -155,7 +160,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
             if entry.paper is not None
         ),
         videos={name: count for name in datasets if (count := videos.get(name))},
-        failures=tuple((_place(cell, sweep), cell.error or "") for cell in sweep.failed),
+        failures=tuple((sweep.place(cell), cell.error or "") for cell in sweep.failed),
     )
 
 
@@ -228,8 +233,3 @@ def _interval(hits: Any, seed: int) -> tuple[float, float] | None:
         return None
     low, high = bootstrap_interval(hits, seed=seed)
     return 100 * low, 100 * high
-
-
-def _place(cell: Unfinished, sweep: Sweep) -> str:
-    path = cell.path.relative_to(sweep.directory)
-    return path.as_posix() if path.parts else cell.path.name

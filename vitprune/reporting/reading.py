@@ -1,7 +1,8 @@
-"""The cells of a sweep, read from their directories."""
+"""What the files of a sweep or a run say, read for tables and reports."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from vitprune.arguments import overrides_of, words_of
 from vitprune.cells import FAILURE, RESULTS
 from vitprune.errors import InputError
 from vitprune.settings import settings_of
 
 AXES = ("dataset", "model", "metric", "direction", "k")
 """The keys by which the table is laid out."""
-OTHERWISE = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
+SAID_BY_AXES = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
 """Settings that the axes say already."""
 WITHOUT_EFFECT = ("curve", "curve_seeds")
 """Settings on which no figure of the table depends."""
@@ -126,8 +127,7 @@ class Cell:
     @cached_property
     def overrides(self) -> list[str]:
         """What the command line said."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        found = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else []
+        found = OmegaConf.to_container(_read_yaml(self.path / ".hydra" / "overrides.yaml"))
         return [str(override) for override in found] if isinstance(found, list) else []
 
 
@@ -165,6 +165,11 @@ class Sweep:
         """Cells that ended with an error."""
         return [cell for cell in self.unfinished if cell.error is not None]
 
+    def place(self, cell: Cell | Unfinished) -> str:
+        """Where a cell lies below the directory; the directory's own name for a single run."""
+        path = cell.path.relative_to(self.directory)
+        return path.as_posix() if path.parts else cell.path.resolve().name
+
 
 def read_sweep(directory: str | Path) -> Sweep:
     """Every cell below ``directory``, however its folders are named.
@@ -178,7 +183,6 @@ def read_sweep(directory: str | Path) -> Sweep:
     directory = Path(directory)
     if not directory.is_dir():
         raise InputError(f"no directory {directory}; name a sweep's, or a run's")
-    newest: dict[Settings, Cell] = {}
     finished: list[Cell] = []
     unfinished: list[Unfinished] = []
     for path in sorted(set(_folders(directory))):
@@ -188,7 +192,7 @@ def read_sweep(directory: str | Path) -> Sweep:
         elif found is not None:
             unfinished.append(found)
     finished.sort(key=lambda cell: (cell.path / RESULTS).stat().st_mtime_ns)
-    newest |= {cell.settings: cell for cell in finished}
+    newest = {cell.settings: cell for cell in finished}
     if not newest and not unfinished:
         raise InputError(f"no {RESULTS} of prune.py in {directory} or below; nothing to show")
     command, asked = _command(directory)
@@ -200,6 +204,28 @@ def read_sweep(directory: str | Path) -> Sweep:
         command,
         older=len(finished) - len(newest),
     )
+
+
+def sweep_and_seed(
+    module: str, description: str, arguments: Sequence[str] | None
+) -> tuple[Sweep, int]:
+    """The sweep that a command line names, and the seed of its bootstrap.
+
+    Args:
+        module: whose command line it is, in ``vitprune.reporting``.
+        description: of what it does with the sweep.
+        arguments: the command line; None for the process's own.
+
+    Raises:
+        InputError: see :func:`read_sweep`.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m vitprune.reporting.{module}", description=description
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="of a sweep, or of a run")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    options = parser.parse_args(arguments)
+    return read_sweep(options.directory), options.seed
 
 
 def read_json(path: Path) -> Any:
@@ -241,7 +267,7 @@ def _settings(axes: Mapping[str, Any], configured: Mapping[str, Any]) -> Setting
         direction=axes["direction"],
         k=axes["k"],
         others=tuple(
-            (name, others[name]) for name in sorted({*others} - {*OTHERWISE, *WITHOUT_EFFECT})
+            (name, others[name]) for name in sorted({*others} - {*SAID_BY_AXES, *WITHOUT_EFFECT})
         ),
     )
 
@@ -256,40 +282,38 @@ def _flat(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def _configured(path: Path) -> Settings | None:
     """The settings of a cell without results, from the configuration that Hydra kept."""
-    file = path / ".hydra" / "config.yaml"
-    if not file.is_file():
+    cfg = _read_yaml(path / ".hydra" / "config.yaml")
+    if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
         return None
     try:
-        cfg = OmegaConf.load(file)
-        if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
-            return None
         configured = settings_of(cfg)
         return _settings(configured, configured)
-    except (OmegaConfBaseException, OSError, KeyError):
+    except (OmegaConfBaseException, AttributeError, KeyError, TypeError):  # a part was cut off
         return None
 
 
 def _command(directory: Path) -> tuple[list[str], dict[str, list[str]]]:
     """The arguments of a multirun's command, and what values they give the axes."""
-    path = directory / "multirun.yaml"
-    if not path.is_file():
+    cfg = _read_yaml(directory / "multirun.yaml")
+    if not isinstance(cfg, DictConfig):
         return [], {}
-    cfg = OmegaConf.load(path)
-    arguments = [str(argument) for argument in OmegaConf.select(cfg, "hydra.overrides.task") or []]
-    params = OmegaConf.select(cfg, "hydra.sweeper.params") or {}
     asked: dict[str, list[str]] = {}
+    for override in overrides_of(cfg):
+        if override.key_or_group not in AXES or override.is_delete():
+            continue
+        if override.is_discrete_sweep():
+            asked[override.key_or_group] = list(override.sweep_string_iterator())
+        elif not override.is_sweep_override():
+            asked[override.key_or_group] = [str(override.value())]
+    return words_of(cfg), asked
+
+
+def _read_yaml(path: Path) -> DictConfig | ListConfig:
+    """What Hydra wrote; empty if it is not there, or if a job was killed while it was written."""
     try:
-        words = [*(f"{key}={value}" for key, value in params.items()), *arguments]
-        for override in OverridesParser.create().parse_overrides(words):
-            if override.key_or_group not in AXES or override.is_delete():
-                continue
-            if override.is_discrete_sweep():
-                asked[override.key_or_group] = list(override.sweep_string_iterator())
-            elif not override.is_sweep_override():
-                asked[override.key_or_group] = [str(override.value())]
-    except HydraException:
-        return arguments, {}
-    return arguments, asked
+        return OmegaConf.load(path)
+    except (OSError, YAMLError, OmegaConfBaseException):
+        return OmegaConf.create()
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

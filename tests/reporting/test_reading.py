@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from made_up_cells import write_cell
+from made_up_cells import write_cell, write_config
 
 from vitprune.errors import InputError
-from vitprune.reporting.cells import read_sweep
+from vitprune.reporting.reading import read_sweep
 
 
 def test_cells_failures_and_the_command_are_read(grid: Path) -> None:
@@ -24,6 +24,14 @@ def test_cells_failures_and_the_command_are_read(grid: Path) -> None:
         "metric": ["JSD", "dProb", "R"],
         "direction": ["lowest", "highest"],
     }
+
+
+def test_the_command_is_read_as_it_was_given(tmp_path: Path) -> None:
+    write_cell(tmp_path)
+    given = ["seed=0,1", "fine_tuned=${runs}/${seed}"]
+    config = {"runs": "runs", "seed": 0, "hydra": {"overrides": {"task": given}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(config))
+    assert read_sweep(tmp_path).command == given
 
 
 def test_folders_may_have_any_name_and_the_newest_of_two_counts(tmp_path: Path) -> None:
@@ -48,6 +56,18 @@ def test_a_damaged_file_is_a_failure_and_a_lacking_one_is_none(tmp_path: Path) -
     assert sweep.cells[0].relevance is None
     assert sweep.cells[0].curve is None
     assert [failed.error for failed in sweep.failed] == ["results.json cannot be read"]
+
+
+def test_a_configuration_that_was_cut_off_keeps_nothing_from_being_read(tmp_path: Path) -> None:
+    write_cell(tmp_path)
+    killed = tmp_path / "killed"
+    write_config(killed, "dai", "mvit", "JSD", "lowest", 5)
+    config = killed / ".hydra" / "config.yaml"
+    text = config.read_text()
+    for end in range(0, len(text), 7):
+        config.write_text(text[:end])
+        (tmp_path / "multirun.yaml").write_text(text[:end])
+        assert len(read_sweep(tmp_path).cells) == 1
 
 
 @pytest.mark.parametrize("exists", [True, False])
