@@ -212,12 +212,16 @@ def comparison_rows(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[
 
 
 def latex(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> str:
-    """Table 1 as a LaTeX table; it needs the packages booktabs and textcomp."""
+    """Table 1 as a LaTeX table, shrunk to the text's width where it is wider.
+
+    It needs the packages booktabs and graphicx.
+    """
     columns = "lll" + "r" * (len(header(table)) - len(HEADER))
     lines = [
-        r"% \usepackage{booktabs}",
+        r"% \usepackage{booktabs,graphicx}",
         r"\begin{table}",
         r"\centering",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         " & ".join(map(_latex, header(table))) + r" \\",
@@ -232,7 +236,7 @@ def latex(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> s
             " & ".join([*map(_latex, texts[:2]), *metric, *map(_latex, texts[3:])]) + r" \\"
         )
     caption = " ".join(map(_latex, [*notes(table, older), verdict(comparisons)]))
-    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{caption}}}", r"\end{table}"]
+    lines += [r"\bottomrule", r"\end{tabular}}", rf"\caption{{{caption}}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
