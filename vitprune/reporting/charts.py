@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from vitprune.reporting.agreement import relevance_by_metric
-from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, title
+from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, layers, title
 from vitprune.reporting.reading import Cell, Sweep
 from vitprune.reporting.svg import MARKERS, Drawing, Point, Scale, nice_ticks
 from vitprune.reporting.table1 import group_of, ordered, varying
@@ -343,7 +343,7 @@ def _cost_chart(
         drawing.line([(x(cost), y(gain)) for cost, gain in (full[model], end)], "lead")
     for model, cell, (cost, gain) in pruned:
         kind, shape = _series(models.index(model))
-        tip = f"{title(model)} without {cell.settings.k} layers, lowest {cell.settings.metric}"
+        tip = f"{title(model)} without {layers(cell.settings.k)}, lowest {cell.settings.metric}"
         tip += f": {gain:.2f} % at {cost:.3g} {label}"
         drawing.marker(shape, x(cost), y(gain), f"hollow {kind}", tip, 4.2)
     says = []

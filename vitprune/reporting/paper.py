@@ -35,6 +35,11 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
+def layers(k: int) -> str:
+    """``1 layer``, ``5 layers``."""
+    return f"{k} layer{'s' * (k != 1)}"
+
+
 @cache
 def table1() -> dict[Place, float]:
     """Top-1 in percent, from the supplement's Table 1 (``data/paper_table1.csv``)."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -38,7 +37,6 @@ def plot_relevance(
         selected: the metric by which they were chosen.
     """
     figure = Figure(figsize=(max(6.0, 0.42 * len(units) + 1.5), 2.1 * len(mean) + 0.9), dpi=130)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
     positions = np.arange(len(units))
     gone = [i for i, unit in enumerate(units) if unit in dropped]
@@ -88,7 +86,6 @@ def plot_curve(
         title: above the chart.
     """
     figure = Figure(figsize=(6.4, 4.2), dpi=130, layout="constrained")
-    FigureCanvasAgg(figure)
     axis = figure.subplots()
     dropped = np.arange(len(latency_ms))
     for name, values in top1.items():

@@ -31,7 +31,7 @@ from vitprune.reporting.formats import (
     tests,
     verdict,
 )
-from vitprune.reporting.paper import DIRECTIONS, title
+from vitprune.reporting.paper import DIRECTIONS, layers, title
 from vitprune.reporting.reading import Cell, Sweep, sweep_and_seed
 from vitprune.reporting.table1 import State, Table1, build_table, ordered
 
@@ -95,7 +95,7 @@ def _heading(sweep: Sweep, single: bool) -> str:
         return "Table 1: which layers can go"
     settings = sweep.cells[0].settings
     return (
-        f"{title(settings.model)} on {title(settings.dataset)}: {settings.k} layers with the "
+        f"{title(settings.model)} on {title(settings.dataset)}: {layers(settings.k)} with the "
         f"{settings.direction} {settings.metric} dropped"
     )
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
-from vitprune.reporting.paper import DATASETS, DIRECTIONS, METRICS, TITLES, Place, table1, title
+from vitprune.reporting.paper import (
+    DATASETS,
+    DIRECTIONS,
+    METRICS,
+    TITLES,
+    Place,
+    layers,
+    table1,
+    title,
+)
 from vitprune.reporting.reading import Cell, Settings, Sweep, Unfinished
 from vitprune.statistics import bootstrap_interval
 
@@ -30,7 +39,7 @@ class Group:
     @property
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
-        inside = [] if self.k is None else [f"{self.k} layer{'s' * (self.k != 1)} pruned"]
+        inside = [] if self.k is None else [f"{layers(self.k)} pruned"]
         inside += self.settings
         return title(self.model) + (f" ({', '.join(inside)})" if inside else "")
 

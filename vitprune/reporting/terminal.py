@@ -8,13 +8,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from vitprune.reporting.paper import layers
+
 
 def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
     """The full and the pruned model of a run's results side by side, with the change."""
     full, pruned = results["full"], results["pruned"]
     title = (
         f"{results['model']['name']} on {results['dataset']['name']}: "
-        f"{results['k']} layers with the {results['direction']} {results['metric']} dropped"
+        f"{layers(results['k'])} with the {results['direction']} {results['metric']} dropped"
     )
     table = Table("", "full", "pruned", "change", title=title, title_justify="left")
     for column in table.columns[1:]:
@@ -67,6 +69,8 @@ def print_table(
 ) -> None:
     """Rows under a header, all but the first column set right, and notes below them."""
     table = Table(*header, title=title, title_justify="left")
+    for column in table.columns:
+        column.overflow = "fold"  # a cut name may look like another
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows:
