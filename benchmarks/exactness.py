@@ -3,9 +3,9 @@
 For every full-size model and scope: the largest difference between the two over all classes, with
 the clip alone and as one of two clips that go through stream by stream. The weights are random,
 scaled so that logits are of order one and units move them. Heads: one of every attention, another
-one in each; of Video Swin-B every fourth unit. ``python benchmarks/exactness.py`` takes half an
-hour on two cores and ends with an error if a difference is above 1e-5; ``--tiny`` shows in seconds
-that it works.
+one in each; of Video Swin-B every fourth unit. ``python benchmarks/exactness.py`` takes twenty
+minutes on two cores and ends with an error if a difference is above 1e-5; ``--tiny`` shows in half
+a minute that it works.
 """
 
 from __future__ import annotations

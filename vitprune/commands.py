@@ -38,6 +38,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 # Hydra warns that launchers of conf/ share their names with the plugins' schemas, as they should.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
+# Lightning advertises a service of its maker's in every job's log.
+for name in ("lightning_fabric", "pytorch_lightning"):
+    logging.getLogger(f"{name}.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in str(record.msg)
+    )
+
 Arguments = ParamSpec("Arguments")
 
 FULL_ERROR = "HYDRA_FULL_ERROR"

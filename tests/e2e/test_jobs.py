@@ -27,6 +27,7 @@ def pruned(run: Run, directory: Path) -> Path:
     assert "Top-1" in done.stdout
     assert "Dropped layers:" in done.stdout
     assert f"Results: {directory / 'first'}" in done.stdout
+    assert "litlogger" not in done.stdout + done.stderr
     return directory / "first"
 
 

@@ -180,7 +180,7 @@ class Block(nn.Module):
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
 
     def _steps(self) -> Iterable[Branch]:
-        return cast(Iterable[Branch], self.branches.values())
+        return cast("Iterable[Branch]", self.branches.values())
 
     def forward(self, tokens: Tokens) -> Tokens:
         tokens = self.before(tokens)
@@ -278,7 +278,7 @@ class VideoTransformer(nn.Module, ABC):
     @property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the layers that are there."""
-        return tuple(block.index for block in cast(Iterable[Block], self.blocks))
+        return tuple(block.index for block in cast("Iterable[Block]", self.blocks))
 
     @property
     def dropped(self) -> tuple[int, ...]:
@@ -323,7 +323,7 @@ def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransfor
         model.blocks = blocks
     kept: list[nn.Module] = []
     carried: list[nn.Module] = []
-    for block in cast(Iterable[Block], blocks):
+    for block in cast("Iterable[Block]", blocks):
         if block.index in drop:
             carried += copy.deepcopy(block.leftover())
             continue
