@@ -65,7 +65,7 @@ class Branch(nn.Module, ABC):
         update = self.drop_path(self.update(tokens))
         if self.gate is not None:
             update = update * self.gate
-        return skip._replace(x=skip.x + update)
+        return Tokens(skip.x + update, skip.grid)  # torch 2.6 cannot compile _replace
 
 
 class Attention(Branch):
