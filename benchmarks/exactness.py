@@ -18,13 +18,14 @@ import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before 
 
 # isort: on
 import torch
+from importance import without_heads
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from vitprune.importance import SCOPES, Unit, ablate, units_of
-from vitprune.importance.unit import blocks_of, branches_of, named_attentions
+from vitprune.importance.unit import blocks_of, branches_of
 from vitprune.models import build_model
 from vitprune.models.chain import VideoTransformer
 
@@ -53,17 +54,10 @@ def scaled(model: VideoTransformer) -> VideoTransformer:
 
 def silenced(model: VideoTransformer, clip: Tensor, scope: str, unit: Unit) -> Tensor:
     """Logits of a whole forward pass in which hooks put the unit out of action."""
-    block = next(block for block in blocks_of(model) if block.index == unit.layer)
     if scope == "head":
-        attention = named_attentions(block)[unit.attention]
-
-        def zero(module: nn.Module, args: tuple[Tensor]) -> Tensor:
-            heads = args[0].unflatten(-1, (attention.num_heads, -1)).clone()
-            heads[..., unit.head, :] = 0
-            return heads.flatten(-2)
-
-        handles = [attention.proj.register_forward_pre_hook(zero)]
+        handles = [hook() for hook in without_heads(model, [unit])]
     else:
+        block = next(block for block in blocks_of(model) if block.index == unit.layer)
         handles = [
             branch.register_forward_hook(lambda branch, args, output: branch.skip(*args))
             for branch in branches_of(block, scope)

@@ -39,8 +39,8 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
 
 # Lightning advertises a service of its maker's in every job's log.
-for name in ("lightning_fabric", "pytorch_lightning"):
-    logging.getLogger(f"{name}.utilities.rank_zero").addFilter(
+for package in ("lightning_fabric", "pytorch_lightning"):
+    logging.getLogger(f"{package}.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in str(record.msg)
     )
 

@@ -180,6 +180,7 @@ class Block(nn.Module):
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
 
     def _steps(self) -> Iterable[Branch]:
+        # In quotes, as torch 2.6 cannot compile the type.
         return cast("Iterable[Branch]", self.branches.values())
 
     def forward(self, tokens: Tokens) -> Tokens:

@@ -133,9 +133,9 @@ def _relevance(
         goes = {which: dropped.get((metric, which), set()) for which in DIRECTIONS}
         _relevance_strip(drawing, top, top + strip, metric, units, mean, error, goes)
         says += [
-            f"{metric}: dropped with {which}: {', '.join(map(str, sorted(layers)))}."
-            for which, layers in goes.items()
-            if layers
+            f"{metric}: dropped with {which}: {', '.join(map(str, sorted(gone)))}."
+            for which, gone in goes.items()
+            if gone
         ]
     every = 1 if len(units) <= 16 else 2
     for i, name in enumerate(units):
@@ -161,9 +161,8 @@ def _relevance_strip(
     spread = [0.0 if isnan(value) else value for value in error]  # of a single clip
     low = min(0.0, *(m - e for m, e in zip(mean, spread, strict=True)))
     high = max(0.0, *(m + e for m, e in zip(mean, spread, strict=True))) or 1.0
-    ticks = [
-        tick for tick in nice_ticks(low, high, 4) if tick >= low
-    ]  # a little below 0 needs none
+    # A little below zero needs no tick.
+    ticks = [tick for tick in nice_ticks(low, high, 4) if tick >= low]
     y = Scale(low - 0.03 * (high - low), max(high, ticks[-1]), bottom, top)
     unit = f" ({UNITS[metric]})" if metric in UNITS else ""
     drawing.y_axis(y, LEFT, WIDTH - RIGHT, ticks, f"{metric}{unit}")
