@@ -241,11 +241,16 @@ def test_shapes_alone_leave_no_traces(name: str) -> None:
     assert model(torch.randn(1, 3, 6, 96, 96)).isfinite().all()
 
 
-def test_bfloat16_autocast(model: VideoTransformer, clips: Tensor) -> None:
+@pytest.mark.parametrize(("dtype", "error"), [(torch.bfloat16, 0.05), (torch.float16, 0.01)])
+def test_half_precision(
+    model: VideoTransformer, clips: Tensor, dtype: torch.dtype, error: float
+) -> None:
     expected = model(clips)
-    with torch.autocast("cpu", torch.bfloat16):
-        actual = model(clips)
-    assert (actual.float() - expected).abs().max() < 0.1 * expected.std() + 0.05
+    with torch.autocast("cpu", dtype):
+        mixed = model(clips)
+    true = copy.deepcopy(model).to(dtype)(clips.to(dtype))
+    for actual in (mixed, true):
+        assert (actual.float() - expected).norm() < error * expected.norm()
 
 
 @pytest.mark.parametrize(

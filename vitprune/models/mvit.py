@@ -100,13 +100,25 @@ class HeadPool(Pool):
         return self.norm_act(pooled.unflatten(2, (num_heads, dim))), grid
 
 
+class FramePool(nn.MaxPool2d):
+    """Max pooling within each frame, of volumes [B, C, T, H, W].
+
+    On a GPU the gradient of ``MaxPool3d`` is deterministic only in late versions of torch.
+    """
+
+    def forward(self, volume: Tensor) -> Tensor:
+        frames = volume.transpose(1, 2)
+        pooled = super().forward(frames.flatten(0, 1))
+        return pooled.unflatten(0, frames.shape[:2]).transpose(1, 2)
+
+
 def _pool_heads(x: Tensor, grid: Grid, pool: HeadPool | None) -> tuple[Tensor, Grid]:
     """Pools the queries, keys or values [B, 1+N, H, D] where there is something to pool with."""
     return (x, grid) if pool is None else pool(x, grid)
 
 
 def _residual(
-    tokens: Tokens, norm: nn.Module | None, proj: nn.Linear | None, pool: nn.MaxPool3d | None
+    tokens: Tokens, norm: nn.Module | None, proj: nn.Linear | None, pool: FramePool | None
 ) -> Tokens:
     """A residual path that changes width, with ``norm`` and ``proj``, or resolution."""
     x, grid = tokens
@@ -121,7 +133,7 @@ class Leftover(nn.Module):
     """What stays of a dropped branch whose residual path is not the identity: a copy of it."""
 
     def __init__(
-        self, norm: nn.Module, proj: nn.Linear | None, pool: nn.MaxPool3d | None = None
+        self, norm: nn.Module, proj: nn.Linear | None, pool: FramePool | None = None
     ) -> None:
         super().__init__()
         self.norm = copy.deepcopy(norm) if proj is not None else None
@@ -167,7 +179,7 @@ class PoolingAttention(Attention):
         self.pool_k = HeadPool(width, kv_stride) if kv_stride else None
         self.pool_v = HeadPool(width, kv_stride) if kv_stride else None
         self.proj_skip = nn.Linear(dim, out) if out != dim else None
-        self.pool_skip = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)) if q_stride > 1 else None
+        self.pool_skip = FramePool(kernel_size=3, stride=2, padding=1) if q_stride > 1 else None
         if version == 2:
             size = max(max(grid[1:]) // q_stride, max(grid[1:]) // (kv_stride or 1))
             self.rel_pos_h = nn.Parameter(torch.zeros(2 * size - 1, width))
@@ -244,8 +256,17 @@ def _relative(table: Tensor, queries: int, keys: int) -> Tensor:
     """
     length = 2 * max(queries, keys) - 1
     if table.shape[0] != length:
-        table = F.interpolate(table.t()[None], length, mode="linear")[0].t()
+        table = _interpolation(table.shape[0], length, table.device).to(table.dtype) @ table
     return table[_rows(queries, keys, table.device)]
+
+
+@geometry
+def _interpolation(given: int, wanted: int, device: torch.device) -> Tensor:
+    """[wanted, given]: what linear interpolation multiplies by.
+
+    As a product it has a deterministic gradient on a GPU, which ``F.interpolate`` has not.
+    """
+    return F.interpolate(torch.eye(given)[None], wanted, mode="linear")[0].t().to(device)
 
 
 @geometry
