@@ -155,8 +155,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         tracker.config(cfg)
         trainer = _trainer(cfg, directory, tracker, [])
         (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
-        clip = data.splits["test"][0]["clips"][:1].to(classifier.device)
-        (cost,) = costs([classifier.model], clip)
+        clip = data.splits["test"][0]["clips"][:1].to(next(classifier.parameters()))
+        (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
         results = {
             "ckpt": str(cfg.ckpt),
             "model": {**asdict(classifier.model.spec), "dropped": list(classifier.model.dropped)},
@@ -208,6 +208,7 @@ def subjects(cfg: DictConfig, trainer: pl.Trainer) -> Load:
         ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
     ) -> Subject:
         classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+        trainer.precision_plugin.convert_module(classifier)
         node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
         if other_dataset:
             with open_dict(node):

@@ -205,3 +205,20 @@ def test_controls_go_through_the_same_command(
     header, *rows = (out / "scores.csv").read_text().splitlines()
     assert header == f"unit,{metric},{metric}_se"
     assert len(rows) == 16
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_the_precision_reaches_scoring(
+    precision: str, pruned: Path, run: Run, directory: Path
+) -> None:
+    out = directory / precision
+    done = run(
+        "prune", "model=mvit", "k=3", f"trainer.precision={precision}", "curve=true",
+        "curve_seeds=1", "logger=none", f"hydra.run.dir={out}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rounded, exact = (np.load(where / "scores.npz")["values/JSD"] for where in (out, pruned))
+    assert not np.array_equal(rounded, exact)
+    np.testing.assert_allclose(rounded, exact, atol=0.05)
+    half = torch.load(out / "pruned.ckpt", weights_only=True)["state_dict"]["model.head.weight"]
+    assert half.dtype == (torch.bfloat16 if precision == "bf16-true" else torch.float32)

@@ -20,11 +20,11 @@ def probabilities_without(
     model: VideoTransformer, batches: Iterable[Mapping[str, Tensor]], sets: Sequence[Heads]
 ) -> np.ndarray:
     """Softmax with each set of heads ablated: [sets, N, C], for one view of each of N clips."""
-    device = next(model.parameters()).device
+    like = next(model.parameters())
     rows: list[Tensor] = []
     with torch.no_grad():
         for batch in batches:
-            clips = batch["clips"][:, 0].to(device)
+            clips = batch["clips"][:, 0].to(like)
             answers = []
             for heads in sets:
                 with without_heads(model, heads):

@@ -32,10 +32,10 @@ class Subject:
 
     Attributes:
         cfg: the command's configuration.
-        classifier: in eval mode, on the device.
+        classifier: in eval mode, on the device and in the precision that were configured.
         data: set up, with clips as the classifier wants them.
         dataset: its name.
-        autocast: gives the context of the configured precision.
+        autocast: gives the context of mixed precision.
     """
 
     cfg: DictConfig
@@ -101,14 +101,17 @@ class Subject:
         return scores.per_clip(self.cfg.metric, self.cfg.target)
 
     def batches(self, split: SplitName) -> Iterator[tuple[Tensor, list[int]]]:
-        """Clips [B, 3, T, H, W] on the device, and their numbers in the split."""
+        """Clips [B, 3, T, H, W] as the model takes them, and their numbers in the split."""
         for batch in self.data.loader(split):
-            yield batch["clips"][:, 0].to(self.classifier.device), batch["video"].tolist()
+            yield self._for_model(batch["clips"][:, 0]), batch["video"].tolist()
 
     def clip(self, split: SplitName, number: int) -> Tensor:
-        """One clip, [1, 3, T, H, W] on the device."""
+        """One clip, [1, 3, T, H, W], as the model takes it."""
         item = self.data.splits[split].evaluating()[number]
-        return item["clips"][:1].to(self.classifier.device)
+        return self._for_model(item["clips"][:1])
+
+    def _for_model(self, clips: Tensor) -> Tensor:
+        return clips.to(next(self.model.parameters()))
 
     def frames(self, clip: Tensor) -> pictures.Frames:
         """A clip [1, 3, T, H, W] as pictures [T, H, W, 3]."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Siz
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
-import torch
 from rich.progress import Progress
 from torch import Tensor
 
@@ -31,7 +30,6 @@ def score(
     scope: str = "layer",
     *,
     measure: str = "ablation",
-    device: torch.device | str | None = None,
     max_streams: int | None = None,
     seed: int = 0,
     adaptive: Adaptive | None = None,
@@ -43,11 +41,10 @@ def score(
     In a process group, every process hands in its share of the clips and gets the scores of all.
 
     Args:
-        model: on ``device``; put into eval mode, and back when done.
+        model: put into eval mode, and back when done.
         batches: of the calibration split, one view per clip; see :data:`Batch`.
         scope: ``layer``, ``attention``, ``mlp`` or ``head``.
         measure: one of :data:`vitprune.importance.measures.MEASURES`.
-        device: where to put clips; None for where the model is.
         max_streams: see :func:`vitprune.importance.ablate`.
         seed: for measures that draw.
         adaptive: stops drawing clips when the selection of units is settled. The batches have
@@ -70,16 +67,16 @@ def score(
     if what.per_unit is not None:
         return _without_clips(measure, scope, units, what.per_unit(model, scope, units, seed))
     assert what.per_clip is not None
-    device = device or next(model.parameters()).device
-    gathered = RelevanceScores(units, scope, what.names).to(device)
+    like = next(model.parameters())
+    gathered = RelevanceScores(units, scope, what.names).to(like.device)
     total = len(batches) if isinstance(batches, Sized) else None
     with evaluating(model), _reporting(progress, total, f"{measure}, {scope}") as report:
         for done, batch in enumerate(batches, 1):
-            clips = _one_view(batch["clips"]).to(device, non_blocking=True)
-            labels = batch["label"].to(device)
+            clips = _one_view(batch["clips"]).to(like, non_blocking=True)
+            labels = batch["label"].to(like.device)
             with autocast():
                 predicted, values = what.per_clip(model, clips, labels, scope, units, max_streams)
-            gathered.update(batch["video"].to(device), labels, predicted, values)
+            gathered.update(batch["video"].to(like.device), labels, predicted, values)
             report(done, total)
             if adaptive is not None:
                 rows = {name: value.double().cpu().numpy() for name, value in values.items()}

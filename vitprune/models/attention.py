@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, wraps
 from typing import TypeVar, TypeVarTuple
 
@@ -18,14 +19,14 @@ R = TypeVar("R")
 def geometry(make: Callable[[*Sizes], R]) -> Callable[[*Sizes], R]:
     """Decorates a function that makes tensors of sizes and a device alone: each is made once.
 
-    It works on the CPU whatever the default device is. What it makes can be trained with even if
-    it was made in inference mode, is constant to ``torch.compile``, and has values even where all
-    else has shapes alone (``FakeTensorMode``).
+    It works on the CPU in float32, whatever the defaults are. What it makes can be trained with
+    even if it was made in inference mode, is constant to ``torch.compile``, and has values even
+    where all else has shapes alone (``FakeTensorMode``).
     """
 
     @lru_cache(maxsize=64)
     def remembered(*sizes: *Sizes) -> R:
-        with unset_fake_temporarily(), torch.inference_mode(False), torch.device("cpu"):
+        with _whatever_the_caller_has_set():
             return make(*sizes)
 
     @torch.compiler.assume_constant_result
@@ -34,6 +35,17 @@ def geometry(make: Callable[[*Sizes], R]) -> Callable[[*Sizes], R]:
         return remembered(*sizes)
 
     return constant
+
+
+@contextmanager
+def _whatever_the_caller_has_set() -> Iterator[None]:
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with unset_fake_temporarily(), torch.inference_mode(False), torch.device("cpu"):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def attend(

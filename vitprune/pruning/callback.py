@@ -92,7 +92,11 @@ class LayerPruning(pl.Callback):
         evaluated = time.perf_counter()
         self._seconds["evaluate"] = evaluated - self._start
         with torch.inference_mode():
-            full, pruned = costs([pl_module.model, self._pruned.model], self._clip)
+            full, pruned = costs(
+                [pl_module.model, self._pruned.model],
+                self._clip,
+                trainer.precision_plugin.forward_context,
+            )
         self._seconds["cost"] = time.perf_counter() - evaluated
         self._outcome = PruningOutcome(
             plan=self.plan,

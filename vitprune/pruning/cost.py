@@ -6,7 +6,8 @@ import copy
 import io
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -43,35 +44,47 @@ def count_flops(model: VideoTransformer, clip: Tensor) -> int:
 
 
 def latencies(
-    models: Sequence[VideoTransformer], clip: Tensor, *, seconds: float = 2.0, least: int = 5
+    models: Sequence[VideoTransformer],
+    clip: Tensor,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    *,
+    seconds: float = 2.0,
+    least: int = 5,
 ) -> list[float]:
     """Median milliseconds of a forward of ``clip`` for each model.
 
     The models take turns, so that whatever else the machine does strikes all of them alike. It
-    goes on for about ``seconds``, and for ``least`` turns in any case.
+    goes on for about ``seconds``, and for ``least`` turns in any case. ``autocast`` gives the
+    context of each forward, for mixed precision.
     """
     times: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
         for model in models:
-            model(clip)
+            with autocast():
+                model(clip)
         end = time.perf_counter() + seconds
         while len(times[0]) < least or time.perf_counter() < end:
             for model, taken in zip(models, times, strict=True):
                 _wait(clip)
                 start = time.perf_counter()
-                model(clip)
+                with autocast():
+                    model(clip)
                 _wait(clip)
                 taken.append(1e3 * (time.perf_counter() - start))
     return [statistics.median(taken) for taken in times]
 
 
-def costs(models: Sequence[VideoTransformer], clip: Tensor) -> list[Cost]:
+def costs(
+    models: Sequence[VideoTransformer],
+    clip: Tensor,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> list[Cost]:
     """The cost of each model on ``clip`` [1, 3, T, H, W], measured side by side in eval mode."""
     training = [model.training for model in models]
     for model in models:
         model.eval()
     try:
-        found = latencies(models, clip)
+        found = latencies(models, clip, autocast)
         return [
             Cost(
                 parameters=sum(p.numel() for p in model.parameters()),

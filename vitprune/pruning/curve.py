@@ -99,7 +99,10 @@ class DropCurve(pl.Callback):
         model = pl_module.model
         smaller = [drop_layers(model, first[:n]).eval() for n in range(1, len(first) + 1)]
         with torch.inference_mode():
-            self.curve = Curve(top1, latencies([model, *smaller], self._clip))
+            taken = latencies(
+                [model, *smaller], self._clip, trainer.precision_plugin.forward_context
+            )
+        self.curve = Curve(top1, taken)
 
 
 class HitsPerVideo(Metric):
