@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vitprune.errors import InputError
+from vitprune.importance import ablate
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models.chain import Attention, Branch, Mlp, Tokens, drop_layers
 
@@ -239,6 +243,41 @@ def test_shapes_alone_leave_no_traces(name: str) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert model(torch.empty(1, 3, 6, 96, 96)).shape == (1, 3)
     assert model(torch.randn(1, 3, 6, 96, 96)).isfinite().all()
+
+
+class SeenOnCpu(TorchDispatchMode):
+    """Names of the operations that had to do with a tensor in main memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        out = func(*args, **(kwargs or {}))
+        if any(isinstance(x, Tensor) and x.is_cpu for x in tree_leaves((args, kwargs, out))):
+            self.names.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_remembered_of_a_size_lies_on_the_device(name: str) -> None:
+    """Forward, backward and scoring elsewhere than on the CPU touch nothing that lies there."""
+    model = build_model(name, "tiny", num_classes=3).to("meta")
+    size = model.spec.image_size
+    clips = torch.randn(2, 3, model.spec.num_frames + 2, size, size + 16, device="meta")
+
+    def use() -> None:
+        with torch.enable_grad():
+            model(clips).sum().backward()
+        for scope in ("layer", "head"):
+            ablate(model, clips, scope)
+
+    use()
+    with SeenOnCpu() as seen:
+        use()
+    assert not seen.names
 
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.bfloat16, 0.05), (torch.float16, 0.01)])
