@@ -109,8 +109,11 @@ def plot_heads(
 def _scale(values: Floats) -> AsinhNorm:
     """Linear up to about the median head, logarithmic above."""
     known = values[np.isfinite(values)]
-    width = float(np.median(np.abs(known))) or float(np.abs(known).max()) or 1.0
-    return AsinhNorm(width, known.min(), known.max())
+    return AsinhNorm(_median_size(known), known.min(), known.max())
+
+
+def _median_size(known: Floats) -> float:
+    return float(np.median(np.abs(known))) or float(np.abs(known).max()) or 1.0
 
 
 def _colour_bar(figure: Figure, picture: AxesImage, axes: list[Axes]) -> None:
@@ -135,6 +138,7 @@ def plot_scatter(
     names: Sequence[str],
     title: str,
     even: tuple[float | None, float | None] = (None, None),
+    spread_x: bool = False,
 ) -> None:
     """One dot a head, the most outlying named; panels beside each other, written as PNG.
 
@@ -146,6 +150,8 @@ def plot_scatter(
         names: of the U heads.
         title: above.
         even: where to draw a line across x and across y, to read values against.
+        spread_x: whether x is relevance, of which few heads have much and most next to none: the
+            axis is then linear up to about the median head and logarithmic above.
     """
     figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), dpi=110, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -154,6 +160,8 @@ def plot_scatter(
             axis.axvline(even[0], color="#999999", lw=0.8)
         if even[1] is not None:
             axis.axhline(even[1], color="#999999", lw=0.8)
+        if spread_x:
+            axis.set_xscale("asinh", linear_width=_median_size(xs[np.isfinite(xs)]))
         axis.scatter(xs, ys, s=12, color="#4477aa", alpha=0.7, lw=0)
         _name_outliers(axis, xs, ys, names)
         axis.set_title(name, fontsize=8)
@@ -173,7 +181,8 @@ def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> 
     axis.autoscale_view()  # else the panel's limits are not known before it is drawn
     taken: list[Floats] = []
     for i in sorted(outlying, key=lambda i: -ys[i]):
-        place = axis.transLimits.transform((xs[i], ys[i]))  # in widths and heights of the panel
+        # in widths and heights of the panel
+        place = (axis.transScale + axis.transLimits).transform((xs[i], ys[i]))
         crowded = any((np.abs(place - other) < (0.15, 0.05)).all() for other in taken)
         taken.append(place)
         axis.annotate(

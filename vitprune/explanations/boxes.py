@@ -69,6 +69,7 @@ def boxes(desk: Desk) -> dict[str, Any]:
         title=f"Where relevant heads look: {subject.model.spec.name} on {subject.dataset}, "
         f"{cfg.split} split; a dot a head",
         even=(None, 1.0),
+        spread_x=True,
     )
     desk.picture("boxes.png")
     if cfg.get("other_dataset") is not None:
