@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -34,11 +35,9 @@ SCALE = "attention over an even spread (1 = even); the highest 1 % are all yello
 
 def frames_of(clip: Tensor, mean: Sequence[float], std: Sequence[float]) -> Frames:
     """What the model sees, as a picture: a normalised clip [3, T, H, W] to uint8 frames."""
-    levels = (
-        clip.new_tensor(std)[:, None, None, None] * clip
-        + clip.new_tensor(mean)[:, None, None, None]
-    )
-    return (levels.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).cpu().numpy()
+    scale, shift = (torch.tensor(x)[:, None, None, None] for x in (std, mean))
+    levels = scale * clip.float().cpu() + shift
+    return (levels.clamp(0, 1) * 255).round().byte().permute(1, 2, 3, 0).numpy()
 
 
 def overlay(frames: Frames, density: Floats, highest: float) -> Frames:
