@@ -118,7 +118,7 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
         callbacks = [callback for callback in (pruning, curve) if callback is not None]
         trainer = _trainer(cfg, directory, tracker, callbacks)
         trainer.test(classifier, datamodule=data, verbose=False)
-        results = _results(cfg, path, classifier, data, pruning.outcome)
+        results = _results(cfg, path, classifier, data, pruning.outcome, trainer)
         results["seconds"] = {
             "prepare": ready - start,
             **pruning.outcome.seconds,
@@ -155,6 +155,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
         tracker.config(cfg)
         trainer = _trainer(cfg, directory, tracker, [])
         (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
+        classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
         clip = data.splits["test"][0]["clips"][:1].to(next(classifier.parameters()))
         (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
         results = {
@@ -164,7 +165,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             "top1": metrics["test/top1"],
             "top5": metrics["test/top5"],
             **asdict(cost),
-            "environment": _environment(),
+            "environment": _environment(trainer),
         }
         if trainer.is_global_zero:
             write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
@@ -321,7 +322,7 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
             "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
             "val_top1": float(best),
             "seed": cfg.seed,
-            "environment": _environment(),
+            "environment": _environment(trainer),
         }
         if trainer.is_global_zero:
             attempt.finish(results)
@@ -444,6 +445,7 @@ def _results(
     classifier: VideoClassifier,
     data: VideoDataModule,
     outcome: PruningOutcome,
+    trainer: pl.Trainer,
 ) -> dict[str, Any]:
     comparison = outcome.comparison
     return {
@@ -481,7 +483,7 @@ def _results(
             "wrong_to_right": comparison.wrong_to_right,
             "p_value": comparison.p_value,
         },
-        "environment": _environment(),
+        "environment": _environment(trainer),
     }
 
 
@@ -602,9 +604,10 @@ def _say_where(directory: Path) -> None:
     Console().print(f"Results: {directory}", highlight=False, soft_wrap=True)
 
 
-def _environment() -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {**environment(), "torch": torch.__version__, "device": device}
+def _environment(trainer: pl.Trainer) -> dict[str, Any]:
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {**environment(), "torch": torch.__version__, "device": name}
 
 
 def _without(node: DictConfig, *keys: str) -> dict[str, Any]:

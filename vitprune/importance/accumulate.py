@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from vitprune.importance.engine import Ablation
-from vitprune.importance.metrics import dprob, jsd
+from vitprune.importance.metrics import dprob, jsd, wide
 from vitprune.importance.scores import Scores
 from vitprune.importance.unit import Unit
 
@@ -74,13 +74,13 @@ class RelevanceScores(Metric):
         self.clips.append(clips.long())
         self.labels.append(labels.long())
         self.predicted.append(predicted.long())
-        self.values.append(torch.stack([values[name].double() for name in self.names], dim=1))
+        self.values.append(torch.stack([wide(values[name]) for name in self.names], dim=1))
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         if not self.clips:  # a process without clips takes part in the gathering all the same
             none = torch.empty(0, dtype=torch.long, device=self.device)
             shape = (0, len(self.names), len(self.units))
-            empty = torch.empty(shape, dtype=torch.double, device=self.device)
+            empty = wide(torch.empty(shape, device=self.device))
             self.clips, self.labels, self.predicted = [none], [none], [none]
             self.values = [empty]
         super().sync(*args, **kwargs)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vitprune.importance.accumulate import ABLATION_VALUES, ablation_values
 from vitprune.importance.engine import ablate
-from vitprune.importance.metrics import METRICS
+from vitprune.importance.metrics import METRICS, wide
 from vitprune.importance.stream import FullStream
 from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
 from vitprune.models.chain import VideoTransformer
@@ -145,7 +145,7 @@ def magnitude(
             weights = [columns[unit.head or 0]]
         else:
             weights = [p.detach() for b in branches_of(block, scope) for p in b.parameters()]
-        total = sum(weight.double().abs().sum().item() for weight in weights)
+        total = sum(wide(weight).abs().sum().item() for weight in weights)
         return total / sum(weight.numel() for weight in weights)
 
     return [mean(unit) for unit in units]

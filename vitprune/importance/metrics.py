@@ -31,8 +31,8 @@ def jsd(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = Non
         ValueError: shapes that do not fit.
     """
     _check(full_logits, ablated_logits)
-    log_p = _wide(full_logits).log_softmax(-1)
-    log_q = _wide(ablated_logits).log_softmax(-1)
+    log_p = wide(full_logits).log_softmax(-1)
+    log_q = wide(ablated_logits).log_softmax(-1)
     total = _kl_to_middle(log_p, log_q) + _kl_to_middle(log_q, log_p)
     return (total / (2 * LOG_2)).clamp(0, 1)
 
@@ -56,8 +56,8 @@ def dprob(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = N
         target = full_logits.argmax(-1)
     if target.shape != full_logits.shape[:-1]:
         raise ValueError(f"target is {list(target.shape)}, not one class for each clip")
-    p = _wide(full_logits).softmax(-1)
-    q = _wide(ablated_logits).softmax(-1)
+    p = wide(full_logits).softmax(-1)
+    q = wide(ablated_logits).softmax(-1)
     index = target[:, None]
     return p.gather(-1, index)[:, 0] - q.gather(-1, index.expand(*q.shape[:-1], 1))[..., 0]
 
@@ -104,8 +104,9 @@ def _kl_to_middle(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.where(p > 0, -p * log_m_over_p, 0).sum(-1)
 
 
-def _wide(logits: Tensor) -> Tensor:
-    return logits.to(torch.float32 if logits.device.type == "mps" else torch.float64)
+def wide(x: Tensor) -> Tensor:
+    """In float64; in float32 on devices without it."""
+    return x.to(torch.float32 if x.device.type == "mps" else torch.float64)
 
 
 def _check(full_logits: Tensor, ablated_logits: Tensor) -> None:

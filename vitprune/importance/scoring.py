@@ -79,7 +79,7 @@ def score(
             gathered.update(batch["video"].to(like.device), labels, predicted, values)
             report(done, total)
             if adaptive is not None:
-                rows = {name: value.double().cpu().numpy() for name, value in values.items()}
+                rows = {name: value.cpu().double().numpy() for name, value in values.items()}
                 if adaptive.enough(batch["video"].cpu().numpy(), rows):
                     break
     scores = gathered.compute()
