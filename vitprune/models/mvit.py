@@ -223,7 +223,8 @@ class PoolingAttention(Attention):
         A query's bias for a key is the sum of three numbers, one for the key's frame, one for its
         row and one for its column (MViTv2, eq. 3). So each query takes along its numbers for all
         frames, rows and columns, and each key has ones where its own three are. No [N, M] bias
-        has to be made, and the values' width grows only because the fused kernels ask for it.
+        has to be made. The values grow as wide as the keys, and all of them to a multiple of eight,
+        only because some of the fused kernels ask for it.
         """
         places = q[:, 1:].unflatten(1, q_grid)
         tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
@@ -231,13 +232,15 @@ class PoolingAttention(Attention):
             torch.einsum(f"bthwnd,{axis}kd->bthwnk", places, _relative(table, queries, keys))
             for axis, table, queries, keys in zip("thw", tables, q_grid, k_grid, strict=True)
         ]
-        unscale = q.shape[-1] ** 0.5
-        q_extra = F.pad(torch.cat(biases, dim=-1).flatten(1, 3) * unscale, (0, 0, 0, 0, 1, 0))
-        k_extra = _indicators(k_grid, k.device).to(k.dtype)[:, None].expand(*k.shape[:3], -1)
+        width = q.shape[-1]
+        empty = -(width + sum(k_grid)) % 8
+        q_extra = torch.cat(biases, dim=-1).flatten(1, 3) * width**0.5
+        q_extra = F.pad(q_extra, (0, empty, 0, 0, 1, 0))
+        k_extra = F.pad(_indicators(k_grid, k.device).to(k.dtype), (0, empty))
         return (
             torch.cat([q, q_extra], dim=-1),
-            torch.cat([k, k_extra], dim=-1),
-            F.pad(v, (0, sum(k_grid))),
+            torch.cat([k, k_extra[:, None].expand(*k.shape[:3], -1)], dim=-1),
+            F.pad(v, (0, sum(k_grid) + empty)),
         )
 
     def skip(self, tokens: Tokens) -> Tokens:
