@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
+# isort: off
 import vitprune.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
+import torch
+# isort: on
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked ``gpu`` is skipped where there is none."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The CPU, and a GPU where there is one."""
+    return torch.device(request.param)
 
 
 class OpenPage(Protocol):
