@@ -233,7 +233,7 @@ class VideoTransformer(nn.Module, ABC):
     """How large what branches add to the residual stream begins in a ``tiny`` variant."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
-    activations again in the backward pass: less memory, about a third more time."""
+    activations again in the backward pass: less memory, about a quarter more time."""
 
     @abstractmethod
     def embed(self, clips: Tensor) -> Tokens:
