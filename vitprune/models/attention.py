@@ -29,12 +29,16 @@ def geometry(make: Callable[[*Sizes], R]) -> Callable[[*Sizes], R]:
         with _whatever_the_caller_has_set():
             return make(*sizes)
 
+    # In a tuple, as torch 2.6 takes two bare tensors from here for the same constant.
     @torch.compiler.assume_constant_result
-    @wraps(make)
-    def constant(*sizes: *Sizes) -> R:
-        return remembered(*sizes)
+    def constant(*sizes: *Sizes) -> tuple[R]:
+        return (remembered(*sizes),)
 
-    return constant
+    @wraps(make)
+    def geometric(*sizes: *Sizes) -> R:
+        return constant(*sizes)[0]
+
+    return geometric
 
 
 @contextmanager
