@@ -29,12 +29,10 @@ def model(request: pytest.FixtureRequest) -> VideoTransformer:
     return model
 
 
-@pytest.fixture(params=["own size", "another size"])
-def clips(request: pytest.FixtureRequest, model: VideoTransformer) -> Tensor:
-    """Another size than the model's has it interpolate its positions, and Swin pad its windows."""
-    frames, size = model.spec.num_frames, model.spec.image_size
-    more = 0 if request.param == "own size" else 16
-    return torch.randn(2, 3, frames + more // 8, size, size + more)
+def clips_for(model: VideoTransformer, frames: int = 0, columns: int = 0) -> Tensor:
+    """Two clips, by so many frames and columns larger than the model's own."""
+    size = model.spec.image_size
+    return torch.randn(2, 3, model.spec.num_frames + frames, size, size + columns)
 
 
 @pytest.fixture
@@ -52,9 +50,12 @@ def gradients(model: VideoTransformer, clips: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.usefixtures("deterministic")
+@pytest.mark.parametrize("more", [(0, 0), (2, 16)])
 def test_logits_and_gradients_are_the_same_everywhere_and_every_time(
-    model: VideoTransformer, clips: Tensor, device: torch.device
+    model: VideoTransformer, device: torch.device, more: tuple[int, int]
 ) -> None:
+    """Also at a size for which positions are interpolated and Swin's windows padded."""
+    clips = clips_for(model, *more)
     there = copy.deepcopy(model).to(device)
     torch.testing.assert_close(there(clips.to(device)).cpu(), model(clips), atol=1e-4, rtol=1e-4)
     first, again = (gradients(there, clips.to(device)) for _ in range(2))
@@ -65,12 +66,9 @@ def test_logits_and_gradients_are_the_same_everywhere_and_every_time(
 
 @pytest.mark.parametrize(("dtype", "error"), [(torch.bfloat16, 0.05), (torch.float16, 0.01)])
 def test_mixed_precision_trains_and_stays_close(
-    model: VideoTransformer,
-    clips: Tensor,
-    device: torch.device,
-    dtype: torch.dtype,
-    error: float,
+    model: VideoTransformer, device: torch.device, dtype: torch.dtype, error: float
 ) -> None:
+    clips = clips_for(model)
     expected = model(clips)
     there = copy.deepcopy(model).to(device)
     with torch.autocast(device.type, dtype):

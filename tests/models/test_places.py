@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -18,9 +19,10 @@ from vitprune.models.video_swin import WindowAttention
 
 
 @pytest.fixture(autouse=True)
-def no_grad() -> None:
+def no_grad() -> Iterator[None]:
     torch.manual_seed(0)
-    torch.set_grad_enabled(False)
+    with torch.no_grad():
+        yield
 
 
 def looking_at(attention: Attention, dim: int) -> tuple[Tensor, Tensor]:
