@@ -18,6 +18,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from vitprune.cells import RESULTS
@@ -243,12 +244,7 @@ def build_data(
     if classifier is not None:
         with open_dict(node):
             node.dataset.update(classifier.clip_settings)
-    try:
-        data: VideoDataModule = instantiate(_without(node.dataset, "scale"))
-    except InstantiationException as error:
-        if isinstance(error.__cause__, InputError):
-            raise error.__cause__ from None
-        raise
+    data: VideoDataModule = _built("dataset", _without(node.dataset, "scale"))
     data.prepare_data()
     data.setup()
     if classifier is not None and same_classes:
@@ -311,7 +307,17 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     with Tracker(_logger(cfg, directory, "train")) as tracker:
         tracker.config(cfg)
         callbacks["random_state"] = RandomState()
-        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()), attempt.logger())
+        trainer = _trainer(
+            cfg,
+            directory,
+            tracker,
+            list(callbacks.values()),
+            attempt.logger(),
+            # A training that is too short to be validated in between is at its end.
+            check_val_every_n_epoch=min(
+                cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
+            ),
+        )
         trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
             raise KeyboardInterrupt
@@ -361,9 +367,11 @@ def _trainer(
     tracker: Tracker,
     callbacks: Sequence[pl.Callback],
     *loggers: Logger,
+    **settings: Any,
 ) -> pl.Trainer:
     loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
-    return instantiate(
+    return _built(
+        "trainer",
         cfg.trainer,
         plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
@@ -371,7 +379,22 @@ def _trainer(
         callbacks=[RichProgressBar(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
+        **settings,
     )
+
+
+def _built(name: str, node: Any, **arguments: Any) -> Any:
+    """``instantiate``, with what is wrong in the configuration said in one line."""
+    try:
+        return instantiate(node, **arguments)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, InputError):
+            raise cause from None
+        if isinstance(cause, MisconfigurationException | ValueError | TypeError):
+            line = str(cause).splitlines()[0]
+            raise InputError(f"{name}: {line} (conf/{name} has what works)") from None
+        raise
 
 
 def _scorer(

@@ -122,6 +122,8 @@ def test_the_other_models_and_dataset(model: str, dataset: str, run: Run, direct
         (["k=-1"], "k=-1 is out of range"),
         (["k=16"], "k=16 is out of range"),
         (["k=two"], "k=two is out of range"),
+        (["trainer.precision=8"], "trainer: Precision 8 is invalid"),
+        (["+trainer.what=1"], "trainer: Trainer.__init__() got an unexpected keyword argument"),
         (["model=timesformer", "ckpt={full}"], "holds mvit, not model=timesformer"),
         (["ckpt=missing.ckpt"], "missing.ckpt does not exist"),
         (["ckpt={truncated}"], "cannot be read: truncated"),
@@ -222,3 +224,12 @@ def test_the_precision_reaches_scoring(
     np.testing.assert_allclose(rounded, exact, atol=0.05)
     half = torch.load(out / "pruned.ckpt", weights_only=True)["state_dict"]["model.head.weight"]
     assert half.dtype == (torch.bfloat16 if precision == "bf16-true" else torch.float32)
+
+
+def test_a_training_shorter_than_its_validation_interval(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "train", "model=mvit", "model.recipe.validate_every=4", "logger=none",
+        f"fine_tuned={tmp_path / 'model'}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "model/results.json").read_text())["val_top1"] >= 0
