@@ -118,15 +118,24 @@ def _median_size(known: Floats) -> float:
 
 def _colour_bar(figure: Figure, picture: AxesImage, axes: list[Axes]) -> None:
     bar = figure.colorbar(picture, ax=axes, shrink=0.9, aspect=25, pad=0.02)
-    scale: Callable[[Any], Any] = picture.norm
     low, high = (float(end or 0.0) for end in picture.get_clim())
-    ticks = [low, high]
-    for tick in (0.0, *(sign * 10.0**e for e in range(1, -9, -1) for sign in (1, -1))):
-        if low < tick < high and min(abs(scale(tick) - scale(t)) for t in ticks) > 0.04:
-            ticks.append(tick)
+    ticks = _ticks([low, high], low, high, picture.norm, 0.04)
     bar.set_ticks(ticks, labels=[f"{tick:.2g}" for tick in ticks])
     bar.ax.tick_params(labelsize=6)
     bar.minorticks_off()
+
+
+def _ticks(
+    ticks: list[float], low: float, high: float, place: Callable[[Any], Any], gap: float
+) -> list[float]:
+    """``ticks``, and zero and powers of ten between ``low`` and ``high`` that have room.
+
+    ``place`` says where along the axis a value lies, in [0, 1]; ``gap`` how close ticks may be.
+    """
+    for tick in (0.0, *(sign * 10.0**e for e in range(1, -9, -1) for sign in (1, -1))):
+        if low < tick < high and all(abs(place(tick) - place(t)) > gap for t in ticks):
+            ticks = [*ticks, tick]
+    return ticks
 
 
 def plot_scatter(
@@ -163,6 +172,8 @@ def plot_scatter(
         if spread_x:
             axis.set_xscale("asinh", linear_width=_median_size(xs[np.isfinite(xs)]))
         axis.scatter(xs, ys, s=12, color="#4477aa", alpha=0.7, lw=0)
+        if spread_x:
+            _spread_ticks(axis)
         _name_outliers(axis, xs, ys, names)
         axis.set_title(name, fontsize=8)
         axis.set_xlabel(x, fontsize=8)
@@ -172,6 +183,17 @@ def plot_scatter(
     figure.suptitle(title, fontsize=9)
     with replacing(path) as temporary:
         figure.savefig(temporary)
+
+
+def _spread_ticks(axis: Axes) -> None:
+    """Fewer than matplotlib has on an axis spread by asinh, which overlap around zero."""
+    axis.autoscale_view()  # else the panel's limits are not known before it is drawn
+    low, high = axis.get_xlim()
+    across = axis.transScale + axis.transLimits
+    bottom = axis.get_ylim()[0]
+    ticks = _ticks([], low, high, lambda x: across.transform((x, bottom))[0], 0.12)
+    axis.set_xticks(ticks, [f"{tick:g}".replace("-", "−") for tick in ticks])
+    axis.set_xticks([], minor=True)
 
 
 def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> None:
