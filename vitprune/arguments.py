@@ -20,35 +20,20 @@ from vitprune.errors import InputError
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "metric": ("JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"),
-    "direction": ("lowest", "highest"),
-    "scope": ("layer", "attention", "mlp", "head"),
-    "calibration": ("val", "test", "train"),
-    "target": ("predicted", "label"),
-    "strategy": ("oneshot", "greedy"),
-    "scoring": ("full", "adaptive"),
-    "scale": ("tiny", "full"),
-    "explain": ("none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"),
-    "split": ("val", "test", "train"),
-    "query": ("mean", "cls", "rollout"),
-}
-"""The values that the top-level keys with a fixed set of values take."""
-
 BAD_INPUT = 2
 """Exit status of a command whose input was wrong."""
 FAILED = 1
 """Exit status of a command that failed for another reason."""
 
 
-def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
+def check_arguments(arguments: Iterable[str] | None = None) -> None:
     """Exit with one line if a command line names a value that does not exist.
 
     Before Hydra composes anything; see :func:`check_overrides`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")])
+        check_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
     except InputError as error:
         exit_with(error)
 
@@ -73,24 +58,20 @@ def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
     return [quoted(argument) for argument in arguments]
 
 
-def check_overrides(task: str, words: Iterable[str]) -> None:
+def check_overrides(words: Iterable[str]) -> None:
     """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
 
-    Looks at config groups (``model=``) and at the keys of :data:`CHOICES`. What it does not know
-    is left to Hydra.
+    Looks at config groups (``model=``), of which Hydra says in many lines that one is unknown.
+    Values are looked at when the configuration is composed.
     """
-    keys = OmegaConf.load(CONF / f"{task}.yaml")
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     for override in _parsed(words):
         key = override.key_or_group
         if override.is_delete() or override.package is not None:
             continue
-        if key in groups:
-            known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
-        elif key in CHOICES and key in keys:
-            known = CHOICES[key]
-        else:
+        if key not in groups:
             continue
+        known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
         for value in _values(override):
             check_choice(key, value, known)
 
@@ -106,13 +87,6 @@ def overrides_of(cfg: DictConfig) -> list[Override]:
     node: Any = OmegaConf.select(cfg, "hydra.sweeper.params")
     params: Any = OmegaConf.to_container(node) if node else {}
     return _parsed([*(f"{key}={value}" for key, value in params.items()), *words_of(cfg)])
-
-
-def check_config(cfg: DictConfig) -> None:
-    """Raise :class:`InputError` unless the keys of :data:`CHOICES` have values of theirs."""
-    for key, known in CHOICES.items():
-        if key in cfg:
-            check_choice(key, cfg[key], known)
 
 
 def check_choice(key: str, value: object, known: Iterable[str]) -> None:

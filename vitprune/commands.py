@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor  # also what joblib raises
 from contextlib import contextmanager
 from functools import wraps
@@ -21,12 +21,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from vitprune import cells
-from vitprune.arguments import CONF, FAILED, check_arguments, check_config, exit_with, keep_names
+from vitprune.arguments import CONF, FAILED, check_arguments, exit_with, keep_names
 from vitprune.errors import InputError, disk_full, in_one_line
 from vitprune.files import remove_leftovers
+from vitprune.launch.configuration import Job, Prune, parse
+from vitprune.settings import settings_of
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MAST
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
     sys.argv[1:] = keep_names()
-    check_arguments(task)
+    check_arguments()
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function
     # Lightning would only note the signal, and the next job of a sweep forget it.
@@ -93,21 +95,20 @@ def run(task: str, cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
-    if sweep and (results := cells.finished(directory, cfg)) is not None:
-        log.info("Finished already: %s", directory)
-        return _objective(cfg, results)
     try:
-        check_config(cfg)
+        job = parse(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+        if sweep and (results := _finished(directory, job)) is not None:
+            log.info("Finished already: %s", directory)
+            return _objective(job, results)
         from vitprune import tasks  # late: a wrong argument should not wait for torch
 
-        function: Callable[[DictConfig], Any] = getattr(tasks, task)
-        (directory / cells.RESULTS).unlink(missing_ok=True)  # of other settings
+        function: Callable[[Job], Any] = getattr(tasks, task)
         if sweep:
             remove_leftovers(directory)
         with _as_single_job(task, directory):
-            results = function(cfg)
+            results = function(job)
         (directory / cells.FAILURE).unlink(missing_ok=True)
-        return _objective(cfg, results)
+        return _objective(job, results)
     except Exception as error:
         line = in_one_line(error)
         foreseen = isinstance(error, InputError) or disk_full(error) is not None
@@ -123,8 +124,18 @@ def run(task: str, cfg: DictConfig) -> float | None:
         return None
 
 
-def _objective(cfg: DictConfig, results: Any) -> float | None:
-    return float(instantiate(cfg.objective)(results)) if cfg.get("objective") else None
+def _finished(directory: Path, job: Job) -> Mapping[str, Any] | None:
+    """The results of a finished cell of prune.py; train.py is run again whenever it is asked."""
+    if not isinstance(job, Prune):
+        return None
+    checkpoint = Path(job.ckpt or Path(job.fine_tuned) / cells.BEST)
+    return cells.finished(directory, settings_of(job.plain()), checkpoint)
+
+
+def _objective(job: Job, results: Any) -> float | None:
+    if not (isinstance(job, Prune) and job.objective):
+        return None
+    return float(instantiate(job.objective)(results))
 
 
 @contextmanager

@@ -17,24 +17,26 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
+from vitprune.cells import BEST, publishing
 from vitprune.errors import InputError, in_one_line
 from vitprune.models.classifier import write_checkpoint
-from vitprune.reporting.results import write_csv, write_json
-from vitprune.settings import FINE_TUNING, differences, settings_of
+from vitprune.reporting.results import write_csv
+from vitprune.settings import differences, settings_of
 
 log = logging.getLogger(__name__)
 
 # Lightning warns that partial/ is not empty; it holds what is gone on from.
 warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
-BEST = "best.ckpt"
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
+FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed")
+"""Top-level keys that must be equal for a half-done fine-tuning to go on."""
 
 
 @contextmanager
@@ -65,23 +67,6 @@ def _first_process() -> bool:
     return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
-def warn_of_another_seed(directory: Path, seed: int) -> None:
-    """Say in one line if the checkpoint in ``directory`` comes from a fine-tuning of another seed.
-
-    That is no error: pruning has a use for seeds of its own (``metric=random``).
-    """
-    path = directory / CONFIG
-    before = OmegaConf.load(path) if path.is_file() else None
-    if isinstance(before, DictConfig) and before.get("seed", seed) != seed and _first_process():
-        log.warning(
-            "%s was fine-tuned with seed=%s, and is used with seed=%s; a fine-tuning for every "
-            "seed: 'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'",
-            directory / BEST,
-            before.seed,
-            seed,
-        )
-
-
 class Attempt:
     """A fine-tuning under way, in ``<directory>/partial`` until it is finished.
 
@@ -91,29 +76,28 @@ class Attempt:
 
     Args:
         directory: where the outcome goes.
-        cfg: the job's configuration.
+        configuration: the job's, resolved, in plain types.
     """
 
-    def __init__(self, directory: Path, cfg: DictConfig) -> None:
+    def __init__(self, directory: Path, configuration: Mapping[str, Any]) -> None:
         self.directory = directory
         self.folder = directory / "partial"
         last = self.folder / LAST
         self._step = _steps_taken(last)
-        if _first_process() and not (self._step and self._has_same_settings(cfg)):
+        if _first_process() and not (self._step and self._has_same_settings(configuration)):
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            OmegaConf.save(cfg, self.folder / CONFIG, resolve=True)
+            OmegaConf.save(OmegaConf.create(dict(configuration)), self.folder / CONFIG)
             self._step = 0
         self.resume_from = last if self._step else None
         """The checkpoint to go on from, with the optimizer's state; None to start anew."""
 
-    def _has_same_settings(self, cfg: DictConfig) -> bool:
+    def _has_same_settings(self, configuration: Mapping[str, Any]) -> bool:
         kept = self.folder / CONFIG
         if not kept.is_file():
             return False
-        before = OmegaConf.load(kept)
-        assert isinstance(before, DictConfig)
-        changed = differences(settings_of(before, FINE_TUNING), settings_of(cfg, FINE_TUNING))
+        before: Any = OmegaConf.to_container(OmegaConf.load(kept))
+        changed = differences(_needed_to_go_on(before), _needed_to_go_on(configuration))
         if not changed:
             log.info("Going on with the unfinished fine-tuning in %s", self.folder)
             return True
@@ -135,7 +119,7 @@ class Attempt:
         return self.folder / "metrics"
 
     def finish(self, results: Mapping[str, Any]) -> None:
-        """Move the outcome to ``directory``, ``best.ckpt`` last, and remove the rest."""
+        """Move the outcome to ``directory``, ``results.json`` last, and remove the rest."""
         best = self.folder / BEST
         if not best.is_file():
             raise InputError(
@@ -143,11 +127,15 @@ class Attempt:
                 f"hold a ModelCheckpoint that writes {BEST}"
             )
         header, rows = joined_metrics(self._parts)
-        write_csv(self.directory / "metrics.csv", header, rows)
-        write_json(self.directory / "results.json", results)
-        os.replace(self.folder / CONFIG, self.directory / CONFIG)
-        os.replace(best, self.directory / BEST)
+        with publishing(self.directory, results):
+            write_csv(self.directory / "metrics.csv", header, rows)
+            os.replace(self.folder / CONFIG, self.directory / CONFIG)
+            os.replace(best, self.directory / BEST)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _needed_to_go_on(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in settings_of(configuration).items() if k in FINE_TUNING}
 
 
 def _steps_taken(checkpoint: Path) -> int:

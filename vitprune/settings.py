@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective")
-"""Top-level keys that no result depends on."""
+"""Top-level keys that no result depends on. What ``fine_tuned`` holds counts, not where it lies."""
 NEUTRAL_PARTS = (("dataset", "num_workers"),)
-FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed")
-"""Top-level keys that a fine-tuned checkpoint depends on."""
+
+NOT_FINE_TUNING = {
+    "model": ("k", "compile", "checkpointing", "full", "tiny"),
+    "dataset": (
+        "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "allow_missing",
+    ),
+}  # fmt: skip
+"""Parts of a configuration that no weight depends on, or that say only where files lie."""
 
 
-def settings_of(cfg: DictConfig, keys: Container[str] | None = None) -> dict[str, Any]:
-    """The resolved part of a job's configuration that its results depend on, in JSON's types.
-
-    Args:
-        cfg: the configuration.
-        keys: only these top-level keys; None for all but :data:`NEUTRAL`.
-    """
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    assert isinstance(resolved, dict)
-    settings = {
-        key: value
-        for key, value in resolved.items()
-        if (key not in NEUTRAL if keys is None else key in keys)
-    }
-    for section, key in NEUTRAL_PARTS:
-        settings.get(section, {}).pop(key, None)
+def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a job's resolved configuration that its results depend on, in JSON's types."""
+    settings = {str(key): value for key, value in values.items() if key not in NEUTRAL}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
+    for section, key in NEUTRAL_PARTS:
+        plain.get(section, {}).pop(key, None)
     return plain
+
+
+def fine_tuning_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part that a fine-tuned checkpoint is told apart by: ``model``, ``dataset``, ``seed``.
+
+    Not the trainer, which a job may have of its own: its epochs are the recipe's.
+    """
+    settings = settings_of(values)
+    found: dict[str, Any] = {"seed": settings["seed"]}
+    for section, left_out in NOT_FINE_TUNING.items():
+        part = settings[section]
+        found[section] = {key: value for key, value in part.items() if key not in left_out}
+    found["dataset"].pop("seed", None)  # it is the job's
+    return found
+
+
+def value_at(values: Mapping[str, Any], name: str) -> Any:
+    """The value under a dotted name; None if there is none."""
+    found: Any = values
+    for part in name.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = found[part]
+    return found
 
 
 def differences(one: Any, other: Any) -> list[str]:

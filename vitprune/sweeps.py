@@ -14,8 +14,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune import cells
-from vitprune.arguments import FAILED, check_config, check_overrides, exit_with, overrides_of
+from vitprune.arguments import FAILED, check_overrides, exit_with, overrides_of
 from vitprune.errors import InputError, disk_full
+from vitprune.launch.configuration import parse
 
 
 class Guard(Callback):
@@ -30,6 +31,7 @@ class Guard(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         try:
+            parse(_plain(config))
             _check_writable(Path(config.hydra.run.dir), "hydra.run.dir")
         except InputError as error:
             exit_with(error)
@@ -39,9 +41,9 @@ class Guard(Callback):
         try:
             _check_plugin("hydra/launcher", config.hydra.launcher)
             _check_plugin("hydra/sweeper", config.hydra.sweeper)
-            check_config(config)
             params = config.hydra.sweeper.get("params") or {}
-            check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
+            check_overrides([f"{key}={value}" for key, value in params.items()])
+            _check_values(config)
             _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
         except InputError as error:
@@ -61,6 +63,33 @@ class Guard(Callback):
         for name, (error, _) in failed.items():
             print(f"  {name}: {error}", file=sys.stderr)
         sys.exit(FAILED)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """All but Hydra's own part, resolved, in plain types."""
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain: Any = OmegaConf.to_container(own, resolve=True)
+    return plain
+
+
+def _check_values(config: DictConfig) -> None:
+    """Every value that a sweep goes over, each with the first one of the others.
+
+    Those of a group (``model=``) are configurations of their own, looked at when their jobs begin.
+    """
+    swept: dict[str, list[Any]] = {}
+    for override in overrides_of(config):
+        if override.is_discrete_sweep() and not override.is_delete():
+            swept[override.key_or_group] = list(override.sweep_iterator())
+    keys = [key for key in swept if key not in config.hydra.runtime.choices]
+    base = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    for key in keys:
+        for value in swept[key]:
+            one = base.copy()
+            OmegaConf.update(one, key, value)
+            parse(OmegaConf.to_container(one, resolve=True))  # type: ignore[arg-type]
+    if not keys:
+        parse(_plain(config))
 
 
 def _check_told_apart(config: DictConfig) -> None:

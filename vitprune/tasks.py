@@ -15,26 +15,36 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
 from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
-from vitprune.cells import RESULTS
+from vitprune.cells import BEST, files_digest, publishing
+from vitprune.checkpoints import (
+    check_same_clips,
+    check_same_fine_tuning,
+    evaluated_splits,
+    leakage,
+    with_checkpoint,
+)
 from vitprune.data import VideoDataModule
+from vitprune.data.checking import check_videos
+from vitprune.data.classes import read_class_map
 from vitprune.errors import InputError
 from vitprune.explanations import Load, Subject, explain
+from vitprune.files import file_digest
 from vitprune.finetuning import (
-    BEST,
     Attempt,
     RandomState,
     WholeCheckpoints,
     exclusive,
-    warn_of_another_seed,
 )
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
+from vitprune.launch.configuration import Evaluate, FineTuning, Job, Prune, Train
+from vitprune.launch.overrides import given_keys
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
+from vitprune.provenance import Provenance
 from vitprune.pruning import (
     STRATEGIES,
     Comparison,
@@ -58,49 +68,54 @@ from vitprune.reporting import (
 )
 from vitprune.reporting.environment import environment
 from vitprune.reporting.tracking import Tracker
-from vitprune.settings import settings_of
+from vitprune.settings import fine_tuning_of, settings_of
 
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> Path:
+def train(cfg: Train) -> Path:
     """Fine-tune ``cfg.model`` on ``cfg.dataset``; the best checkpoint's path is returned."""
-    directory = checkpoint_directory(cfg)
+    directory = Path(cfg.fine_tuned)
     with exclusive(directory):
         return _fine_tune(cfg, build_data(cfg), directory)
 
 
-def prune(cfg: DictConfig) -> Mapping[str, Any]:
+def prune(cfg: Prune) -> Mapping[str, Any]:
     """Score the layers, drop k of them, and compare both models on the test split.
 
     Returns:
         What ``results.json`` holds.
     """
     start = time.perf_counter()
-    if cfg.scope != "layer":
-        raise InputError(f"scope={cfg.scope}: only whole layers can be dropped; use scope=layer")
+    asked = settings_of(cfg.plain())
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    path = Path(cfg.ckpt) if cfg.ckpt else checkpoint_directory(cfg) / BEST
-    classifier = VideoClassifier.load(path) if cfg.ckpt or path.is_file() else None
-    if classifier is None:
+    path = Path(cfg.ckpt) if cfg.ckpt else Path(cfg.fine_tuned) / BEST
+    if not cfg.ckpt and not path.is_file():
         _check_k(cfg.k, _num_layers(cfg))
         data = build_data(cfg)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
                 _fine_tune(cfg, data, path.parent)
-        classifier = VideoClassifier.load(path)
     else:
         log.info("Using the checkpoint %s", path)
-        if classifier.model.spec.name != cfg.model.name:
-            raise InputError(
-                f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
-            )
-        _check_k(cfg.k, len(classifier.model.blocks))
-    if not cfg.ckpt:
-        warn_of_another_seed(path.parent, cfg.seed)
+    classifier = VideoClassifier.load(path)
+    if classifier.model.spec.name != cfg.model.name:
+        raise InputError(
+            f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
+        )
+    _check_k(cfg.k, len(classifier.model.blocks))
+    if cfg.ckpt:
+        cfg = with_checkpoint(cfg, path, classifier, given_keys())
+    else:
+        check_same_fine_tuning(path, classifier, cfg)
     data = build_data(cfg, classifier)
+    if not cfg.ckpt:
+        check_same_clips(path, classifier, data)
+    splits = evaluated_splits(cfg)
+    leaked = leakage(path, classifier, data, splits, allowed=cfg.allow_leakage)
+    _look_through(cfg, data, splits)
     ready = time.perf_counter()
 
     def rank(scores: Scores) -> list[int]:
@@ -115,7 +130,7 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
     pruning = LayerPruning(plan)
     curve = DropCurve(lambda: _orders(cfg, classifier, pruning.plan)) if cfg.curve else None
     with Tracker(_logger(cfg, directory, "prune")) as tracker:
-        tracker.config(cfg)
+        tracker.config(cfg.plain())
         callbacks = [callback for callback in (pruning, curve) if callback is not None]
         trainer = _trainer(cfg, directory, tracker, callbacks)
         trainer.test(classifier, datamodule=data, verbose=False)
@@ -125,51 +140,60 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
             **pruning.outcome.seconds,
             "total": time.perf_counter() - start,
         }
+        results |= {"leakage": leaked, "settings": settings_of(cfg.plain()), "asked": asked}
         if trainer.is_global_zero:
-            if curve is not None and curve.curve is not None:
-                _report_curve(cfg, directory, tracker, curve.curve)
-            _report(cfg, directory, tracker, results, pruning.outcome, data)
+            with publishing(directory, results):
+                if curve is not None and curve.curve is not None:
+                    _report_curve(cfg, directory, tracker, curve.curve)
+                _report(cfg, directory, tracker, results, pruning.outcome, data)
             _trace(cfg, directory, tracker, results, data, bool(measured))
-            # Last, as its presence means that the job is finished.
-            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results)
         _say_where(directory)
     return results
 
 
-def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
+def evaluate(cfg: Evaluate) -> Mapping[str, Any]:
     """Top-1, Top-5 and cost of a checkpoint on a dataset's test split, or what its heads do.
 
     Returns:
         What ``results.json`` holds.
     """
-    if OmegaConf.is_missing(cfg, "ckpt"):
-        raise InputError("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
+    asked = settings_of(cfg.plain())
     directory = Path(HydraConfig.get().runtime.output_dir)
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     if cfg.explain != "none":
         return _explain(cfg, directory)
-    classifier = VideoClassifier.load(cfg.ckpt)
+    path = Path(str(cfg.ckpt))
+    classifier = VideoClassifier.load(path)
+    cfg = with_checkpoint(cfg, path, classifier, given_keys())
     data = build_data(cfg, classifier)
+    splits = evaluated_splits(cfg)
+    leaked = leakage(path, classifier, data, splits, allowed=cfg.allow_leakage)
+    _look_through(cfg, data, splits)
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
-        tracker.config(cfg)
+        tracker.config(cfg.plain())
         trainer = _trainer(cfg, directory, tracker, [])
         (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
         classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
         clip = data.splits["test"][0]["clips"][:1].to(next(classifier.parameters()))
         (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
         results = {
-            "ckpt": str(cfg.ckpt),
+            **_checkpoint(path, classifier),
             "model": {**asdict(classifier.model.spec), "dropped": list(classifier.model.dropped)},
-            "dataset": {"name": cfg.dataset.name, "videos": len(data.splits["test"])},
+            "dataset": {**_data(data), "videos": len(data.splits["test"])},
             "top1": metrics["test/top1"],
             "top5": metrics["test/top5"],
             **asdict(cost),
+            "clip_settings": classifier.clip_settings,
+            "leakage": leaked,
             "environment": _environment(trainer),
+            "settings": settings_of(cfg.plain()),
+            "asked": asked,
         }
         if trainer.is_global_zero:
-            write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
+            with publishing(directory, results):
+                pass
             tracker.summary(results)
     if trainer.is_global_zero:
         print_summary(
@@ -188,47 +212,47 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
     return results
 
 
-def checkpoint_directory(cfg: DictConfig) -> Path:
-    """Where the fine-tuned model of a configuration lies: ``runs/train/<dataset>/<model>``."""
-    return Path(cfg.fine_tuned)
-
-
-def _explain(cfg: DictConfig, directory: Path) -> Mapping[str, Any]:
+def _explain(cfg: Evaluate, directory: Path) -> Mapping[str, Any]:
     """``evaluate`` with ``explain=``: see :mod:`vitprune.explanations`."""
     with Tracker(_logger(cfg, directory, "explain")) as tracker:
-        tracker.config(cfg)
+        tracker.config(cfg.plain())
         trainer = _trainer(cfg, directory, tracker, [])  # for its device and precision
         results = explain(cfg, subjects(cfg, trainer), directory, tracker)
     _say_where(directory)
     return results
 
 
-def subjects(cfg: DictConfig, trainer: pl.Trainer) -> Load:
+def subjects(cfg: Evaluate, trainer: pl.Trainer) -> Load:
     """What loads the models and data of an explanation, on the trainer's device."""
 
     def load(
         ckpt: str | None = None, other_dataset: bool = False, same_classes: bool = True
     ) -> Subject:
-        classifier = VideoClassifier.load(ckpt or cfg.ckpt)
+        path = Path(str(ckpt or cfg.ckpt))
+        classifier = VideoClassifier.load(path)
         trainer.precision_plugin.convert_module(classifier)
-        node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        own = cfg
         if other_dataset:
-            with open_dict(node):
-                node.dataset = cfg.other_dataset
-        data = build_data(node, classifier, same_classes=same_classes)
+            own = cfg.model_copy(update={"dataset": cfg.other_dataset, "class_map": None})
+        own = with_checkpoint(own, path, classifier, given_keys())
+        data = build_data(own, classifier, same_classes=same_classes and cfg.same_classes)
+        splits = evaluated_splits(own)
+        leaked = leakage(path, classifier, data, splits, allowed=cfg.allow_leakage)
+        _look_through(own, data, splits)
         return Subject(
             cfg,
             classifier.to(trainer.strategy.root_device),
             data,
-            node.dataset.name,
+            own.dataset.name,
             trainer.precision_plugin.forward_context,
+            leaked,
         )
 
     return load
 
 
 def build_data(
-    cfg: DictConfig, classifier: VideoClassifier | None = None, *, same_classes: bool = True
+    cfg: Job, classifier: VideoClassifier | None = None, *, same_classes: bool = True
 ) -> VideoDataModule:
     """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
 
@@ -240,37 +264,30 @@ def build_data(
     Raises:
         InputError: the data are not as they should be, or their classes are not the classifier's.
     """
-    node = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    node = cfg.dataset.node()
     if classifier is not None:
-        with open_dict(node):
-            node.dataset.update(classifier.clip_settings)
-    data: VideoDataModule = _built("dataset", _without(node.dataset, "scale"))
+        node |= classifier.clip_settings
+    data: VideoDataModule = _built("dataset", node)
     data.prepare_data()
     data.setup()
     if classifier is not None and same_classes:
-        _check_classes(cfg, classifier.class_names, data.class_names)
+        file = getattr(cfg, "class_map", None)
+        data.use_classes(classifier.class_names, read_class_map(file) if file else None)
     return data
 
 
-def _check_classes(cfg: DictConfig, trained: list[str], given: list[str]) -> None:
-    if len(trained) != len(given):
-        raise InputError(
-            f"the checkpoint has {len(trained)} classes, dataset={cfg.dataset.name} has "
-            f"{len(given)}; they must be the same"
-        )
-    if trained != given and set(trained) == set(given):
-        raise InputError(
-            f"dataset={cfg.dataset.name} has the checkpoint's classes in another order; "
-            f"the checkpoint's order begins {', '.join(trained[:3])}"
-        )
-    if trained != given:
-        log.warning(
-            "The checkpoint's classes (%s, ...) are named otherwise than those of dataset=%s "
-            "(%s, ...); they are compared by position",
-            trained[0],
-            cfg.dataset.name,
-            given[0],
-        )
+def _look_through(cfg: Job, data: VideoDataModule, splits: Sequence[str], **how: Any) -> None:
+    """Find out before the work starts which videos cannot be read."""
+    remembered = Path(cfg.runs) / "cache" / "videos"
+    check_videos([data.splits[name] for name in splits], remembered=remembered, **how)
+
+
+def _provenance(cfg: FineTuning, data: VideoDataModule) -> Provenance:
+    return Provenance(
+        fine_tuning_of(cfg.plain()),
+        {name: split.listing() for name, split in data.splits.items()},
+        data.splits["train"].excerpts(),
+    )
 
 
 def _check_k(k: object, layers: int) -> None:
@@ -278,12 +295,14 @@ def _check_k(k: object, layers: int) -> None:
         raise InputError(f"k={k} is out of range; the model has {layers} layers: 1 to {layers - 1}")
 
 
-def _num_layers(cfg: DictConfig) -> int:
+def _num_layers(cfg: FineTuning) -> int:
     with torch.device("meta"):
         return build_model(cfg.model.name, cfg.model.variant).num_layers
 
 
-def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
+def _fine_tune(cfg: FineTuning, data: VideoDataModule, directory: Path) -> Path:
+    _look_through(cfg, data, ["train"])
+    _look_through(cfg, data, ["val", "test"], decode=True)  # hours lie between here and there
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     model = build_model(
         cfg.model.name,
@@ -296,16 +315,21 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     model.checkpointing = cfg.model.checkpointing
     if cfg.model.compile:
         model.compile(dynamic=False)  # in place: names of parameters and checkpoints stay
-    recipe = _without(cfg.model.recipe, "epochs", "validate_every")
-    classifier = VideoClassifier(model, data.class_names, data.clip_settings(), **recipe)
+    classifier = VideoClassifier(
+        model,
+        data.class_names,
+        data.clip_settings(),
+        provenance=_provenance(cfg, data),
+        **cfg.model.recipe.model_dump(exclude={"epochs", "validate_every"}),
+    )
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
     checkpoint = callbacks["checkpoint"]
-    attempt = Attempt(directory, cfg)
+    attempt = Attempt(directory, cfg.plain())
     for callback in callbacks.values():
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(attempt.folder)
     with Tracker(_logger(cfg, directory, "train")) as tracker:
-        tracker.config(cfg)
+        tracker.config(cfg.plain())
         callbacks["random_state"] = RandomState()
         trainer = _trainer(
             cfg,
@@ -340,29 +364,29 @@ def _fine_tune(cfg: DictConfig, data: VideoDataModule, directory: Path) -> Path:
     return directory / BEST
 
 
-def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
+def _logger(cfg: Job, directory: Path, job: str) -> Any:
     """The configured logger, named after the job; runs of a sweep share a group."""
-    if not cfg.get("logger"):
+    if cfg.logger is None:
         return None
     group = experiment = None
     if HydraConfig.initialized():
         hydra = HydraConfig.get()
         experiment = hydra.runtime.choices.get("experiment")
         group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
-    model = cfg.model.get("name")
-    cell = [str(cfg[key]) for key in ("metric", "direction") if job == "prune"]
+    model = cfg.model.name if isinstance(cfg, FineTuning) else None
+    cell = [cfg.metric, cfg.direction] if isinstance(cfg, Prune) and job == "prune" else []
     return instantiate(
-        cfg.logger,
+        cfg.logger.node(),
         save_dir=str(directory),
         name="-".join(filter(None, [job, cfg.dataset.name, model])),
         job_type=job,
-        group=cfg.logger.get("group") or group,
+        group=cfg.logger.group or group,
         tags=list(filter(None, [cfg.dataset.name, model, *cell, experiment])),
     )
 
 
 def _trainer(
-    cfg: DictConfig,
+    cfg: Job,
     directory: Path,
     tracker: Tracker,
     callbacks: Sequence[pl.Callback],
@@ -372,7 +396,7 @@ def _trainer(
     loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
     return _built(
         "trainer",
-        cfg.trainer,
+        cfg.trainer.node(),
         plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
         logger=list(loggers),
@@ -398,7 +422,7 @@ def _built(name: str, node: Any, **arguments: Any) -> Any:
 
 
 def _scorer(
-    cfg: DictConfig, data: VideoDataModule, trainer: pl.Trainer, measured: list[Scores]
+    cfg: Prune, data: VideoDataModule, trainer: pl.Trainer, measured: list[Scores]
 ) -> Callable[[VideoTransformer], Scores]:
     """Scores a model on the calibration split, or finds its scores in the store.
 
@@ -449,7 +473,7 @@ def _scorer(
     return scorer
 
 
-def _orders(cfg: DictConfig, classifier: VideoClassifier, plan: Plan | None) -> Orders:
+def _orders(cfg: Prune, classifier: VideoClassifier, plan: Plan | None) -> Orders:
     """In which orders the layers of a curve go: the plan's, the opposite one, and at random."""
     assert plan is not None
     opposite = "highest" if cfg.direction == "lowest" else "lowest"
@@ -463,7 +487,7 @@ def _orders(cfg: DictConfig, classifier: VideoClassifier, plan: Plan | None) -> 
 
 
 def _results(
-    cfg: DictConfig,
+    cfg: Prune,
     checkpoint: Path,
     classifier: VideoClassifier,
     data: VideoDataModule,
@@ -473,8 +497,8 @@ def _results(
     comparison = outcome.comparison
     return {
         "model": asdict(classifier.model.spec),
-        "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
-        "ckpt": str(checkpoint),
+        "dataset": _data(data),
+        **_checkpoint(checkpoint, classifier),
         "metric": cfg.metric,
         "k": cfg.k,
         "direction": cfg.direction,
@@ -511,7 +535,7 @@ def _results(
 
 
 def _report(
-    cfg: DictConfig,
+    cfg: Prune,
     directory: Path,
     tracker: Tracker,
     results: Mapping[str, Any],
@@ -525,7 +549,7 @@ def _report(
     tracker.summary(results)
 
 
-def _report_relevance(cfg: DictConfig, directory: Path, tracker: Tracker, plan: Plan) -> None:
+def _report_relevance(cfg: Prune, directory: Path, tracker: Tracker, plan: Plan) -> None:
     scores = plan.scores
     scores.to_csv(directory / "scores.csv", cfg.target)
     scores.save(directory / "scores.npz")
@@ -574,7 +598,7 @@ def _report_predictions(
 
 
 def _trace(
-    cfg: DictConfig,
+    cfg: Prune,
     directory: Path,
     tracker: Tracker,
     results: Mapping[str, Any],
@@ -596,7 +620,7 @@ def _trace(
     tracker.makes(lineage.pruned(results, directory))
 
 
-def _dataset(cfg: DictConfig, data: VideoDataModule) -> lineage.Asset:
+def _dataset(cfg: Job, data: VideoDataModule) -> lineage.Asset:
     splits = {
         name: [(video, clip.label) for video, clip in zip(split.names, split.clips, strict=True)]
         for name, split in data.splits.items()
@@ -604,7 +628,7 @@ def _dataset(cfg: DictConfig, data: VideoDataModule) -> lineage.Asset:
     return lineage.dataset(cfg.dataset.name, data.class_names, splits)
 
 
-def _report_curve(cfg: DictConfig, directory: Path, tracker: Tracker, curve: Curve) -> None:
+def _report_curve(cfg: Prune, directory: Path, tracker: Tracker, curve: Curve) -> None:
     values = {"top1": {name: top1.tolist() for name, top1 in curve.top1.items()}}
     write_json(directory / "curve.json", {**values, "latency_ms": curve.latency_ms})
     plot_curve(
@@ -633,7 +657,16 @@ def _environment(trainer: pl.Trainer) -> dict[str, Any]:
     return {**environment(), "torch": torch.__version__, "device": name}
 
 
-def _without(node: DictConfig, *keys: str) -> dict[str, Any]:
-    values = OmegaConf.to_container(node, resolve=True)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items() if key not in keys}
+def _data(data: VideoDataModule) -> dict[str, Any]:
+    """Which data a result is of."""
+    return {"name": data.name, "classes": data.class_names, "files": files_digest(data.root)}
+
+
+def _checkpoint(path: Path, classifier: VideoClassifier) -> dict[str, Any]:
+    """Which checkpoint a result is of: its content, and what it was fine-tuned with."""
+    provenance = classifier.provenance
+    return {
+        "ckpt": str(path),
+        "ckpt_digest": file_digest(path),
+        "fine_tuning": None if provenance is None else dict(provenance.settings),
+    }

@@ -6,7 +6,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -16,6 +16,7 @@ from torch import distributed
 from torch.utils.data import DistributedSampler
 
 from vitprune.data.checks import area, channels, choice, fraction, whole
+from vitprune.data.classes import class_numbers
 from vitprune.data.dataset import Clip, ClipSettings, VideoDataset, Views
 from vitprune.data.demo import DemoSettings, render
 from vitprune.data.demo.render import Layout
@@ -48,7 +49,9 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         split: which of the dataset's official splits.
         val_fraction: share of training groups that become the validation split where the dataset
             has none.
-        seed: of the validation split, the order of training clips and all their randomness.
+        val_seed: of which groups become the validation split. It belongs to the dataset, so that
+            it is the same one whatever the job's seed.
+        seed: of the order of training clips and all their randomness.
         allow_missing: go on, with a warning, if files that are listed are not there.
         mean: of the three channels, for values in [0, 1].
         std: likewise.
@@ -88,6 +91,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         colour_jitter: float = 0.0,
         split: int = 1,
         val_fraction: float = 0.1,
+        val_seed: int = 0,
         seed: int = 0,
         allow_missing: bool = False,
         mean: Sequence[float] = MEAN,
@@ -116,6 +120,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.colour_jitter = fraction("colour_jitter", colour_jitter, inclusive=True)
         self.split = choice("split", split, self.official_splits)
         self.val_fraction = fraction("val_fraction", val_fraction)
+        self.val_seed = whole("val_seed", val_seed, least=0)
         self.seed = whole("seed", seed, least=0)
         self.allow_missing = choice("allow_missing", allow_missing, (True, False))
         self.demo = demo if isinstance(demo, DemoSettings | None) else DemoSettings(**demo)
@@ -229,6 +234,23 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     def fingerprint(self, split: SplitName) -> str:
         """A hash of the split's clips, files and settings; see `VideoDataset.fingerprint`."""
         return self.splits[split].fingerprint()
+
+    def use_classes(self, class_names: Sequence[str], names: Mapping[str, str] | None) -> None:
+        """Count labels as a model does, whose classes are ``class_names``.
+
+        Args:
+            class_names: the model's.
+            names: see :func:`vitprune.data.classes.class_numbers`.
+
+        Raises:
+            InputError: the data have classes that the model does not have.
+        """
+        where = f"{self.name} in {self.root}"
+        numbers = class_numbers(self.class_names, class_names, where=where, names=names)
+        self.class_names = list(class_names)
+        for dataset in self.splits.values():
+            dataset.class_names = self.class_names
+            dataset.clips = [replace(clip, label=numbers[clip.label]) for clip in dataset.clips]
 
     # Shared by the layouts
 

@@ -168,7 +168,7 @@ class DAIDataModule(VideoDataModule):
         groups = [clip.group or str(clip.path) for clip in train]
         members = [(group, clip.label) for group, clip in zip(groups, train, strict=True)]
         where = f"{self.root}: there is no validation split, and in the training split"
-        held_out = held_out_groups(members, self.val_fraction, self.seed, where)
+        held_out = held_out_groups(members, self.val_fraction, self.val_seed, where)
         pairs = list(zip(groups, train, strict=True))
         return {
             "train": [clip for group, clip in pairs if group not in held_out],

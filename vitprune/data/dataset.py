@@ -26,6 +26,8 @@ from vitprune.data.transforms import (
 )
 from vitprune.data.video import index_video, read_frames
 from vitprune.errors import InputError
+from vitprune.files import content_digest
+from vitprune.provenance import Excerpt
 
 
 @dataclass(frozen=True)
@@ -178,6 +180,20 @@ class VideoDataset(Dataset[dict[str, Any]]):
             self.views.clips,
         )
 
+    def check(self, number: int, *, decode: bool = False) -> None:
+        """See that a video can be opened and has the clip in it.
+
+        Args:
+            number: of the video.
+            decode: whether the frames of its evaluation views are decoded, too.
+
+        Raises:
+            InputError: says what is wrong with which file.
+        """
+        wanted = self.frame_numbers(number)
+        if decode:
+            read_frames(self.clips[number].path, np.unique(wanted))
+
     def _evaluation_views(self, number: int) -> Tensor:
         wanted = self.frame_numbers(number)
         distinct, places = np.unique(wanted, return_inverse=True)
@@ -191,6 +207,21 @@ class VideoDataset(Dataset[dict[str, Any]]):
                 for crop in long_side_crops(resized[view], size, crops)
             ]
         )
+
+    def excerpts(self) -> list[Excerpt]:
+        """What every clip shows, known by its file's content; reads all files."""
+        return [Excerpt(content_digest(clip.path), clip.start, clip.end) for clip in self.clips]
+
+    def listing(self) -> str:
+        """A hash of the list of clips: names, labels and files' sizes; SHA-256, hexadecimal.
+
+        The same wherever the dataset lies and whenever it was copied there.
+        """
+        rows = [
+            (name, self.class_names[clip.label], clip.path.stat().st_size)
+            for name, clip in zip(self.names, self.clips, strict=True)
+        ]
+        return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
     def fingerprint(self) -> str:
         """A hash of what one centre view of every clip is made of: SHA-256, hexadecimal.

@@ -48,7 +48,7 @@ class UCF101DataModule(VideoDataModule):
         if not clips["train"]:
             raise InputError(f"{train_list}: names no clip that is there")
         members = [(clip.group, clip.label) for clip in clips["train"]]
-        held_out = held_out_groups(members, self.val_fraction, self.seed, str(train_list))
+        held_out = held_out_groups(members, self.val_fraction, self.val_seed, str(train_list))
         return class_names, {
             "train": [clip for clip in clips["train"] if clip.group not in held_out],
             "val": [clip for clip in clips["train"] if clip.group in held_out],

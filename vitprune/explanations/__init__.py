@@ -11,11 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
-from vitprune.cells import RESULTS
-from vitprune.errors import InputError
-from vitprune.explain.attention import ROLLOUT
+from vitprune.cells import publishing
 from vitprune.explanations.attention import attention
 from vitprune.explanations.boxes import boxes
 from vitprune.explanations.causal import causal
@@ -23,8 +19,7 @@ from vitprune.explanations.explorer import explorer
 from vitprune.explanations.relevance import relevance
 from vitprune.explanations.subject import Desk, Load, Subject
 from vitprune.explanations.transfer import transfer
-from vitprune.importance import METRICS
-from vitprune.reporting import write_json
+from vitprune.launch.configuration import Evaluate
 from vitprune.reporting.tracking import Tracker
 from vitprune.settings import settings_of
 
@@ -38,21 +33,18 @@ EXPLANATIONS: dict[str, Callable[[Desk], dict[str, Any]]] = {
 }
 
 
-def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> dict[str, Any]:
+def explain(cfg: Evaluate, load: Load, directory: Path, tracker: Tracker) -> dict[str, Any]:
     """What ``cfg.explain`` asks for, written to ``directory``; what ``results.json`` holds."""
     start = time.perf_counter()
-    if cfg.metric not in METRICS:
-        raise InputError(
-            f"metric={cfg.metric} has no value per clip; explain takes {', '.join(METRICS)}"
-        )
-    for key in ("clips", "peers", "draws"):
-        if not isinstance(cfg[key], int) or cfg[key] < 1:
-            raise InputError(f"{key}={cfg[key]} is out of range; it takes whole numbers from 1")
-    if cfg.query == ROLLOUT and cfg.explain not in ("relevance", "attention", "causal"):
-        raise InputError(
-            f"query=rollout is of no head; explain={cfg.explain} takes query=mean or cls"
-        )
-    found = EXPLANATIONS[cfg.explain](Desk(cfg, load, directory, tracker))
+    leaked: dict[str, dict[str, int]] = {}
+
+    def noting(*arguments: Any, **options: Any) -> Subject:
+        subject = load(*arguments, **options)
+        if subject.leakage:
+            leaked[subject.dataset] = subject.leakage
+        return subject
+
+    found = EXPLANATIONS[cfg.explain](Desk(cfg, noting, directory, tracker))
     results = {
         "explain": cfg.explain,
         "ckpt": str(cfg.ckpt),
@@ -62,12 +54,14 @@ def explain(cfg: DictConfig, load: Load, directory: Path, tracker: Tracker) -> d
         "split": cfg.split,
         "calibration": cfg.calibration,
         "query": cfg.query,
+        "leakage": leaked or None,
         "seed": cfg.seed,
         **found,
         "seconds": time.perf_counter() - start,
     }
+    with publishing(directory, {**results, "settings": settings_of(cfg.plain())}):
+        pass
     tracker.summary(results)
-    write_json(directory / RESULTS, {**results, "settings": settings_of(cfg)})
     return results
 
 

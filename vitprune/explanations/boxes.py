@@ -72,7 +72,7 @@ def boxes(desk: Desk) -> dict[str, Any]:
         spread_x=True,
     )
     desk.picture("boxes.png")
-    if cfg.get("other_dataset") is not None:
+    if cfg.other_dataset is not None:
         results["other_dataset"] = _lifts_elsewhere(desk, subject, lifts, names)
     return results
 

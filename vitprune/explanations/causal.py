@@ -47,7 +47,7 @@ def causal(desk: Desk) -> dict[str, Any]:
         desk.table(name, header, rows)
     print_table(
         f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: "
-        f"{cfg['class']} and classes that lose; random: mean (lowest)",
+        f"{cfg.class_} and classes that lose; random: mean (lowest)",
         ["without", "class", "Top-1", "random", "p(label)", "random"],
         [
             [f.name, c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
@@ -65,12 +65,12 @@ def causal(desk: Desk) -> dict[str, Any]:
              [(f.without[which][label], f.random[which][:, label]) for f in findings])
             for which, what in enumerate(("Top-1", "mean probability"))
         ],
-        title=f"{cfg['class']} without heads: {subject.model.spec.name} on {subject.dataset}, "
+        title=f"{cfg.class_} without heads: {subject.model.spec.name} on {subject.dataset}, "
         f"{cfg.split} split",
     )  # fmt: skip
     desk.picture("causal.png")
     return {
-        "class": str(cfg["class"]),
+        "class": str(cfg.class_),
         "full": {"top1": float(full[0][label]), "probability": float(full[1][label])},
         **{
             f.name: {

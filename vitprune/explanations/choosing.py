@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
 from torch import Tensor
 
 from vitprune.data.base import SplitName
@@ -44,7 +43,7 @@ def given_heads(subject: Subject, given: Any) -> list[Unit]:
     """The heads of ``head=22.4,22.7``, which may come as text or as a list; none for null."""
     if given is None:
         return []
-    names = given if OmegaConf.is_list(given) else str(given).strip("[]").split(",")
+    names = given if isinstance(given, list | tuple) else str(given).strip("[]").split(",")
     return check_heads(subject.model, [str(n).strip() for n in names if str(n).strip()])
 
 
@@ -56,10 +55,10 @@ def most_relevant(subject: Subject, count: int = 1) -> list[Unit]:
     cfg = subject.cfg
     scores = subject.scores(cfg.calibration)
     values = subject.values(scores)
-    if cfg["class"] is not None and cfg["class"] in subject.class_names:
-        values = values[scores.labels == subject.class_names.index(cfg["class"])]
+    if cfg.class_ is not None and cfg.class_ in subject.class_names:
+        values = values[scores.labels == subject.class_names.index(cfg.class_)]
     if not len(values):
-        raise InputError(f"class={cfg['class']} has no clip in the {cfg.calibration} split")
+        raise InputError(f"class={cfg.class_} has no clip in the {cfg.calibration} split")
     order = np.argsort(-values.mean(0), kind="stable")[:count]
     chosen = [scores.units[i] for i in order]
     log.info(
@@ -74,7 +73,7 @@ def most_relevant(subject: Subject, count: int = 1) -> list[Unit]:
 
 def class_of(subject: Subject) -> int | None:
     """The number of ``class`` among the clips' classes, if one is given."""
-    name = subject.cfg["class"]
+    name = subject.cfg.class_
     if name is None:
         return None
     if str(name) not in subject.class_names:
@@ -93,7 +92,7 @@ def choose_clips(subject: Subject) -> list[int]:
         return first_of_each_class(subject, cfg.split, cfg.clips)
     numbers = [i for i, clip in enumerate(dataset.clips) if label in (None, clip.label)]
     if not numbers:
-        raise InputError(f"class={cfg['class']} has no clip in the {cfg.split} split")
+        raise InputError(f"class={cfg.class_} has no clip in the {cfg.split} split")
     if cfg.clip is not None:
         named = [i for i in numbers if str(cfg.clip) in subject.video_name(cfg.split, i)]
         if not named:

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from torch import Tensor
 
 from vitprune.data import VideoDataModule
@@ -19,6 +18,7 @@ from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.explain import pictures
 from vitprune.importance import Scores, ScoreStore, entry_name, score
+from vitprune.launch.configuration import Evaluate
 from vitprune.models import VideoClassifier, VideoTransformer
 from vitprune.reporting import write_csv
 from vitprune.reporting.tracking import Tracker
@@ -36,13 +36,15 @@ class Subject:
         data: set up, with clips as the classifier wants them.
         dataset: its name.
         autocast: gives the context of mixed precision.
+        leakage: how many clips of which split the model was trained on; None for none.
     """
 
-    cfg: DictConfig
+    cfg: Evaluate
     classifier: VideoClassifier
     data: VideoDataModule
     dataset: str
     autocast: Callable[[], AbstractContextManager]
+    leakage: dict[str, int] | None = None
 
     @property
     def model(self) -> VideoTransformer:
@@ -61,12 +63,11 @@ class Subject:
         Raises:
             InputError: ``target=label`` with clips of other classes.
         """
-        outputs = len(self.classifier.class_names)
-        foreign = len(self.class_names) != outputs
+        foreign = self.class_names != self.classifier.class_names
         if foreign and self.cfg.target == "label":
             raise InputError(
-                f"target=label needs the checkpoint's own {outputs} classes, dataset="
-                f"{self.dataset} has {len(self.class_names)}; use target=predicted"
+                f"target=label needs the checkpoint's own classes, dataset={self.dataset} has "
+                "others; use target=predicted"
             )
         name = entry_name(
             self.model,
@@ -151,7 +152,7 @@ class Load(Protocol):
 class Desk:
     """What an explanation works with, and where it puts what it finds."""
 
-    cfg: DictConfig
+    cfg: Evaluate
     load: Load
     directory: Path
     tracker: Tracker

@@ -32,7 +32,7 @@ def transfer(desk: Desk) -> dict[str, Any]:
     resident = desk.load(ckpt=cfg.other_ckpt, same_classes=False)
     _check_same_clips(visitor.classifier, resident.classifier)
     numbers = choose_clips(visitor)
-    away = cfg.get("other_dataset") is not None
+    away = cfg.other_dataset is not None
     home = desk.load(other_dataset=True, same_classes=False) if away else visitor
     (own, *_) = given_heads(home, cfg.head) or most_relevant(home)
     (theirs, *_) = given_heads(resident, cfg.other_head) or most_relevant(resident)

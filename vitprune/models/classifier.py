@@ -22,6 +22,7 @@ from vitprune.errors import InputError
 from vitprune.files import replacing
 from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.provenance import Provenance
 
 _DESCRIPTION = "vitprune"
 """The key under which a checkpoint describes itself."""
@@ -51,6 +52,7 @@ class VideoClassifier(pl.LightningModule):
         class_names: in the order of the logits.
         clip_settings: how clips are taken from videos (frames, size, sampling, normalisation),
             kept in checkpoints so that one can be evaluated without its configuration.
+        provenance: what the model was fine-tuned with, kept in checkpoints; None if unknown.
         lr: peak learning rate of AdamW.
         weight_decay: not applied to biases, norms and position embeddings.
         layer_decay: the learning rate of a layer is ``lr * layer_decay ** (layers above it)``
@@ -66,6 +68,7 @@ class VideoClassifier(pl.LightningModule):
         class_names: Sequence[str],
         clip_settings: Mapping[str, Any],
         *,
+        provenance: Provenance | None = None,
         lr: float = 1e-4,
         weight_decay: float = 0.05,
         layer_decay: float = 1.0,
@@ -77,6 +80,7 @@ class VideoClassifier(pl.LightningModule):
         self.model = model
         self.class_names = list(class_names)
         self.clip_settings = dict(clip_settings)
+        self.provenance = provenance
         self.lr = lr
         self.weight_decay = weight_decay
         self.layer_decay = layer_decay
@@ -168,8 +172,10 @@ class VideoClassifier(pl.LightningModule):
         scheduler.step_update(self.global_step)
 
     def with_model(self, model: VideoTransformer) -> VideoClassifier:
-        """The same classes and clip settings around another model, as for a pruned one."""
-        return VideoClassifier(model, self.class_names, self.clip_settings)
+        """The same classes, clip settings and provenance around another model, as a pruned one."""
+        return VideoClassifier(
+            model, self.class_names, self.clip_settings, provenance=self.provenance
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[_DESCRIPTION] = self._description()
@@ -180,6 +186,7 @@ class VideoClassifier(pl.LightningModule):
             "dropped": list(self.model.dropped),
             "class_names": self.class_names,
             "clip_settings": self.clip_settings,
+            "provenance": self.provenance.plain() if self.provenance else None,
         }
 
     def save(self, path: str | Path) -> None:
@@ -205,7 +212,13 @@ class VideoClassifier(pl.LightningModule):
             model = build_model(**description["spec"])
         if description["dropped"]:
             model = drop_layers(model, description["dropped"])
-        classifier = cls(model, description["class_names"], description["clip_settings"])
+        provenance = description.get("provenance")  # older checkpoints have none
+        classifier = cls(
+            model,
+            description["class_names"],
+            description["clip_settings"],
+            provenance=Provenance.of(provenance) if provenance else None,
+        )
         try:
             classifier.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:

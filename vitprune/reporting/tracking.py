@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -30,10 +29,10 @@ class Tracker:
     def _run(self) -> Any:
         return self.logger.experiment if isinstance(self.logger, WandbLogger) else None
 
-    def config(self, cfg: DictConfig) -> None:
+    def config(self, values: Mapping[str, Any]) -> None:
         """Record the resolved configuration."""
         if self.logger is not None:
-            self.logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+            self.logger.log_hyperparams(dict(values))
 
     @rank_zero_only
     def summary(self, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""A command line to jobs: one typed configuration, checked before torch is imported."""

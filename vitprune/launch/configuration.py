@@ -1,0 +1,417 @@
+"""The configuration of a job: every value and every combination is checked here, and only here.
+
+Hydra composes it, :func:`parse` turns it once into one of :class:`Train`, :class:`Prune` and
+:class:`Evaluate`. They are pydantic's models and not Hydra's structured configurations, since those
+know types, but neither ranges nor combinations. Nothing here imports torch, so that a mistyped
+value is refused at once. What only a checkpoint or the data can tell (how many layers there are to
+drop, which heads, which classes) is checked when they are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from vitprune.errors import InputError
+
+Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
+PaperMetric = Literal["JSD", "dProb", "R"]
+"""Those that ablation gives per clip."""
+Direction = Literal["lowest", "highest"]
+Scope = Literal["layer", "attention", "mlp", "head"]
+SplitName = Literal["val", "test", "train"]
+Target = Literal["predicted", "label"]
+Strategy = Literal["oneshot", "greedy"]
+Explanation = Literal[
+    "none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"
+]  # fmt: skip
+Query = Literal["mean", "cls", "rollout"]
+Precision = Literal[
+    "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16",
+    "64", 32, 16, 64, "transformer-engine", "transformer-engine-float16",
+]  # fmt: skip
+"""What Lightning's trainer takes."""
+
+
+def _takes(what: str, good: Callable[[Any], bool], *, optional: bool = False) -> BeforeValidator:
+    """Refuses values that are not ``good``, saying ``what`` a key takes; null where optional."""
+
+    def check(value: Any) -> Any:
+        if not ((optional and value is None) or good(value)):
+            raise PydanticCustomError("takes", "{what}", {"what": what})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _number(good: Callable[[float], bool]) -> Callable[[Any], bool]:
+    return lambda value: type(value) in (int, float) and math.isfinite(value) and good(value)
+
+
+Whole = Annotated[int, _takes("whole numbers from 1", _whole(1))]
+WholeOrNull = Annotated[
+    int | None, _takes("null or whole numbers from 1", _whole(1), optional=True)
+]
+Count = Annotated[int, _takes("whole numbers from 0", _whole(0))]
+Positive = Annotated[float, _takes("numbers above 0", _number(lambda x: x > 0))]
+NotNegative = Annotated[float, _takes("numbers from 0", _number(lambda x: x >= 0))]
+Share = Annotated[float, _takes("numbers from 0 to 1", _number(lambda x: 0 <= x <= 1))]
+Between = Annotated[float, _takes("numbers between 0 and 1", _number(lambda x: 0 < x < 1))]
+Flag = Annotated[bool, _takes("true or false", lambda value: type(value) is bool)]
+Text = Annotated[str, _takes("text", lambda value: isinstance(value, str) and value != "")]
+TextOrNull = Annotated[
+    str | None, BeforeValidator(lambda value: None if value is None else str(value))
+]
+
+
+def _three(good: Callable[[float], bool]) -> Callable[[Any], bool]:
+    number = _number(good)
+    return lambda value: (
+        isinstance(value, list | tuple) and len(value) == 3 and all(map(number, value))
+    )
+
+
+Mean = Annotated[tuple[float, float, float], _takes("three numbers", _three(lambda x: True))]
+Deviation = Annotated[
+    tuple[float, float, float], _takes("three numbers above 0", _three(lambda x: x > 0))
+]
+
+
+def _area(value: Any) -> bool:
+    share = _number(lambda x: 0 < x <= 1)
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(map(share, value))
+        and value[0] <= value[1]
+    )
+
+
+Area = Annotated[tuple[float, float], _takes("two ascending shares, above 0 and at most 1", _area)]
+
+
+class Section(BaseModel):
+    """A part of a configuration; it cannot be changed."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, protected_namespaces=()
+    )
+
+
+class Open(Section):
+    """A part in which users may have keys of their own: what it builds takes them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    target: Text = Field(alias="_target_")
+
+    def node(self) -> dict[str, Any]:
+        """As Hydra's ``instantiate`` takes it: what was given, with no defaults of ours."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Recipe(Section):
+    """How a model is fine-tuned."""
+
+    epochs: Whole
+    validate_every: Whole
+    lr: Positive
+    weight_decay: NotNegative
+    layer_decay: Annotated[
+        float, _takes("numbers above 0 and at most 1", _number(lambda x: 0 < x <= 1))
+    ]
+    warmup: Share
+    label_smoothing: Annotated[
+        float, _takes("numbers from 0 to below 1", _number(lambda x: 0 <= x < 1))
+    ]
+    mixup: NotNegative
+
+
+class Model(Section):
+    """Which model, and its recipe. ``full`` and ``tiny`` are what the rest was chosen from."""
+
+    name: Text
+    k: Whole
+    variant: TextOrNull
+    weights: TextOrNull
+    num_frames: Whole
+    image_size: Whole
+    mean: Mean
+    std: Deviation
+    compile: Flag
+    checkpointing: Flag
+    recipe: Recipe
+    full: dict[str, Any] = Field(default_factory=dict)
+    tiny: dict[str, Any] = Field(default_factory=dict)
+
+
+class Views(Section):
+    """How many views of a video are averaged."""
+
+    clips: Whole = 1
+    crops: Annotated[int, _takes("1 or 3", lambda value: value in (1, 3))] = 1
+
+
+class Clips(Open):
+    """What a dataset's clips are made of; :class:`Evaluate` leaves sizes to the checkpoint."""
+
+    name: Text
+    scale: Literal["tiny", "full"] = "full"
+    root: Text
+    sampling: Literal["uniform", "dense"] = "uniform"
+    stride: Whole = 4
+    views: Views = Views()
+    batch_size: Whole = 16
+    eval_batch_size: Whole = 16
+    num_workers: Count = 2
+    flip: Flag = False
+    crop_area: Area = (0.5, 1.0)
+    colour_jitter: Share = 0.0
+    val_fraction: Between = 0.1
+    val_seed: Count = 0
+    seed: Count = 0
+    allow_missing: Flag = False
+
+    def node(self) -> dict[str, Any]:
+        """As ``instantiate`` takes it; the scale is of the models."""
+        return self.model_dump(by_alias=True, exclude_unset=True, exclude={"scale"})
+
+
+class Dataset(Clips):
+    """A dataset for a model that is known."""
+
+    num_frames: Whole
+    image_size: Whole
+    mean: Mean
+    std: Deviation
+
+
+class Trainer(Open):
+    """Lightning's trainer."""
+
+    devices: Any = 1
+    precision: Precision = "32-true"
+    max_epochs: Whole = 1
+    check_val_every_n_epoch: Whole = 1
+    accumulate_grad_batches: Whole = 1
+    plugins: list[Any] = Field(default_factory=list)
+
+
+class Logger(Open):
+    """Where runs are tracked."""
+
+    mode: Literal["online", "offline", "disabled", "shared"] = "offline"
+    group: TextOrNull = None
+
+
+class Job(Section):
+    """What every command has."""
+
+    task: str
+    dataset: Clips
+    trainer: Trainer
+    logger: Annotated[Logger | None, BeforeValidator(lambda value: value or None)] = None
+    seed: Count
+    runs: Text
+
+    def plain(self) -> dict[str, Any]:
+        """As it was composed, in plain types."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class FineTuning(Job):
+    """What a command has that can fine-tune."""
+
+    dataset: Dataset
+    model: Model
+    scale: Literal["tiny", "full"]
+    fine_tuned: Text
+    callbacks: dict[str, Any] = Field(default_factory=dict)
+
+
+class Train(FineTuning):
+    """``train.py``."""
+
+    task: Literal["train"]
+
+
+class Prune(FineTuning):
+    """``prune.py``."""
+
+    task: Literal["prune"]
+    metric: Metric
+    k: Whole
+    direction: Direction
+    scope: Scope
+    calibration: SplitName
+    target: Target
+    strategy: Strategy
+    curve: Flag
+    curve_seeds: Whole
+    max_streams: WholeOrNull
+    cache: Flag
+    objective: dict[str, Any] | None
+    ckpt: TextOrNull
+    allow_leakage: Flag
+    class_map: TextOrNull
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Prune:
+        if self.scope != "layer":
+            raise _refusal(f"scope={self.scope}: only whole layers can be dropped; use scope=layer")
+        if self.class_map is not None and self.ckpt is None:
+            raise _refusal(
+                "class_map names the classes of a checkpoint that was trained on other data; "
+                "name it with ckpt=FILE"
+            )
+        return self
+
+
+class Sizes(Section):
+    """What is left to the checkpoint, for interpolations."""
+
+    num_frames: None = None
+    image_size: None = None
+    mean: None = None
+    std: None = None
+
+
+class Evaluate(Job):
+    """``evaluate.py``."""
+
+    WITH_CLASS_MAP: ClassVar[tuple[str, ...]] = ("none", "relevance", "causal", "explorer")
+    WITH_OTHER_DATASET: ClassVar[tuple[str, ...]] = ("boxes", "transfer")
+    WITH_ROLLOUT: ClassVar[tuple[str, ...]] = ("relevance", "attention", "causal")
+
+    task: Literal["evaluate"]
+    dataset: Clips
+    other_dataset: Clips | None = None
+    model: Sizes
+    ckpt: TextOrNull
+    explain: Explanation
+    split: SplitName
+    calibration: SplitName
+    metric: PaperMetric
+    target: Target
+    head: Any
+    class_: TextOrNull = Field(alias="class")
+    clip: TextOrNull
+    clips: Whole
+    query: Query
+    top: WholeOrNull
+    other_ckpt: TextOrNull
+    other_head: Any
+    boxes: TextOrNull
+    peers: Whole
+    draws: Whole
+    max_streams: WholeOrNull
+    cache: Flag
+    allow_leakage: Flag
+    class_map: TextOrNull
+    same_classes: Flag
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Evaluate:
+        explain = self.explain
+        if self.ckpt in (None, "???"):
+            raise _refusal("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
+        if self.query == "rollout" and explain not in self.WITH_ROLLOUT:
+            raise _refusal(
+                f"query=rollout is of no head; explain={explain} takes query=mean or cls"
+            )
+        if explain == "transfer" and self.other_ckpt is None:
+            raise _refusal(
+                "explain=transfer compares two checkpoints; name the second one, which was "
+                "trained on dataset, with other_ckpt=FILE"
+            )
+        if explain == "causal" and self.class_ is None:
+            raise _refusal("explain=causal needs a class: class=NAME")
+        if self.other_dataset is not None and explain not in self.WITH_OTHER_DATASET:
+            raise _refusal(
+                f"other_dataset has no part in explain={explain}; it is for "
+                f"explain={' and explain='.join(self.WITH_OTHER_DATASET)}"
+            )
+        if self.class_map is not None and not self.same_classes:
+            raise _refusal(
+                "class_map says which classes are the same, same_classes=false that none are; "
+                "give one of them"
+            )
+        if not self.same_classes and explain == "none":
+            raise _refusal(
+                "same_classes=false leaves nothing to be right about: Top-1 needs the "
+                "checkpoint's classes; name them with class_map=FILE, or explain its heads"
+            )
+        if not self.same_classes and self.target == "label":
+            raise _refusal(
+                "target=label needs the checkpoint's own classes; with same_classes=false use "
+                "target=predicted"
+            )
+        return self
+
+
+TASKS: dict[str, type[Job]] = {"train": Train, "prune": Prune, "evaluate": Evaluate}
+
+
+def parse(values: Mapping[str, Any]) -> Any:
+    """The typed configuration of a job.
+
+    Args:
+        values: composed and resolved, as plain types; a node ``hydra`` is left out.
+
+    Returns:
+        What :data:`TASKS` has for its ``task``.
+
+    Raises:
+        InputError: the first value or combination that is wrong, in one line that names the key
+            and what it takes.
+    """
+    given = {str(key): value for key, value in values.items() if key != "hydra"}
+    try:
+        return TASKS[given["task"]].model_validate(given)
+    except ValidationError as error:
+        raise InputError(_in_one_line(error)) from None
+
+
+def choices(key: str) -> tuple[str, ...]:
+    """The values that a top-level key of ``prune.py`` or ``evaluate.py`` takes."""
+    field = {**Evaluate.model_fields, **Prune.model_fields}[key]
+    return get_args(field.annotation)
+
+
+def _refusal(line: str) -> PydanticCustomError:
+    return PydanticCustomError("combination", "{line}", {"line": line})
+
+
+def _in_one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    kind, context, value = first["type"], first.get("ctx", {}), first["input"]
+    if kind == "combination":
+        return str(context["line"])
+    key = ".".join(str(part) for part in first["loc"])
+    if kind == "takes":
+        return f"{key}={_written(value)} is out of range; it takes {context['what']}"
+    if kind == "literal_error":
+        known = str(context["expected"]).replace("'", "").replace(" or ", ", ")
+        return f"{key}={_written(value)} is unknown; {key} takes {known}"
+    if kind == "missing":
+        return f"{key} is not given"
+    if kind == "extra_forbidden":
+        return f"{key}={_written(value)} is unknown; there is no such key"
+    return f"{key}={_written(value)} is wrong: {first['msg'].lower()}"
+
+
+def _written(value: object) -> str:
+    """As it is written on a command line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_written, value))}]"
+    return str(value)
