@@ -27,7 +27,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "calibration": ("val", "test", "train"),
     "target": ("predicted", "label"),
     "strategy": ("oneshot", "greedy"),
-    "scoring": ("full", "adaptive"),
     "scale": ("tiny", "full"),
     "explain": ("none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"),
     "split": ("val", "test", "train"),
