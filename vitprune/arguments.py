@@ -75,10 +75,10 @@ def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
 def check_overrides(task: str, words: Iterable[str]) -> None:
     """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
 
-    Looks at config groups (``model=``) and at the keys of :data:`CHOICES`. What it does not know
-    is left to Hydra.
+    Looks at the names of top-level keys, at config groups (``model=``) and at the keys of
+    :data:`CHOICES`. What lies deeper is left to Hydra.
     """
-    keys = OmegaConf.load(CONF / f"{task}.yaml")
+    keys = set(OmegaConf.load(CONF / f"{task}.yaml"))  # also those without a value
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     for override in _parsed(words):
         key = override.key_or_group
@@ -88,8 +88,12 @@ def check_overrides(task: str, words: Iterable[str]) -> None:
             known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
         elif key in CHOICES and key in keys:
             known = CHOICES[key]
-        else:
+        elif key in keys or override.is_add() or not key.isidentifier():
             continue
+        else:
+            raise InputError(
+                f"{task}.py has no key {key}; python {task}.py --cfg job prints the ones it has"
+            )
         for value in _values(override):
             check_choice(key, value, known)
 
