@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,6 +18,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune.errors import InputError
+
+Arguments = ParamSpec("Arguments")
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -147,3 +150,16 @@ def exit_with(message: object, status: int = BAD_INPUT) -> NoReturn:
     """Print one line and exit with ``status``."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            exit_with(error)
+
+    return wrapped

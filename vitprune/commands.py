@@ -13,9 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor  # also what joblib raises
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
@@ -43,8 +42,6 @@ for package in ("lightning_fabric", "pytorch_lightning"):
     logging.getLogger(f"{package}.utilities.rank_zero").addFilter(
         lambda record: "litlogger" not in str(record.msg)
     )
-
-Arguments = ParamSpec("Arguments")
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = (
@@ -161,16 +158,3 @@ def _as_single_job(task: str, directory: Path) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
-
-
-def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Let a command that is not Hydra's end with the same one line and status."""
-
-    @wraps(main)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            main(*args, **kwargs)
-        except InputError as error:
-            exit_with(error)
-
-    return wrapped
