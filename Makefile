@@ -21,10 +21,11 @@ table1: setup ## Table 1 on both stand-ins, 36 cells, everything from nothing (a
 test: $(VENV)/.vitprune-test ## run the tests (ARGS=... goes to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/.vitprune-test ## check format, lint and types
+lint: $(VENV)/.vitprune-test ## check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.vitprune-test ## run the benchmarks, minutes each
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

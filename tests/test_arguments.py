@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
         ("model=mvit,vivit", "model=vivit is unknown"),
         ("dataset=kinetics", "dataset takes dai, demo_dai, demo_ucf101, ucf101"),
         ("trainer=tpu", "trainer takes cpu, ddp, default, gpu"),
+        ("scoring=adaptive", "prune.py has no key scoring; python prune.py --cfg job prints"),
     ],
 )
 def test_refuses_in_one_line(argument: str, line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,8 +73,10 @@ def test_lets_the_rest_pass(arguments: list[str]) -> None:
     check_arguments("prune", arguments)
 
 
-def test_a_key_of_another_command_is_left_to_hydra() -> None:
-    check_arguments("train", ["metric=KL"])
+def test_a_key_of_another_command_is_none_of_this_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        check_arguments("train", ["metric=R"])
+    assert "train.py has no key metric" in capsys.readouterr().err
 
 
 def test_refusal_does_not_wait_for_torch() -> None:

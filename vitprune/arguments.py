@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, ParamSpec
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -17,6 +18,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune.errors import InputError
+
+Arguments = ParamSpec("Arguments")
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
@@ -26,14 +29,14 @@ FAILED = 1
 """Exit status of a command that failed for another reason."""
 
 
-def check_arguments(arguments: Iterable[str] | None = None) -> None:
+def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
     """Exit with one line if a command line names a value that does not exist.
 
     Before Hydra composes anything; see :func:`check_overrides`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        check_overrides([a for a in arguments if "=" in a and not a.startswith("-")])
+        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")])
     except InputError as error:
         exit_with(error)
 
@@ -58,20 +61,26 @@ def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
     return [quoted(argument) for argument in arguments]
 
 
-def check_overrides(words: Iterable[str]) -> None:
+def check_overrides(task: str, words: Iterable[str]) -> None:
     """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
 
-    Looks at config groups (``model=``), of which Hydra says in many lines that one is unknown.
-    Values are looked at when the configuration is composed.
+    Looks at the names of top-level keys and at config groups (``model=``), of which Hydra says in
+    many lines that one is unknown. Values are looked at when the configuration is composed.
     """
+    keys = set(OmegaConf.load(CONF / f"{task}.yaml"))  # also those without a value
     groups = {path.name for path in CONF.iterdir() if path.is_dir()}
     for override in _parsed(words):
         key = override.key_or_group
         if override.is_delete() or override.package is not None:
             continue
-        if key not in groups:
+        if key in groups:
+            known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
+        elif key in keys or override.is_add() or not key.isidentifier():
             continue
-        known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
+        else:
+            raise InputError(
+                f"{task}.py has no key {key}; python {task}.py --cfg job prints the ones it has"
+            )
         for value in _values(override):
             check_choice(key, value, known)
 
@@ -118,3 +127,16 @@ def exit_with(message: object, status: int = BAD_INPUT) -> NoReturn:
     """Print one line and exit with ``status``."""
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            exit_with(error)
+
+    return wrapped

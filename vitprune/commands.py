@@ -13,9 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor  # also what joblib raises
 from contextlib import contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
@@ -46,8 +45,6 @@ for package in ("lightning_fabric", "pytorch_lightning"):
         lambda record: "litlogger" not in str(record.msg)
     )
 
-Arguments = ParamSpec("Arguments")
-
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = (
     "a process that ran cells was killed, and the sweep with it; where memory was short, lower "
@@ -60,7 +57,7 @@ LIGHTNING_MARKS = ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MAST
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
     sys.argv[1:] = keep_names()
-    check_arguments()
+    check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function
     # Lightning would only note the signal, and the next job of a sweep forget it.
@@ -172,16 +169,3 @@ def _as_single_job(task: str, directory: Path) -> Iterator[None]:
                 os.environ.pop(key, None)
             else:
                 os.environ[key] = value
-
-
-def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """Let a command that is not Hydra's end with the same one line and status."""
-
-    @wraps(main)
-    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
-        try:
-            main(*args, **kwargs)
-        except InputError as error:
-            exit_with(error)
-
-    return wrapped

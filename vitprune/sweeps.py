@@ -42,7 +42,7 @@ class Guard(Callback):
             _check_plugin("hydra/launcher", config.hydra.launcher)
             _check_plugin("hydra/sweeper", config.hydra.sweeper)
             params = config.hydra.sweeper.get("params") or {}
-            check_overrides([f"{key}={value}" for key, value in params.items()])
+            check_overrides(config.task, [f"{key}={value}" for key, value in params.items()])
             _check_values(config)
             _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")

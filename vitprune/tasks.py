@@ -40,7 +40,7 @@ from vitprune.finetuning import (
     WholeCheckpoints,
     exclusive,
 )
-from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
+from vitprune.importance import Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.launch.configuration import Evaluate, FineTuning, Job, Prune, Train
 from vitprune.launch.overrides import given_keys
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
@@ -430,30 +430,17 @@ def _scorer(
     """
     store = ScoreStore(Path(cfg.runs) / "cache" / "importance", enabled=cfg.cache)
     measure = measure_of(cfg.metric)
-    adaptive = cfg.scoring == "adaptive"
-    settings: dict[str, Any] = {"seed": cfg.seed} if measure == "random" or adaptive else {}
-    selection = {
-        "k": 1 if cfg.strategy == "greedy" else cfg.k,
-        "metric": cfg.metric,
-        "direction": cfg.direction,
-        "target": cfg.target,
-        "confidence": cfg.confidence,
-    }
-    if adaptive:
-        settings |= selection
+    settings: dict[str, Any] = {"seed": cfg.seed} if measure == "random" else {}
 
     def scorer(model: VideoTransformer) -> Scores:
         def compute() -> Scores:
             found = score(
                 model,
-                data.loader(cfg.calibration, shuffle=adaptive, share=True),
+                data.loader(cfg.calibration, share=True),
                 cfg.scope,
                 measure=measure,
                 max_streams=cfg.max_streams,
                 seed=cfg.seed,
-                adaptive=Adaptive(**selection, total=len(data.splits[cfg.calibration]))
-                if adaptive
-                else None,
                 autocast=trainer.precision_plugin.forward_context,
                 progress=trainer.is_global_zero,
             )
@@ -508,7 +495,6 @@ def _results(
         "calibration": {
             "split": cfg.calibration,
             "clips": len(outcome.plan.scores.clips),
-            **outcome.plan.scores.info,
         },
         "seed": cfg.seed,
         "precision": cfg.trainer.precision,

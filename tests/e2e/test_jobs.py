@@ -177,11 +177,11 @@ def test_scores_are_measured_once(pruned: Path, run: Run, directory: Path) -> No
         ).read_bytes()
 
 
-def test_greedy_adaptive_and_curve(pruned: Path, run: Run, directory: Path) -> None:
+def test_greedy_and_curve(pruned: Path, run: Run, directory: Path) -> None:
     out = directory / "curve"
     done = run(
-        "prune", "model=mvit", "k=2", "strategy=greedy", "scoring=adaptive", "curve=true",
-        "curve_seeds=2", "logger=none", f"hydra.run.dir={out}",
+        "prune", "model=mvit", "k=2", "strategy=greedy", "curve=true", "curve_seeds=2",
+        "logger=none", f"hydra.run.dir={out}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     results = json.loads((out / "results.json").read_text())
@@ -191,7 +191,6 @@ def test_greedy_adaptive_and_curve(pruned: Path, run: Run, directory: Path) -> N
     )
     assert len(curve["top1"]["random"]) == 2
     assert len(curve["latency_ms"]) == 3
-    assert results["calibration"]["clips_used"] <= 9
     assert (out / "curve.png").stat().st_size > 0
 
 

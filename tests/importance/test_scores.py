@@ -15,7 +15,6 @@ def scores(jsd, dprob=None):
         labels=clips % 2,
         predicted=clips % 3,
         values={"JSD": jsd, "dProb/predicted": dprob, "dProb/label": -dprob},
-        info={"seconds": 1.5},
     )
 
 
@@ -59,7 +58,6 @@ def test_saved_and_loaded(tmp_path):
     loaded = Scores.load(tmp_path / "deep" / "scores.npz")
     assert loaded.scope == some.scope
     assert loaded.units == some.units
-    assert loaded.info == some.info
     for name in ("clips", "labels", "predicted"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(some, name))
     for name, values in some.values.items():

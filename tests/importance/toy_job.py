@@ -11,7 +11,7 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from toy_chain import CLIP, toy
 
-from vitprune.importance import Adaptive, Scores, ScoreStore, score
+from vitprune.importance import Scores, ScoreStore, score
 
 
 class Clips(Dataset):
@@ -50,8 +50,6 @@ def score_share(rank: int, world: int, rendezvous: str, out: str, length: int) -
     ScoreStore(Path(out) / "store").get("entry", never).save(f"{out}/stored-{rank}.npz")
     uneven = DataLoader(dataset, batch_size=3) if rank == 0 else []
     score(toy(), uneven, "head", progress=False).save(f"{out}/uneven-{rank}.npz")
-    adaptive = Adaptive(k=2, confidence=0.5, total=length)
-    score(toy(), loader, adaptive=adaptive, progress=False).save(f"{out}/adaptive-{rank}.npz")
     distributed.destroy_process_group()
 
 

@@ -201,26 +201,22 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def loader(
-        self, split: SplitName, *, views: bool = False, shuffle: bool = False, share: bool = False
-    ) -> VideoLoader:
+    def loader(self, split: SplitName, *, views: bool = False, share: bool = False) -> VideoLoader:
         """Every video of a split as at evaluation, without randomness in the clips.
 
         Args:
             split: ``train``, ``val`` or ``test``.
             views: the configured views instead of one centre view.
-            shuffle: in an order drawn from the seed, instead of the split's.
             share: in a process group only this process's share. Shares are equally large, so that
                 some videos are in two of them where their number does not divide evenly.
         """
         dataset = self.splits[split].evaluating(self.views if views else None)
         sampler: DistributedSampler[Any] | None = None
         if share and distributed.is_available() and distributed.is_initialized():
-            sampler = DistributedSampler(dataset, shuffle=shuffle, seed=self.seed)
+            sampler = DistributedSampler(dataset, shuffle=False)
         return VideoLoader(
             dataset,
             batch_size=self.eval_batch_size,
-            shuffle=shuffle if sampler is None else None,
             sampler=sampler,
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,

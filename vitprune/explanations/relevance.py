@@ -93,7 +93,6 @@ def relevance(desk: Desk) -> dict[str, Any]:
         "top": heads.top,
         "specialised": [names[i] for i in np.flatnonzero(significant)],
         "most_consistent": names[int(heads.consistency.argmax())],
-        "scoring": scores.info,
     }
 
 

@@ -1,7 +1,6 @@
 """Model and clips to relevance: what every layer and head is worth."""
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.adaptive import Adaptive, SequentialSelection
 from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together, without_heads
 from vitprune.importance.measures import MEASURES, measure_of
 from vitprune.importance.metrics import METRICS, TARGETS, dprob, jsd, relevance
@@ -17,11 +16,9 @@ __all__ = [
     "SCOPES",
     "TARGETS",
     "Ablation",
-    "Adaptive",
     "RelevanceScores",
     "ScoreStore",
     "Scores",
-    "SequentialSelection",
     "Unit",
     "ablate",
     "ablate_sets",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,7 +26,6 @@ class Scores:
         values: what was measured, by name, each [N, U]. Ablation gives ``JSD``,
             ``dProb/predicted`` and ``dProb/label``; another measure gives one array of its own
             name, with one row [1, U] if it looks at no clips.
-        info: anything else worth keeping with the scores (seconds spent, clips drawn).
 
     All are attributes, too. No dataclass, because torchmetrics would take it apart.
     """
@@ -41,7 +39,6 @@ class Scores:
         labels: np.ndarray,
         predicted: np.ndarray,
         values: Mapping[str, np.ndarray],
-        info: Mapping[str, float | int | str] | None = None,
     ) -> None:
         self.scope = scope
         self.units = list(units)
@@ -49,7 +46,6 @@ class Scores:
         self.labels = labels
         self.predicted = predicted
         self.values = {name: np.asarray(array, np.float64) for name, array in values.items()}
-        self.info = dict(info or {})
 
     @property
     def jsd(self) -> np.ndarray:
@@ -69,7 +65,7 @@ class Scores:
     @property
     def metrics(self) -> tuple[str, ...]:
         """What the scores can be ranked by: ``JSD``, ``dProb`` and ``R``, or another measure."""
-        return metrics_in(self.values)
+        return METRICS if "JSD" in self.values else tuple(self.values)
 
     def per_clip(self, metric: str = "R", target: str = "predicted") -> np.ndarray:
         """Relevance of every unit for every clip, float64 [N, U].
@@ -77,7 +73,13 @@ class Scores:
         Raises:
             ValueError: an unknown metric or target, or a metric that was not measured.
         """
-        return per_clip(self.values, metric, target)
+        if target not in TARGETS:
+            raise ValueError(f"target={target!r} is not one of {', '.join(TARGETS)}")
+        if metric not in self.metrics:
+            raise ValueError(f"metric={metric!r} is not one of {', '.join(self.metrics)}")
+        if metric == "R":
+            return (self.values["JSD"] + self.values[f"dProb/{target}"]) / 2
+        return self.values[f"dProb/{target}" if metric == "dProb" else metric]
 
     def mean(self, metric: str = "R", target: str = "predicted") -> np.ndarray:
         """Relevance of every unit: the mean over the clips, [U]."""
@@ -131,7 +133,6 @@ class Scores:
                 clips=self.clips,
                 labels=self.labels,
                 predicted=self.predicted,
-                info=np.array(json.dumps(self.info)),
                 **arrays,
             )
 
@@ -155,7 +156,6 @@ class Scores:
                     for name in file.files
                     if name.startswith("values/")
                 },
-                info=json.loads(str(file["info"])),
             )
         if any(array.shape[-1] != len(scores.units) for array in scores.values.values()):
             raise ValueError(f"{path}: values that do not fit the units")
@@ -178,23 +178,3 @@ class Scores:
             lines.append([str(unit), *(f"{figure:.9g}" for figure in figures)])
         with replacing(path) as temporary:
             temporary.write_text("".join(",".join(line) + "\n" for line in lines), newline="\n")
-
-
-def metrics_in(values: Mapping[str, np.ndarray]) -> tuple[str, ...]:
-    """The metrics that ``values`` (see :class:`Scores`) can answer for."""
-    return METRICS if "JSD" in values else tuple(values)
-
-
-def per_clip(values: Mapping[str, np.ndarray], metric: str, target: str) -> np.ndarray:
-    """Relevance [N, U] under a metric, from ``values`` as in :class:`Scores`.
-
-    Raises:
-        ValueError: an unknown metric or target, or a metric that was not measured.
-    """
-    if target not in TARGETS:
-        raise ValueError(f"target={target!r} is not one of {', '.join(TARGETS)}")
-    if metric not in (known := metrics_in(values)):
-        raise ValueError(f"metric={metric!r} is not one of {', '.join(known)}")
-    if metric == "R":
-        return (values["JSD"] + values[f"dProb/{target}"]) / 2
-    return values[f"dProb/{target}" if metric == "dProb" else metric]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -11,7 +10,6 @@ from rich.progress import Progress
 from torch import Tensor
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.adaptive import Adaptive
 from vitprune.importance.engine import evaluating
 from vitprune.importance.measures import MEASURES
 from vitprune.importance.scores import Scores
@@ -20,7 +18,6 @@ from vitprune.models.chain import VideoTransformer
 
 Batch = Mapping[str, Tensor]
 """``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B]."""
-log = logging.getLogger(__name__)
 Report = Callable[[int, int | None], None]
 
 
@@ -32,7 +29,6 @@ def score(
     measure: str = "ablation",
     max_streams: int | None = None,
     seed: int = 0,
-    adaptive: Adaptive | None = None,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     progress: bool | Report = True,
 ) -> Scores:
@@ -47,21 +43,16 @@ def score(
         measure: one of :data:`vitprune.importance.measures.MEASURES`.
         max_streams: see :func:`vitprune.importance.ablate`.
         seed: for measures that draw.
-        adaptive: stops drawing clips when the selection of units is settled. The batches have
-            to come in random order, and in a process group equally many to each process.
         autocast: gives the context to run the model in, for example
             ``partial(torch.autocast, "cuda", torch.bfloat16)``.
         progress: a progress bar, nothing, or what to call after each batch with the number of
             batches done and of all (None if unknown).
 
     Raises:
-        ValueError: an unknown scope or measure, clips with several views, no clips, or adaptive
-            scoring by anything but ablation.
+        ValueError: an unknown scope or measure, clips with several views, or no clips.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure={measure!r} is not one of {', '.join(MEASURES)}")
-    if adaptive is not None and measure != "ablation":
-        raise ValueError(f"adaptive scoring needs measure=ablation, not {measure}")
     what = MEASURES[measure]
     units = units_of(model, scope)
     if what.per_unit is not None:
@@ -78,15 +69,7 @@ def score(
                 predicted, values = what.per_clip(model, clips, labels, scope, units, max_streams)
             gathered.update(batch["video"].to(like.device), labels, predicted, values)
             report(done, total)
-            if adaptive is not None:
-                rows = {name: value.cpu().double().numpy() for name, value in values.items()}
-                if adaptive.enough(batch["video"].cpu().numpy(), rows):
-                    break
-    scores = gathered.compute()
-    if adaptive is not None:
-        scores.info |= adaptive.info
-        log.info("adaptive scoring used %(clips_used)d clips; margin %(margin).4g", adaptive.info)
-    return scores
+    return gathered.compute()
 
 
 def _one_view(clips: Tensor) -> Tensor:

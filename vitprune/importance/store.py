@@ -51,8 +51,7 @@ def entry_name(
 ) -> str:
     """The name that scores are kept under: the same for the same scores, and for no others.
 
-    Metric, target, k and direction have no part in it (except in adaptive scoring): one entry
-    serves them all.
+    Metric, target, k and direction have no part in it: one entry serves them all.
 
     Args:
         model: what is scored; counts by its content, not by its file.
@@ -60,8 +59,7 @@ def entry_name(
         scope: ``layer``, ``attention``, ``mlp`` or ``head``.
         measure: one of :data:`vitprune.importance.MEASURES`.
         precision: of the arithmetic.
-        settings: anything else that the scores depend on, as JSON can write it: a seed, or
-            those of adaptive scoring.
+        settings: anything else that the scores depend on, as JSON can write it: a seed.
     """
     inputs = [VERSION, fingerprint(model), clips, scope, measure, precision, settings]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from vitprune.commands import exit_on_bad_input
+from vitprune.arguments import exit_on_bad_input
 from vitprune.errors import InputError, in_one_line
 from vitprune.reporting.paper import DIRECTIONS, METRICS
 

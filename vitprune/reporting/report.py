@@ -11,8 +11,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from vitprune.arguments import exit_on_bad_input
 from vitprune.cells import RESULTS
-from vitprune.commands import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting import charts
 from vitprune.reporting.agreement import MetricPair, compare_metrics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vitprune.commands import exit_on_bad_input
+from vitprune.arguments import exit_on_bad_input
 from vitprune.files import replacing
 from vitprune.reporting.agreement import compare_metrics
 from vitprune.reporting.formats import (
