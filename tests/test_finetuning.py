@@ -1,32 +1,33 @@
 """An attempt at fine-tuning, what is left of it when it is killed, and what comes of it."""
 
 import csv
+import json
 import multiprocessing
 import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
 
 from vitprune.data.loading import SeededSampler
+from vitprune.errors import InputError
 from vitprune.finetuning import (
     Attempt,
     RandomState,
     WholeCheckpoints,
     exclusive,
     joined_metrics,
-    warn_of_another_seed,
 )
 
 
 @pytest.fixture
-def cfg() -> DictConfig:
-    return OmegaConf.create(
-        {"model": {"lr": 1e-3}, "dataset": {"name": "demo", "num_workers": 2}, "seed": 0, "k": 5}
-    )
+def cfg() -> dict[str, Any]:
+    return {
+        "model": {"lr": 1e-3}, "dataset": {"name": "demo", "num_workers": 2}, "seed": 0, "k": 5
+    }  # fmt: skip
 
 
 def leave_half_done(attempt: Attempt, step: int) -> None:
@@ -44,52 +45,51 @@ def write_part(attempt: Attempt, start: int, rows: list[dict[str, float]]) -> No
         writer.writerows(rows)
 
 
-def test_the_same_settings_go_on_and_others_start_anew(tmp_path: Path, cfg: DictConfig) -> None:
+def test_the_same_settings_go_on_and_others_start_anew(tmp_path: Path, cfg: dict[str, Any]) -> None:
     first = Attempt(tmp_path, cfg)
     assert first.resume_from is None
     leave_half_done(first, step=4)
 
-    cfg.k, cfg.dataset.num_workers = 3, 0  # not what a fine-tuning depends on
+    cfg["k"], cfg["dataset"]["num_workers"] = 3, 0  # not what a fine-tuning depends on
     assert Attempt(tmp_path, cfg).resume_from == tmp_path / "partial" / "last.ckpt"
 
-    cfg.model.lr = 1e-4
+    cfg["model"]["lr"] = 1e-4
     assert Attempt(tmp_path, cfg).resume_from is None
     assert not (tmp_path / "partial" / "best.ckpt").exists()
 
 
-def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, cfg: DictConfig) -> None:
+def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, cfg: dict[str, Any]) -> None:
     leave_half_done(Attempt(tmp_path, cfg), step=4)
     last = tmp_path / "partial" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:100])
     assert Attempt(tmp_path, cfg).resume_from is None
 
 
-def test_only_a_finished_attempt_leaves_a_checkpoint(tmp_path: Path, cfg: DictConfig) -> None:
+def test_only_a_finished_attempt_leaves_a_checkpoint(tmp_path: Path, cfg: dict[str, Any]) -> None:
     attempt = Attempt(tmp_path, cfg)
     leave_half_done(attempt, step=4)
     write_part(attempt, 0, [{"step": 3, "val/top1": 0.5}])
+    (tmp_path / "results.json").write_text("of the fine-tuning before")
     assert not (tmp_path / "best.ckpt").exists()
     attempt.finish({"val_top1": 0.5})
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "best.ckpt", "config.yaml", "metrics.csv", "results.json",
     ]  # fmt: skip
     assert (tmp_path / "best.ckpt").read_text() == "best so far"
+    assert json.loads((tmp_path / "results.json").read_text()) == {"val_top1": 0.5}
 
 
-def test_a_checkpoint_of_another_seed_is_told(
-    tmp_path: Path, cfg: DictConfig, caplog: pytest.LogCaptureFixture
+def test_what_is_finished_stays_until_something_else_is(
+    tmp_path: Path, cfg: dict[str, Any]
 ) -> None:
-    warn_of_another_seed(tmp_path, 1)  # a checkpoint of which nothing is known
+    (tmp_path / "results.json").write_text("of the fine-tuning before")
     attempt = Attempt(tmp_path, cfg)
-    leave_half_done(attempt, step=4)
-    attempt.finish({})
-    warn_of_another_seed(tmp_path, 0)
-    assert caplog.text == ""
-    warn_of_another_seed(tmp_path, 1)
-    assert "best.ckpt was fine-tuned with seed=0, and is used with seed=1" in caplog.text
+    with pytest.raises(InputError, match="ended without a checkpoint"):
+        attempt.finish({"val_top1": 0.5})
+    assert (tmp_path / "results.json").read_text() == "of the fine-tuning before"
 
 
-def test_metrics_of_several_attempts_are_joined(tmp_path: Path, cfg: DictConfig) -> None:
+def test_metrics_of_several_attempts_are_joined(tmp_path: Path, cfg: dict[str, Any]) -> None:
     attempt = Attempt(tmp_path, cfg)
     write_part(attempt, 0, [{"step": 3, "loss": 3.0}, {"step": 7, "loss": 2.0}])
     write_part(attempt, 4, [{"step": 7, "loss": 1.0, "val": 0.5}, {"step": 11, "loss": 0.5}])

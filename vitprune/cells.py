@@ -66,11 +66,12 @@ def files_digest(root: str | Path) -> str:
 
     Taken once in a process: a job does not change its data.
     """
-    return _files_digest(str(Path(root).absolute()))
+    return files_digest_of(str(Path(root).absolute()))
 
 
 @lru_cache(maxsize=64)
-def _files_digest(root: str) -> str:
+def files_digest_of(root: str) -> str:
+    """:func:`files_digest` of an absolute path."""
     digest = hashlib.sha256()
     for path in sorted(Path(root).rglob("*")):
         if path.is_file() and not path.name.startswith("."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -83,7 +84,7 @@ def with_checkpoint(
     spec = asdict(classifier.model.spec)
     known = {
         "model": {**trained.get("model", {}), **{k: spec[k] for k in ("name", "variant")}},
-        "dataset": dict(classifier.clip_settings),
+        "dataset": json.loads(json.dumps(classifier.clip_settings)),  # lists, not tuples
     }
     for section, values in known.items():
         if section == "model" and not isinstance(cfg, FineTuning):

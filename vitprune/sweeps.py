@@ -81,15 +81,16 @@ def _check_values(config: DictConfig) -> None:
     for override in overrides_of(config):
         if override.is_discrete_sweep() and not override.is_delete():
             swept[override.key_or_group] = list(override.sweep_iterator())
-    keys = [key for key in swept if key not in config.hydra.runtime.choices]
-    base = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    for key in keys:
-        for value in swept[key]:
-            one = base.copy()
+    values = {k: v for k, v in swept.items() if v and k not in config.hydra.runtime.choices}
+    first = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    for key, found in values.items():
+        OmegaConf.update(first, key, found[0])
+    parse(_plain(first))
+    for key, found in values.items():
+        for value in found[1:]:
+            one = first.copy()
             OmegaConf.update(one, key, value)
-            parse(OmegaConf.to_container(one, resolve=True))  # type: ignore[arg-type]
-    if not keys:
-        parse(_plain(config))
+            parse(_plain(one))
 
 
 def _check_told_apart(config: DictConfig) -> None:

@@ -48,12 +48,12 @@ def test_annotations_are_read(root: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_validation_is_made_of_whole_subjects(root: Path, seed: int) -> None:
-    made = module(root, val_fraction=0.3, seed=seed)
+    made = module(root, val_fraction=0.3, val_seed=seed)
     parts = subjects(made)
     assert len(parts["val"]) == 2
     assert parts["train"] | parts["val"] == {f"s{i}" for i in range(6)}
     assert not parts["train"] & parts["val"]
-    assert subjects(module(root, val_fraction=0.3, seed=seed)) == parts
+    assert subjects(module(root, val_fraction=0.3, val_seed=seed)) == parts
 
 
 def test_the_order_of_classes_is_that_of_classes_txt(root: Path) -> None:

@@ -84,10 +84,14 @@ def write_cell(
         "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
                         "system": "Linux", "cpus": 2, "device": "cpu"},
         "seconds": {"total": 61.0},
-        "settings": settings_of(OmegaConf.create((hydra / "config.yaml").read_text())),
+        "settings": settings_of(_resolved(hydra / "config.yaml")),
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))
     return path
+
+
+def _resolved(path: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
 
 
 def write_config(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitprune.errors import InputError
 from vitprune.explain import figures
 from vitprune.explain.causal import (
     Heads,
@@ -32,10 +31,7 @@ def causal(desk: Desk) -> dict[str, Any]:
     """
     cfg, subject = desk.cfg, desk.load()
     label = class_of(subject)
-    if label is None:
-        raise InputError(
-            f"explain=causal needs a class: class=NAME, one of {', '.join(subject.class_names)}"
-        )
+    assert label is not None  # the configuration sees to it
     full, findings = _ablate(subject, _claims(subject))
     header = ["ablated", "heads", "class", "full", "without", "random", "random_lowest"]
     for name, which in (("causal_top1", 0), ("causal_probability", 1)):

@@ -23,11 +23,6 @@ from vitprune.models import VideoClassifier
 def transfer(desk: Desk) -> dict[str, Any]:
     """The paper's Figure 1: the same clips through a head of this model and one of another."""
     cfg = desk.cfg
-    if cfg.other_ckpt is None:
-        raise InputError(
-            "explain=transfer compares two checkpoints; name the second one, which "
-            "was trained on dataset, with other_ckpt=FILE"
-        )
     visitor = desk.load(same_classes=False)
     resident = desk.load(ckpt=cfg.other_ckpt, same_classes=False)
     _check_same_clips(visitor.classifier, resident.classifier)

@@ -223,8 +223,8 @@ class Job(Section):
     runs: Text
 
     def plain(self) -> dict[str, Any]:
-        """As it was composed, in plain types."""
-        return self.model_dump(by_alias=True, exclude_unset=True)
+        """As it was composed, in JSON's types."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
 class FineTuning(Job):
@@ -391,7 +391,8 @@ def _refusal(line: str) -> PydanticCustomError:
 
 
 def _in_one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # What the trainer takes from the model's recipe is named as the recipe's.
+    first = min(error.errors(), key=lambda one: one["loc"][:1] != ("model",))
     kind, context, value = first["type"], first.get("ctx", {}), first["input"]
     if kind == "combination":
         return str(context["line"])

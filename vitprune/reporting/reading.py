@@ -286,7 +286,7 @@ def _configured(path: Path) -> Settings | None:
     if not isinstance(cfg, DictConfig) or cfg.get("task") != "prune":
         return None
     try:
-        configured = settings_of(cfg)
+        configured = settings_of(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
         return _settings(configured, configured)
     except (OmegaConfBaseException, AttributeError, KeyError, TypeError):  # a part was cut off
         return None

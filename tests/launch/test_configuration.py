@@ -1,0 +1,137 @@
+"""Every value and every combination is refused in one line, before torch is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from vitprune.arguments import CONF
+from vitprune.errors import InputError
+from vitprune.launch.configuration import Evaluate, Prune, Train, choices, parse
+
+
+def composed(task: str, *overrides: str) -> Any:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose(task, list(overrides)), resolve=True)
+
+
+@pytest.mark.parametrize("model", ["timesformer", "video_swin", "mvit"])
+@pytest.mark.parametrize("dataset", ["ucf101", "dai", "demo_ucf101", "demo_dai"])
+def test_what_comes_with_vitprune_is_right(model: str, dataset: str) -> None:
+    cfg = parse(composed("prune", f"model={model}", f"dataset={dataset}"))
+    assert isinstance(cfg, Prune)
+    assert cfg.model.name == model
+    assert cfg.dataset.node()["name"] == dataset
+    assert isinstance(parse(composed("train", f"model={model}", f"dataset={dataset}")), Train)
+
+
+@pytest.mark.parametrize("trainer", ["default", "cpu", "gpu", "ddp"])
+@pytest.mark.parametrize("logger", ["wandb", "none", None])
+def test_every_trainer_and_logger_is_right(trainer: str, logger: str | None) -> None:
+    logging = f"logger={logger}" if logger else "~logger"
+    cfg = parse(composed("evaluate", "ckpt=a.ckpt", f"trainer={trainer}", logging))
+    assert isinstance(cfg, Evaluate)
+    assert (cfg.logger is None) == (logger != "wandb")
+
+
+@pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k"])
+def test_every_experiment_is_right(experiment: str) -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    assert isinstance(parse(composed("prune", f"experiment={experiment}")), Prune)
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "line"),
+    [
+        ("prune", ["metric=KL"], "metric=KL is unknown; metric takes JSD, dProb, R, cosine, "),
+        ("prune", ["direction=low"], "direction takes lowest, highest"),
+        ("prune", ["scope=layers"], "scope takes layer, attention, mlp, head"),
+        ("prune", ["scope=head"], "scope=head: only whole layers can be dropped; use scope=layer"),
+        ("prune", ["calibration=dev"], "calibration takes val, test, train"),
+        ("prune", ["target=truth"], "target takes predicted, label"),
+        ("prune", ["strategy=random"], "strategy takes oneshot, greedy"),
+        ("prune", ["k=0"], "k=0 is out of range; it takes whole numbers from 1"),
+        ("prune", ["k=two"], "k=two is out of range"),
+        ("prune", ["k=1.5"], "k=1.5 is out of range"),
+        ("prune", ["max_streams=0"], "max_streams=0 is out of range; it takes null or whole"),
+        ("prune", ["curve_seeds=0"], "curve_seeds=0 is out of range"),
+        ("prune", ["curve=maybe"], "curve=maybe is out of range; it takes true or false"),
+        ("prune", ["seed=-1"], "seed=-1 is out of range; it takes whole numbers from 0"),
+        ("prune", ["class_map=a.csv"], "name it with ckpt=FILE"),
+        ("prune", ["+what=1"], "what=1 is unknown; there is no such key"),
+        ("prune", ["model.recipe.lr=-1"], "model.recipe.lr=-1 is out of range; it takes numbers a"),
+        ("prune", ["model.recipe.lr=.inf"], "model.recipe.lr=.inf is out of range"),
+        ("prune", ["model.recipe.epochs=0"], "model.recipe.epochs=0 is out of range"),
+        ("prune", ["model.recipe.validate_every=0"], "model.recipe.validate_every=0 is out of"),
+        ("prune", ["model.recipe.warmup=2"], "it takes numbers from 0 to 1"),
+        ("prune", ["model.recipe.layer_decay=0"], "it takes numbers above 0 and at most 1"),
+        ("prune", ["model.recipe.label_smoothing=1"], "it takes numbers from 0 to below 1"),
+        ("prune", ["model.num_frames=0"], "num_frames=0 is out of range"),
+        ("prune", ["model.mean=[0.5]"], "mean=[0.5] is out of range; it takes three numbers"),
+        ("prune", ["model.std=[0,1,1]"], "std=[0,1,1] is out of range; it takes three numbers abo"),
+        ("prune", ["dataset.batch_size=0"], "dataset.batch_size=0 is out of range"),
+        ("prune", ["dataset.sampling=some"], "dataset.sampling takes uniform, dense"),
+        ("prune", ["dataset.views.crops=2"], "dataset.views.crops=2 is out of range; it takes"),
+        ("prune", ["dataset.crop_area=[1,0.5]"], "it takes two ascending shares"),
+        ("prune", ["trainer.precision=8"], "trainer.precision=8 is unknown; trainer.precision t"),
+        ("prune", ["logger.mode=sometimes"], "logger.mode takes online, offline, disabled"),
+        ("train", ["seed=many"], "seed=many is out of range"),
+        ("evaluate", [], "ckpt is not given; name the checkpoint to evaluate: ckpt=FILE"),
+        ("evaluate", ["ckpt=a", "explain=looks"], "explain takes none, relevance, attention, "),
+        ("evaluate", ["ckpt=a", "query=max"], "query takes mean, cls, rollout"),
+        ("evaluate", ["ckpt=a", "split=all"], "split takes val, test, train"),
+        ("evaluate", ["ckpt=a", "metric=cosine"], "metric takes JSD, dProb, R"),
+        ("evaluate", ["ckpt=a", "clips=0"], "clips=0 is out of range; it takes whole numbers from"),
+        ("evaluate", ["ckpt=a", "peers=0"], "peers=0 is out of range"),
+        ("evaluate", ["ckpt=a", "draws=many"], "draws=many is out of range"),
+        ("evaluate", ["ckpt=a", "top=0"], "top=0 is out of range; it takes null or whole numbers"),
+        ("evaluate", ["ckpt=a", "explain=boxes", "query=rollout"], "query=rollout is of no head"),
+        ("evaluate", ["ckpt=a", "explain=transfer"], "name the second one, which was trained on"),
+        ("evaluate", ["ckpt=a", "explain=causal"], "explain=causal needs a class: class=NAME"),
+        ("evaluate", ["ckpt=a", "dataset@other_dataset=dai"], "other_dataset has no part in"),
+        ("evaluate", ["ckpt=a", "same_classes=false"], "Top-1 needs the checkpoint's classes"),
+        ("evaluate", ["ckpt=a", "explain=boxes", "class_map=m", "same_classes=false"], "give one"),
+        (
+            "evaluate",
+            ["ckpt=a", "explain=relevance", "same_classes=false", "target=label"],
+            "with same_classes=false use target=predicted",
+        ),
+    ],
+)  # fmt: skip
+def test_refused_in_one_line(task: str, overrides: list[str], line: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(composed(task, *overrides))
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_refusal_does_not_wait_for_torch(tmp_path: Path) -> None:
+    """The command itself, with a torch that cannot be imported."""
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    done = subprocess.run(
+        [sys.executable, "prune.py", "k=0", f"runs={tmp_path}", "logger=none"],
+        cwd=CONF.parent, env={"PYTHONPATH": str(tmp_path), "PATH": ""}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == "error: k=0 is out of range; it takes whole numbers from 1\n"
+    assert not any(tmp_path.rglob("results.json"))
+
+
+def test_choices_are_those_of_the_code() -> None:
+    from vitprune.explain.attention import QUERIES, ROLLOUT
+    from vitprune.explanations import EXPLANATIONS
+    from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
+    from vitprune.pruning import STRATEGIES
+
+    assert set(choices("metric")) == {*METRICS, *MEASURES} - {"ablation"}
+    assert choices("direction") == DIRECTIONS
+    assert choices("scope") == SCOPES
+    assert set(choices("target")) == set(TARGETS)
+    assert set(choices("strategy")) == set(STRATEGIES)
+    assert set(choices("explain")) == {"none", *EXPLANATIONS}
+    assert set(choices("query")) == {*QUERIES, ROLLOUT}
