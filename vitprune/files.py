@@ -1,12 +1,14 @@
-"""Files that matter are written whole or not at all."""
+"""Files that matter are written whole or not at all; and what a file's content is."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from vitprune.errors import causes
@@ -49,3 +51,22 @@ def remove_leftovers(directory: Path) -> None:
     for path in directory.glob(".*"):
         if path.is_file() and _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def content_digest(path: str | Path) -> str:
+    """SHA-256 of all that a file holds, hexadecimal.
+
+    A file is read once in a process, and again if its size or date changes.
+
+    Raises:
+        OSError: the file is not there or cannot be read.
+    """
+    path = Path(path).absolute()
+    stat = path.stat()
+    return _digest(path, stat.st_size, stat.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, size: int, mtime_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
