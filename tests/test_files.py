@@ -1,11 +1,13 @@
 """Files that are there whole or not at all."""
 
 import errno
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from vitprune.files import remove_leftovers, replacing
+from vitprune.files import content_digest, remove_leftovers, replacing
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
@@ -35,3 +37,19 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Pa
     assert leftover.is_file()
     remove_leftovers(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / ".hydra"])
+
+
+def test_the_digest_is_of_the_whole_content_and_follows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"x" * 3_000_000)
+    assert content_digest(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", None)  # it is not read again
+        assert content_digest(str(path)) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    path.write_bytes(b"y" * 3_000_000)
+    os.utime(path, ns=(0, 0))
+    assert content_digest(path) == hashlib.sha256(b"y" * 3_000_000).hexdigest()
+    with pytest.raises(FileNotFoundError):
+        content_digest(tmp_path / "gone")

@@ -13,12 +13,19 @@ from vitprune.data.video import write_video
 SMALL = DemoSettings({"train": 4, "val": 2, "test": 2}, frames=10)
 
 
-def make_video(path: Path, frames: int = 6, *, size: tuple[int, int] = (48, 64)) -> Path:
-    """A video file of ``size`` (H, W) that gets brighter from frame to frame."""
+def make_video(
+    path: Path, frames: int = 6, *, size: tuple[int, int] = (48, 64), mark: int = 0
+) -> Path:
+    """A video file of ``size`` (H, W) that gets brighter from frame to frame.
+
+    Videos of different ``mark``, up to 15, differ by the level of one corner.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     levels = [
         np.full((*size, 3), 20 + 200 * i // max(1, frames - 1), np.uint8) for i in range(frames)
     ]
+    for level in levels:
+        level[:16, :16] += np.uint8(2 * mark)
     write_video(path, levels, fps=10)
     return path
 

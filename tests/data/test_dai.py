@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import shutil
+import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ from made_up_videos import make_video
 
 from vitprune.data import DAIDataModule
 from vitprune.errors import InputError
+from vitprune.files import content_digest
 
 
 def module(root: Path, **options: Any) -> DAIDataModule:
@@ -23,7 +27,7 @@ def root(tmp_path: Path) -> Path:
     for split, subjects in (("train", range(6)), ("test", range(6, 8))):
         lines = ["video,label,start,end,subject,view"]
         for subject in subjects:
-            make_video(tmp_path / "videos" / f"s{subject}.mp4", 10)
+            make_video(tmp_path / "videos" / f"s{subject}.mp4", 10, mark=subject)
             lines.append(f"videos/s{subject}.mp4,text,0,0.5,s{subject},front")
             lines.append(f"s{subject}.mp4,drink,0.5,,s{subject},front")
         (tmp_path / "annotations" / f"{split}.csv").write_text("\n".join(lines) + "\n")
@@ -77,10 +81,9 @@ def test_only_two_columns_are_needed(root: Path) -> None:
 
 
 def test_directories_of_classes(tmp_path: Path) -> None:
-    for split in ("train", "val", "test"):
-        for name in ("text", "drink"):
-            for i in range(2):
-                make_video(tmp_path / split / name / f"{i}.avi", 3)
+    videos = product(("train", "val", "test"), ("text", "drink"), range(2))
+    for mark, (split, name, i) in enumerate(videos):
+        make_video(tmp_path / split / name / f"{i}.avi", 3, mark=mark)
     (tmp_path / "train" / "text" / "notes.md").write_text("no video")
     made = module(tmp_path)
     assert made.class_names == ["drink", "text"]
@@ -89,7 +92,7 @@ def test_directories_of_classes(tmp_path: Path) -> None:
 
 
 def test_real_footage_in_directories(tmp_path: Path, clips: Path) -> None:
-    for split, files in (("train", "yes no"), ("val", "eat no"), ("test", "milk sorry")):
+    for split, files in (("train", "yes no"), ("val", "eat want"), ("test", "milk sorry")):
         for name, file in zip(("first", "second"), files.split(), strict=True):
             (tmp_path / split / name).mkdir(parents=True)
             (tmp_path / split / name / f"{file}.mkv").symlink_to(clips / "asl" / f"{file}.mkv")
@@ -101,9 +104,8 @@ def test_real_footage_in_directories(tmp_path: Path, clips: Path) -> None:
 
 
 def test_directories_without_validation(tmp_path: Path) -> None:
-    for split in ("train", "test"):
-        for i in range(6):
-            make_video(tmp_path / split / "text" / f"{i}.avi", 3)
+    for mark, (split, i) in enumerate(product(("train", "test"), range(6))):
+        make_video(tmp_path / split / "text" / f"{i}.avi", 3, mark=mark)
     made = module(tmp_path, val_fraction=0.3)
     assert [len(made.splits[name]) for name in ("train", "val", "test")] == [4, 2, 6]
 
@@ -184,3 +186,105 @@ def test_too_few_subjects_for_validation(root: Path) -> None:
     path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n")
     with pytest.raises(InputError, match="every class needs at least 2 groups"):
         module(root)
+
+
+def with_rows(root: Path, split: str, *rows: str) -> None:
+    """Adds rows ``video,label,start,end,subject,view`` to a split's annotations."""
+    path = root / "annotations" / f"{split}.csv"
+    path.write_text(path.read_text() + "".join(f"{row}\n" for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ("s6.mp4,text,,,,", "", r"videos/s6\.mp4 \(train\) and .*s6\.mp4 \(test, 0 s to 0\.5 s\)"),
+        ("s6.mp4,text,0.2,0.6,,", "", r"s6\.mp4 \(train, 0\.2 s to 0\.6 s\) are the same file and"),
+        ("s6.mp4,text,,0.1,,", "", r"\(train, the beginning to 0\.1 s\)"),
+        ("", "s2.mp4,text,0.9,,,", r"\(train, 0\.5 s to the end\) and .*\(test, 0\.9 s to "),
+        ("alone.mp4,text,,,,", "alone.mp4,text,,,,",
+         r"videos/alone\.mp4 \(train\) and videos/alone\.mp4 \(test\) are the same file; a moment"),
+        ("alone.mp4,text,,,,", "copy.mp4,drink,,,,",
+         r"videos/alone\.mp4 \(train\) and .*copy\.mp4 \(test\) are files of the same content"),
+        ("alone.mp4,text,,,,", "link.mp4,text,,1,s6,",
+         r"videos/alone\.mp4 \(train\) and .*link\.mp4 \(test, the beginning to 1 s\) are "),
+    ],
+)  # fmt: skip
+def test_a_moment_of_a_recording_in_two_splits(
+    root: Path, train: str, test: str, message: str
+) -> None:
+    make_video(root / "videos" / "alone.mp4", 8, mark=9)
+    shutil.copy(root / "videos" / "alone.mp4", root / "videos" / "copy.mp4")
+    (root / "videos" / "link.mp4").symlink_to("alone.mp4")
+    for split, row in (("train", train), ("test", test)):
+        if row:
+            with_rows(root, split, row)
+    with pytest.raises(InputError, match=message) as caught:
+        module(root)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_same_file_in_two_directories(tmp_path: Path) -> None:
+    for mark, (split, i) in enumerate(product(("train", "val", "test"), range(3))):
+        make_video(tmp_path / split / "text" / f"{i}.avi", 3, mark=mark)
+    for i in (1, 2):
+        shutil.copy(tmp_path / f"train/text/{i}.avi", tmp_path / f"val/text/again{i}.avi")
+    message = (
+        r"train/text/1\.avi \(train\) and val/text/again1\.avi \(val\) are files of the same "
+        r"content \(as in 1 more recordings\)"
+    )
+    with pytest.raises(InputError, match=message):
+        module(tmp_path)
+
+
+def test_other_moments_of_a_recording_are_let_through_with_a_warning(root: Path) -> None:
+    make_video(root / "videos" / "long.mp4", 30, mark=9)
+    with_rows(root, "train", "long.mp4,text,0,1,,", "long.mp4,drink,2,,,")
+    with_rows(root, "test", "long.mp4,text,1,2,,")
+    with pytest.warns(UserWarning, match="3 clips are of 1 recordings .* same driver may be in"):
+        made = module(root)
+    held_out = {clip.path.name for clip in made.splits["val"].clips}
+    assert len(held_out) == 1
+    with_rows(root, "test", "long.mp4,text,1.5,2.1,,")
+    with pytest.raises(InputError, match="2 s to the end"):
+        module(root)
+
+
+def test_known_drivers_of_one_recording_need_no_warning(root: Path) -> None:
+    make_video(root / "videos" / "long.mp4", 30, mark=9)
+    with_rows(root, "train", "long.mp4,text,0,1,s0,")
+    with_rows(root, "test", "long.mp4,text,1,2,s7,")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        module(root)
+
+
+def test_only_files_of_equal_size_in_two_splits_are_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return content_digest(path)
+
+    monkeypatch.setattr("vitprune.data.recordings.content_digest", digest)
+    for split, numbers in (("train", range(6)), ("test", range(6, 8))):
+        for i in numbers:
+            with (root / "videos" / f"s{i}.mp4").open("ab") as file:
+                file.write(bytes(1000 * i))
+        with_rows(root, split, f"other-{split}.mp4,text,,,,")
+        (root / "videos" / f"other-{split}.mp4").write_text(f"{split:5} other")
+    (root / "annotations" / "val.csv").write_text("video,label\nlonger.mp4,text\n")
+    (root / "videos" / "longer.mp4").write_text("still longer")
+    module(root)
+    assert sorted(read) == ["other-test.mp4", "other-train.mp4"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_held_out_for_validation_shares_no_recording(root: Path, seed: int) -> None:
+    shutil.copy(root / "videos" / "s0.mp4", root / "videos" / "copy.mp4")
+    with_rows(root, "train", "copy.mp4,text,,,,", "s1.mp4,drink,,,,")
+    made = module(root, val_fraction=0.5, seed=seed)
+    parts = [{clip.path.name for clip in made.splits[name].clips} for name in ("train", "val")]
+    assert not parts[0] & parts[1]
+    assert not any({"s0.mp4", "copy.mp4"} <= {a, b} for a, b in product(*parts))

@@ -182,8 +182,8 @@ def test_clip_settings_rebuild_the_same_clips(dai_module: Make) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_broken_file_is_named_in_one_line(tmp_path: Path, workers: int) -> None:
-    for split in ("train", "val", "test"):
-        make_video(tmp_path / split / "a" / "x.mp4")
+    for mark, split in enumerate(("train", "val", "test")):
+        make_video(tmp_path / split / "a" / "x.mp4", mark=mark)
     (tmp_path / "test" / "a" / "broken.mp4").write_bytes(b"nothing")
     module = DAIDataModule(root=tmp_path, num_frames=2, image_size=16, num_workers=workers)
     module.setup()

@@ -17,7 +17,8 @@ from typing import ClassVar
 from vitprune.data.base import SPLITS, SplitName, VideoDataModule
 from vitprune.data.dataset import Clip
 from vitprune.data.demo.render import Layout
-from vitprune.data.groups import held_out_groups
+from vitprune.data.groups import held_out_groups, joined
+from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
 from vitprune.errors import InputError
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".ts")
@@ -34,7 +35,9 @@ class Row:
 
 
 class DAIDataModule(VideoDataModule):
-    """DAI. Subjects never cross splits; where there is no validation split, subjects make one.
+    """DAI. No subject and no moment of a recording is in two splits.
+
+    Where there is no validation split, subjects make one; where they are unknown, recordings.
 
     See :class:`~vitprune.data.base.VideoDataModule` for the arguments.
     """
@@ -53,6 +56,7 @@ class DAIDataModule(VideoDataModule):
         }
         check_subjects(clips)
         clips = self.present(clips)
+        check_recordings(clips, self.root)
         if "val" not in clips:
             clips = self._with_validation(clips)
         return class_names, {split: clips[split] for split in SPLITS}
@@ -163,9 +167,10 @@ class DAIDataModule(VideoDataModule):
     def _with_validation(
         self, clips: Mapping[SplitName, list[Clip]]
     ) -> dict[SplitName, list[Clip]]:
-        """Subjects out of the training split; where they are unknown, videos."""
+        """Subjects out of the training split; where they are unknown, recordings."""
         train = clips["train"]
-        groups = [clip.group or str(clip.path) for clip in train]
+        recordings = recordings_of([clip] for clip in train)
+        groups = joined((c.group or str(c.path), str(recordings[c.path])) for c in train)
         members = [(group, clip.label) for group, clip in zip(groups, train, strict=True)]
         where = f"{self.root}: there is no validation split, and in the training split"
         held_out = held_out_groups(members, self.val_fraction, self.val_seed, where)
@@ -175,22 +180,6 @@ class DAIDataModule(VideoDataModule):
             "val": [clip for group, clip in pairs if group in held_out],
             "test": clips["test"],
         }
-
-
-def check_subjects(clips: Mapping[SplitName, list[Clip]]) -> None:
-    """Refuses a subject that is in more than one split.
-
-    Raises:
-        InputError: names the subject and the splits.
-    """
-    seen: dict[str, SplitName] = {}
-    for split, part in clips.items():
-        for clip in part:
-            if clip.group and seen.setdefault(clip.group, split) != split:
-                raise InputError(
-                    f"subject {clip.group!r} is in both the {seen[clip.group]} and the {split} "
-                    "split; a subject must be in one of them"
-                )
 
 
 def _seconds(values: Mapping[str, str], name: str, where: str) -> float | None:

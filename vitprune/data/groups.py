@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -42,3 +42,22 @@ def held_out_groups(
             "losing a class in training; every class needs at least 2 groups"
         )
     return chosen
+
+
+def joined(members: Iterable[tuple[str, str]]) -> list[str]:
+    """The group of every member, which has two names: who shares any name is of one group.
+
+    >>> joined([("anna", "1.mp4"), ("anna", "2.mp4"), ("2.mp4", "2.mp4"), ("ben", "3.mp4")])
+    ['anna', 'anna', 'anna', 'ben']
+    """
+    joins: dict[str, str] = {}
+
+    def group(name: str) -> str:
+        while joins.setdefault(name, name) != name:
+            name = joins[name]
+        return name
+
+    members = list(members)
+    for name, other in members:
+        joins[group(other)] = group(name)
+    return [group(name) for name, _ in members]
