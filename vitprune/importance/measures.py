@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from vitprune.importance.accumulate import ABLATION_VALUES, ablation_values
 from vitprune.importance.engine import ablate
-from vitprune.importance.metrics import METRICS, wide
+from vitprune.importance.metrics import METRICS
 from vitprune.importance.stream import FullStream
 from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
 from vitprune.models.chain import VideoTransformer
+from vitprune.per_video import wide
 
 PerClip = Callable[
     [VideoTransformer, Tensor, Tensor, str, Sequence[Unit], int | None],
     tuple[Tensor, dict[str, Tensor]],
 ]
 """(model, clips [B, 3, T, H, W], labels [B], scope, units, max_streams) to the full model's
-predictions [B] and values by name, each [B, U]."""
+logits [B, C] and values by name, each [B, U]."""
 PerUnit = Callable[[VideoTransformer, str, Sequence[Unit], int], Sequence[float]]
 """(model, scope, units, seed) to one value per unit."""
 

@@ -14,7 +14,6 @@ import torch
 from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
@@ -22,6 +21,7 @@ from vitprune.errors import InputError
 from vitprune.files import replacing
 from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.per_video import MeanPerVideo, rank
 
 _DESCRIPTION = "vitprune"
 """The key under which a checkpoint describes itself."""
@@ -84,18 +84,15 @@ class VideoClassifier(pl.LightningModule):
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         classes = len(self.class_names)
         self.mixup = v2.MixUp(alpha=mixup, num_classes=classes) if mixup > 0 else None
-        metrics = {
-            f"{split}_top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro")
-            for split in ("train", "val", "test")
-            for k in (1, 5)
-        }
-        self.metrics = nn.ModuleDict(metrics)
+        names = ("train_top1", "train_top5", "val_top1", "val_top5", "val_loss", "test_top1",
+                 "test_top5")  # fmt: skip
+        self.metrics = nn.ModuleDict({name: MeanPerVideo(1) for name in names})
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits [B, C] of clips [B, 3, T, H, W]."""
         return self.model(clips)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         clips, label = batch["clips"].flatten(0, 1), batch["label"]
         target = label
         if self.mixup is not None:
@@ -103,41 +100,46 @@ class VideoClassifier(pl.LightningModule):
         logits = self.model(clips.as_subclass(Tensor))
         loss = self.loss(logits, target)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(label))
-        self._log_accuracy("train", logits, label)
+        self._log_accuracy("train", logits, batch)
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         probabilities = view_probabilities(self.model, batch["clips"])
-        loss = nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch["label"])
-        self.log("val/loss", loss, batch_size=len(batch["label"]), sync_dist=True)
-        self._log_accuracy("val", probabilities, batch["label"])
+        likelihood = probabilities.gather(1, batch["label"][:, None])
+        self._log_mean("val", "loss", -likelihood.clamp_min(1e-12).log(), batch)
+        self._log_accuracy("val", probabilities, batch)
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         probabilities = view_probabilities(self.model, batch["clips"])
-        self._log_accuracy("test", probabilities, batch["label"])
+        self._log_accuracy("test", probabilities, batch)
         return {"probabilities": probabilities}
 
-    def _log_accuracy(self, split: str, scores: Tensor, label: Tensor) -> None:
+    def _log_accuracy(self, split: str, scores: Tensor, batch: Mapping[str, Any]) -> None:
+        places = rank(scores, batch["label"])[:, None]
         for k in (1, 5):
-            metric = self._accuracy(split, k)
-            metric(scores, label)
-            self.log(
-                f"{split}/top{k}",
-                metric,
-                on_step=False,
-                on_epoch=True,
-                prog_bar=k == 1,
-                logger=split != "train",
-                batch_size=len(label),
-            )
+            self._log_mean(split, f"top{k}", places < k, batch)
 
-    def _accuracy(self, split: str, k: int) -> MulticlassAccuracy:
-        return cast(MulticlassAccuracy, self.metrics[f"{split}_top{k}"])
+    def _log_mean(self, split: str, name: str, values: Tensor, batch: Mapping[str, Any]) -> None:
+        """Log the mean over a split's videos of ``values`` [B, 1], over all batches."""
+        metric = self._mean(split, name)
+        metric.update(batch["video"], values)
+        self.log(
+            f"{split}/{name}",
+            metric,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=name == "top1",
+            logger=split != "train",
+            batch_size=len(values),
+        )
+
+    def _mean(self, split: str, name: str) -> MeanPerVideo:
+        return cast(MeanPerVideo, self.metrics[f"{split}_{name}"])
 
     def on_train_epoch_end(self) -> None:
         # Lightning would log these after the callbacks have written the epoch's checkpoint: who
         # is killed in between and goes on from it would never see them.
-        figures = {f"train/top{k}": float(self._accuracy("train", k).compute()) for k in (1, 5)}
+        figures = {f"train/top{k}": float(self._mean("train", f"top{k}").compute()) for k in (1, 5)}
         for logger in self.trainer.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **figures}, step=self.global_step - 1)
             logger.save()
