@@ -21,30 +21,40 @@ from vitprune.errors import InputError
 from vitprune.files import replacing
 from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.models.finite import NotFinite, check_logits, names_of, remedy
 from vitprune.per_video import MeanPerVideo, rank
 
 _DESCRIPTION = "vitprune"
 """The key under which a checkpoint describes itself."""
 
 
-def view_probabilities(model: nn.Module, clips: Tensor) -> Tensor:
+def view_probabilities(
+    model: nn.Module, clips: Tensor, names: Sequence[str] | None = None
+) -> Tensor:
     """The softmax of ``model``, averaged over the views of each video.
 
     Args:
+        model: clips [N, 3, T, H, W] to logits [N, C].
         clips: [B, V, 3, T, H, W], V views of each of B videos.
+        names: what the videos are called, for the error.
 
     Returns:
         Probabilities [B, C] in float32.
+
+    Raises:
+        NotFinite: a logit is nan or infinite.
     """
-    logits = model(clips.flatten(0, 1))
+    flat = clips.flatten(0, 1)
+    logits = model(flat)
+    check_logits(logits, model, flat, names)
     return logits.float().softmax(dim=-1).unflatten(0, clips.shape[:2]).mean(dim=1)
 
 
 class VideoClassifier(pl.LightningModule):
     """A :class:`VideoTransformer` with its classes, its clip settings and its training recipe.
 
-    Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B] and
-    ``video`` [B].
+    Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B],
+    ``video`` [B] and, for errors to name videos by, ``name``.
 
     Args:
         model: the backbone with its classifier.
@@ -99,18 +109,23 @@ class VideoClassifier(pl.LightningModule):
             clips, target = self.mixup(Video(clips), label)
         logits = self.model(clips.as_subclass(Tensor))
         loss = self.loss(logits, target)
+        if not loss.isfinite():
+            raise NotFinite(
+                f"fine-tuning: the loss is {loss.item()} in epoch {self.current_epoch}, step "
+                f"{self.global_step}; {remedy(logits)}"
+            )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(label))
         self._log_accuracy("train", logits, batch)
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        probabilities = view_probabilities(self.model, batch["clips"])
+        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
         likelihood = probabilities.gather(1, batch["label"][:, None])
         self._log_mean("val", "loss", -likelihood.clamp_min(1e-12).log(), batch)
         self._log_accuracy("val", probabilities, batch)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        probabilities = view_probabilities(self.model, batch["clips"])
+        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
         self._log_accuracy("test", probabilities, batch)
         return {"probabilities": probabilities}
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vitprune.importance import ablate_sets
-from vitprune.models.chain import drop_layers
+from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.classifier import VideoClassifier
+from vitprune.models.finite import check_logits, names_of
 from vitprune.per_video import MeanPerVideo
 from vitprune.pruning.cost import latencies
 
@@ -80,6 +81,8 @@ class DropCurve(pl.Callback):
         clips = batch["clips"]
         with trainer.precision_plugin.forward_context():
             logits = ablate_sets(pl_module.model, clips.flatten(0, 1), self._sets)
+            if not logits.isfinite().all():
+                self._refuse(pl_module.model, clips.flatten(0, 1), logits, names_of(batch))
         views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
         hits = views.mean(2).argmax(-1) == batch["label"]
         self._hits.update(batch["video"], hits.T)
@@ -102,3 +105,9 @@ class DropCurve(pl.Callback):
                 [model, *smaller], self._clip, trainer.precision_plugin.forward_context
             )
         self.curve = Curve(top1, taken)
+
+    def _refuse(
+        self, model: VideoTransformer, clips: Tensor, logits: Tensor, names: Sequence[str] | None
+    ) -> None:
+        for layers, found in zip(self._sets, logits, strict=True):
+            check_logits(found, drop_layers(model, sorted(layers)), clips, names)
