@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
 
 from vitprune.data.loading import SeededSampler
 from vitprune.errors import InputError
 from vitprune.finetuning import (
     Attempt,
+    LastEpochValidated,
     RandomState,
     WholeCheckpoints,
     exclusive,
@@ -146,3 +150,58 @@ def test_a_killed_job_gives_its_lock_back(tmp_path: Path, caplog: pytest.LogCapt
 def _kill_later(pid: int) -> None:
     time.sleep(0.5)
     os.kill(pid, signal.SIGKILL)
+
+
+class Climber(pl.LightningModule):
+    """Better in every epoch; notes in which it is validated, and may be killed in one."""
+
+    def __init__(self, killed_in: int | None = None) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+        self.validated: list[int] = []
+        self.killed_in = killed_in
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        if self.current_epoch == self.killed_in:
+            raise SystemExit
+        return self.layer(batch).sum()
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self.validated.append(self.current_epoch)
+        self.log("val/top1", float(self.current_epoch))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "interval", "validated"),
+    [(5, 2, [1, 3, 4]), (4, 2, [1, 3]), (2, 9, [1]), (3, 1, [0, 1, 2])],
+)
+def test_the_last_epoch_is_validated_and_can_be_the_best(
+    epochs: int, interval: int, validated: list[int], tmp_path: Path
+) -> None:
+    loader = DataLoader(torch.ones(1, 1))  # type: ignore[arg-type]
+
+    def fit(model: Climber, ckpt: Path | None = None) -> ModelCheckpoint:
+        best = ModelCheckpoint(tmp_path, "best", monitor="val/top1", mode="max",
+                               enable_version_counter=False)  # fmt: skip
+        last = ModelCheckpoint(tmp_path, "last", every_n_epochs=1, save_on_train_epoch_end=True,
+                               enable_version_counter=False)  # fmt: skip
+        trainer = pl.Trainer(
+            accelerator="cpu", max_epochs=epochs, check_val_every_n_epoch=interval, logger=False,
+            enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+            callbacks=[best, last, LastEpochValidated()],
+        )  # fmt: skip
+        trainer.fit(model, loader, loader, ckpt_path=ckpt)
+        return best
+
+    whole = Climber()
+    assert fit(whole).best_model_score == epochs - 1
+    assert whole.validated == validated
+
+    killed, resumed = Climber(killed_in=epochs - 1), Climber()
+    with pytest.raises(SystemExit):
+        fit(killed)
+    assert fit(resumed, tmp_path / "last.ckpt").best_model_score == epochs - 1
+    assert killed.validated + resumed.validated == validated

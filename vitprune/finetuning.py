@@ -204,3 +204,12 @@ class RandomState(pl.Callback):
         states = self._loaded.get("cuda", [])
         if states and len(states) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all([state.cpu() for state in states])
+
+
+class LastEpochValidated(pl.Callback):
+    """Has the last epoch validated, whatever the interval, so that it can be the best one."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch, interval = trainer.current_epoch + 1, trainer.check_val_every_n_epoch
+        if epoch == trainer.max_epochs and interval is not None and epoch % interval:
+            trainer.check_val_every_n_epoch = epoch  # those that the interval divides are validated

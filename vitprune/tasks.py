@@ -36,6 +36,7 @@ from vitprune.explanations import Load, Subject, explain
 from vitprune.files import file_digest
 from vitprune.finetuning import (
     Attempt,
+    LastEpochValidated,
     RandomState,
     WholeCheckpoints,
     exclusive,
@@ -330,18 +331,8 @@ def _fine_tune(cfg: FineTuning, data: VideoDataModule, directory: Path) -> Path:
             callback.dirpath = str(attempt.folder)
     with Tracker(_logger(cfg, directory, "train")) as tracker:
         tracker.config(cfg.plain())
-        callbacks["random_state"] = RandomState()
-        trainer = _trainer(
-            cfg,
-            directory,
-            tracker,
-            list(callbacks.values()),
-            attempt.logger(),
-            # A training that is too short to be validated in between is at its end.
-            check_val_every_n_epoch=min(
-                cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs
-            ),
-        )
+        callbacks |= {"random_state": RandomState(), "last_epoch": LastEpochValidated()}
+        trainer = _trainer(cfg, directory, tracker, list(callbacks.values()), attempt.logger())
         trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
             raise KeyboardInterrupt
@@ -391,7 +382,6 @@ def _trainer(
     tracker: Tracker,
     callbacks: Sequence[pl.Callback],
     *loggers: Logger,
-    **settings: Any,
 ) -> pl.Trainer:
     loggers = loggers if tracker.logger is None else (tracker.logger, *loggers)
     return _built(
@@ -403,7 +393,6 @@ def _trainer(
         callbacks=[RichProgressBar(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
-        **settings,
     )
 
 

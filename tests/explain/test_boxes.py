@@ -97,14 +97,14 @@ def test_every_head_over_batches() -> None:
     def batches(size: int):  # type: ignore[no-untyped-def]
         for start in range(0, 3, size):
             part = slice(start, start + size)
-            yield clips[part], {"head": (own[part], other[part])}
+            yield clips[part], ["a", "b", "c"][part], {"head": (own[part], other[part])}
 
     once, twice = (box_looks(model, batches(size), units)["head"] for size in (3, 2))
     for name in ("lift", "hit", "elsewhere", "share"):
         np.testing.assert_allclose(getattr(once, name), getattr(twice, name), rtol=1e-4)
     assert once.lift.shape == once.hit.shape == once.elsewhere.shape == (3, len(units))
     assert once.share.shape == (3, 1)
-    swapped = box_looks(model, [(clips, {"head": (other, own)})], units)["head"]
+    swapped = box_looks(model, [(clips, ["a", "b", "c"], {"head": (other, own)})], units)["head"]
     np.testing.assert_allclose(swapped.lift, once.elsewhere, rtol=1e-4)
 
 

@@ -93,3 +93,19 @@ def test_what_is_refused():
             jsd(full, wrong)
     with pytest.raises(ValueError, match="one class for each clip"):
         dprob(full, full, torch.zeros(2, dtype=torch.long))
+
+
+@given(
+    logits(-30, 30),
+    st.sampled_from([np.nan, np.inf, -np.inf]),
+    st.integers(0, 2),
+    st.integers(0, 3),
+    st.sampled_from([(0,), (1,), (0, 1)]),
+    st.sampled_from(["JSD", "dProb", "R"]),
+)
+def test_what_is_not_finite_gives_nan_for_its_clip_alone(pair, value, clip, where, sides, metric):
+    for side in sides:
+        pair[side, clip, where] = value
+    for target in (None, torch.tensor([0, 3, 1])):
+        found = relevance(*both(pair), target, metric)
+        assert found.isnan().tolist() == [i == clip for i in range(3)]

@@ -145,7 +145,8 @@ def test_learning_rates_decay_with_depth(name: str, monkeypatch: pytest.MonkeyPa
 
 def test_mixup_trains() -> None:
     model = classifier(mixup=0.2, label_smoothing=0.1)
-    batch = {"clips": clips(4)[:, None], "label": torch.tensor([0, 1, 2, 0])}
+    label = torch.tensor([0, 1, 2, 0])
+    batch = {"clips": clips(4)[:, None], "label": label, "video": torch.arange(4)}
     model.log = lambda *a, **k: None  # type: ignore[method-assign]
     loss = model.training_step(batch, 0)
     loss.backward()

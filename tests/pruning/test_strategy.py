@@ -9,7 +9,6 @@ import torch
 from vitprune.importance import Scores, Unit, ablate_sets, ablate_together, units_of
 from vitprune.models import VideoTransformer, build_model
 from vitprune.pruning import STRATEGIES, drop_layers, random_orders
-from vitprune.pruning.curve import HitsPerVideo
 
 NAMES = ("timesformer", "video_swin", "mvit")
 
@@ -79,10 +78,3 @@ def test_random_orders_are_seeded_draws_without_repeats() -> None:
     assert orders == random_orders(range(12), 5, seeds=4, seed=1)
     assert orders != random_orders(range(12), 5, seeds=4, seed=2)
     assert all(len(set(order)) == 5 for order in orders)
-
-
-def test_hits_count_a_repeated_video_once() -> None:
-    hits = HitsPerVideo()
-    hits.update(torch.tensor([1, 0]), torch.tensor([[True, False], [False, False]]))
-    hits.update(torch.tensor([2, 1]), torch.tensor([[True, True], [True, False]]))
-    assert hits.compute().tolist() == pytest.approx([2 / 3, 1 / 3])

@@ -30,7 +30,9 @@ MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
 
 
 class VideoDataModule(pl.LightningDataModule, ABC):
-    """Videos on disk to batches ``{"clips": float [B, V, 3, T, H, W], "label", "video": [B]}``.
+    """Videos on disk to batches, collated from :class:`~vitprune.data.dataset.VideoDataset`.
+
+    A batch is ``{"clips": float [B, V, 3, T, H, W], "label", "video": [B], "name": B texts}``.
 
     Args:
         name: of the dataset, as in ``dataset=NAME``.

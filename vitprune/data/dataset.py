@@ -84,10 +84,10 @@ class Views:
 class VideoDataset(Dataset[dict[str, Any]]):
     """The clips of one split.
 
-    An item is ``{"clips": float [V, 3, T, H, W], "label": int, "video": int}``; ``video`` is its
-    number in the split, V is 1 in training and ``views.clips * views.crops`` otherwise, crops
-    fastest. An item is asked for by its number; in training also by (number, seed), the seed
-    being what all its randomness comes from.
+    An item is ``{"clips": float [V, 3, T, H, W], "label": int, "video": int, "name": str}``;
+    ``video`` is its number in the split, ``name`` is as in :attr:`names`, V is 1 in training and
+    ``views.clips * views.crops`` otherwise, crops fastest. An item is asked for by its number; in
+    training also by (number, seed), the seed being what all its randomness comes from.
 
     Args:
         clips: the annotated clips, in order.
@@ -153,7 +153,13 @@ class VideoDataset(Dataset[dict[str, Any]]):
         clips = (
             self._training_view(number, seed) if self.training else self._evaluation_views(number)
         )
-        return {"clips": clips, "label": self.clips[number].label, "video": number}
+        clip = self.clips[number]
+        return {
+            "clips": clips,
+            "label": clip.label,
+            "video": number,
+            "name": _name(clip, self.root),
+        }
 
     def _training_view(self, number: int, seed: int) -> Tensor:
         clip = self.clips[number]

@@ -23,6 +23,7 @@ from vitprune.importance.engine import evaluating
 from vitprune.importance.unit import blocks_of, named_attentions
 from vitprune.models import Tokens, VideoTransformer
 from vitprune.models.chain import Attention, Block, Grid
+from vitprune.models.finite import check_attention, check_logits
 from vitprune.models.places import nearest, spread
 
 QUERIES = ("mean", "cls")
@@ -86,12 +87,24 @@ def check_heads(model: VideoTransformer, names: Sequence[str]) -> list[Unit]:
 
 
 def attention_maps(
-    model: VideoTransformer, clips: Tensor, heads: Sequence[Unit], query: str = "mean"
+    model: VideoTransformer,
+    clips: Tensor,
+    heads: Sequence[Unit],
+    query: str = "mean",
+    names: Sequence[str] | None = None,
 ) -> dict[Unit, AttentionMap]:
     """Where ``heads`` look in clips [B, 3, T, H, W]; one forward pass for all of them.
 
+    Args:
+        model: whose heads.
+        clips: what it is shown.
+        heads: which.
+        query: ``mean`` or ``cls``.
+        names: of the B clips, for errors.
+
     Raises:
         InputError: ``query=cls`` where there is no class token, or a head without one.
+        NotFinite: a logit or a map is nan or infinite.
     """
     wanted: dict[tuple[int, str], list[Unit]] = {}
     for unit in heads:
@@ -112,7 +125,10 @@ def attention_maps(
             for name, attention in named_attentions(block).items():
                 if units := wanted.get((block.index, name)):
                     watch(attention, partial(keep, block, units))
-        model(clips)
+        logits = model(clips)
+    check_logits(logits, model, clips, names)
+    for unit, found in maps.items():
+        check_attention(found.tokens, f"head {unit}", model, logits, names)
     if query == "cls" and (blind := [str(u) for u in maps if not maps[u].tokens.any()]):
         raise InputError(
             f"query=cls: the class token has no part in attention over time, so head "
@@ -121,24 +137,36 @@ def attention_maps(
     return {unit: maps[unit] for unit in heads}
 
 
-def rollout(model: VideoTransformer, clips: Tensor) -> AttentionMap:
+def rollout(
+    model: VideoTransformer, clips: Tensor, names: Sequence[str] | None = None
+) -> AttentionMap:
     """Attention rollout: how much each embedded token reaches what is read out.
 
     ``r <- (r + r A) / 2`` from the last attention to the first, A being the mean over the heads
     and the 1/2 the residual path (Abnar and Zuidema 2020, arXiv:2005.00928). It starts from the
     class token where there is one, otherwise from all tokens alike. Where a step makes a grid
     coarser, r is put back on the finer one. Only vectors are rolled, no N x N matrices.
+
+    Args:
+        model: whose attention.
+        clips: [B, 3, T, H, W].
+        names: of the B clips, for errors.
+
+    Raises:
+        NotFinite: a logit or a map is nan or infinite.
     """
     steps: list[Step] = []
     with evaluating(model), torch.no_grad(), _Watch() as watch:
         for block in blocks_of(model):
             for module in (*block.before, *block.branches.values()):
                 watch(module, steps.append)
-        model(clips)
+        logits = model(clips)
         last = steps[-1].after
         share = _queries(last, "cls" if _has_class_token(last) else "mean", None)
         for step in reversed(steps):
             share = step.rolled_back(share, model.centred)
+    check_logits(logits, model, clips, names)
+    check_attention(share, ROLLOUT, model, logits, names)
     grid = steps[0].before.grid
     places = share[:, -math.prod(grid) :].unflatten(1, grid).float()
     size: Grid = (clips.shape[2], clips.shape[3], clips.shape[4])

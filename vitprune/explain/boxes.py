@@ -120,7 +120,7 @@ def _middles(axis: Tensor) -> Tensor:
 
 def box_looks(
     model: VideoTransformer,
-    batches: Iterable[tuple[Tensor, Mapping[str, tuple[Tensor, Tensor]]]],
+    batches: Iterable[tuple[Tensor, Sequence[str], Mapping[str, tuple[Tensor, Tensor]]]],
     heads: Sequence[Unit],
     query: str = "mean",
 ) -> dict[str, BoxFigures]:
@@ -128,14 +128,15 @@ def box_looks(
 
     Args:
         model: whose heads.
-        batches: clips [B, 3, T, H, W], and by kind what is in the boxes of the clips themselves
-            and in those of other clips (:func:`mask`, each [B, T, H, W]).
+        batches: clips [B, 3, T, H, W], their names, and by kind what is in the boxes of the clips
+            themselves and in those of other clips (:func:`mask`, each [B, T, H, W]).
         heads: which.
         query: see :mod:`vitprune.explain.attention`.
     """
     columns: dict[str, dict[str, list[Floats]]] = {}
-    for clips, boxes in batches:
-        maps = [found.cpu() for found in attention_maps(model, clips, heads, query).values()]
+    for clips, names, boxes in batches:
+        found_maps = attention_maps(model, clips, heads, query, names)
+        maps = [found.cpu() for found in found_maps.values()]
         for kind, (own, foreign) in boxes.items():
             mine, others = Targets(own), Targets(foreign)
             looks = [mine.looks(each) for each in maps]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,14 +12,19 @@ from torch import Tensor
 
 from vitprune.importance import Unit, units_of, without_heads
 from vitprune.models import VideoTransformer
+from vitprune.models.finite import check_logits, names_of
 
 Heads = tuple[Unit, ...]
 
 
 def probabilities_without(
-    model: VideoTransformer, batches: Iterable[Mapping[str, Tensor]], sets: Sequence[Heads]
+    model: VideoTransformer, batches: Iterable[Mapping[str, Any]], sets: Sequence[Heads]
 ) -> np.ndarray:
-    """Softmax with each set of heads ablated: [sets, N, C], for one view of each of N clips."""
+    """Softmax with each set of heads ablated: [sets, N, C], for one view of each of N clips.
+
+    Raises:
+        NotFinite: a logit is nan or infinite.
+    """
     like = next(model.parameters())
     rows: list[Tensor] = []
     with torch.no_grad():
@@ -28,7 +33,10 @@ def probabilities_without(
             answers = []
             for heads in sets:
                 with without_heads(model, heads):
-                    answers.append(model(clips).float().softmax(-1).cpu())
+                    logits = model(clips)
+                    ablated = [f"head {head}" for head in heads]
+                    check_logits(logits, model, clips, names_of(batch), ablated)
+                answers.append(logits.float().softmax(-1).cpu())
             rows.append(torch.stack(answers))
     return torch.cat(rows, dim=1).numpy()
 

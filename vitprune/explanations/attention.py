@@ -29,9 +29,9 @@ def attention(desk: Desk) -> dict[str, Any]:
     written = []
     for number in numbers:
         clip = subject.clip(cfg.split, number)
-        frames, maps = subject.frames(clip), maps_of(subject, clip, heads)
-        rows = {_row_name(name, found): density_of(found)[0] for name, found in maps.items()}
         video = subject.video_name(cfg.split, number)
+        frames, maps = subject.frames(clip), maps_of(subject, clip, heads, video)
+        rows = {_row_name(name, found): density_of(found)[0] for name, found in maps.items()}
         label = subject.label_name(cfg.split, number)
         how = f"{subject.model.spec.name}, query={cfg.query}"
         stem = re.sub(r"[^\w.-]+", "_", f"{Path(video).stem}-{'-'.join(maps)}")

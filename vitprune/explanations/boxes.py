@@ -101,10 +101,11 @@ def box_figures(subject: Subject, split: SplitName) -> dict[str, BoxFigures]:
         rects = [nothing if i is None else clips[i].get(kind, nothing) for i in numbers]
         return torch.stack([mask(each, size, size) for each in rects])
 
-    def batches() -> Iterator[tuple[Tensor, Mapping[str, tuple[Tensor, Tensor]]]]:
+    def batches() -> Iterator[tuple[Tensor, list[str], Mapping[str, tuple[Tensor, Tensor]]]]:
         for shown, numbers in subject.batches(split):
             yield (
                 shown,
+                [subject.video_name(split, number) for number in numbers],
                 {
                     kind: (inside(numbers, kind), inside([other[kind][i] for i in numbers], kind))
                     for kind in kinds

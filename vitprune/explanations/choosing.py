@@ -26,11 +26,16 @@ log = logging.getLogger(__name__)
 Floats = NDArray[np.float64]
 
 
-def maps_of(subject: Subject, clips: Tensor, heads: Sequence[Unit]) -> dict[str, AttentionMap]:
-    """Where heads look in clips [B, 3, T, H, W], by their names; ``query=rollout`` takes none."""
+def maps_of(
+    subject: Subject, clip: Tensor, heads: Sequence[Unit], video: str
+) -> dict[str, AttentionMap]:
+    """Where heads look in a clip [1, 3, T, H, W], by their names; ``query=rollout`` takes none.
+
+    ``video`` is what the clip is called.
+    """
     if subject.cfg.query == ROLLOUT:
-        return {ROLLOUT: rollout(subject.model, clips)}
-    maps = attention_maps(subject.model, clips, heads, subject.cfg.query)
+        return {ROLLOUT: rollout(subject.model, clip, [video])}
+    maps = attention_maps(subject.model, clip, heads, subject.cfg.query, [video])
     return {str(head): found for head, found in maps.items()}
 
 

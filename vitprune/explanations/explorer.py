@@ -48,11 +48,11 @@ def explorer(desk: Desk) -> dict[str, Any]:
     strips = []
     for number in first_of_each_class(subject, cfg.split, STRIPS):
         clip = subject.clip(cfg.split, number)
-        maps = maps_of(subject, clip, units)
+        video, label = subject.video_name(cfg.split, number), subject.label(cfg.split, number)
+        maps = maps_of(subject, clip, units, video)
         levels, highest = zip(
             *(small_map(density_of(maps[str(unit)])[0]) for unit in units), strict=True
         )
-        video, label = subject.video_name(cfg.split, number), subject.label(cfg.split, number)
         frames = small_frames(subject.frames(clip))
         strips.append(Strip(video, label, frames, np.stack(levels), np.array(highest)))
     write_explorer(

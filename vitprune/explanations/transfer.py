@@ -74,11 +74,15 @@ def _series(
     """The middle frames of clips, then where each (name, model, head) looks in them."""
     cfg = subject.cfg
     clips = [subject.clip(cfg.split, i) for i in numbers]
+    videos = [subject.video_name(cfg.split, i) for i in numbers]
     middle = clips[0].shape[2] // 2
     frames = [subject.frames(clip)[middle] for clip in clips]
     found = [pictures.Series("input", [(frame, None) for frame in frames])]
     for name, other, head in looks:
-        maps = [attention_maps(other.model, clip, [head], cfg.query)[head] for clip in clips]
+        maps = [
+            attention_maps(other.model, clip, [head], cfg.query, [video])[head]
+            for clip, video in zip(clips, videos, strict=True)
+        ]
         densities = [density_of(each)[0, middle] for each in maps]
         found.append(
             pictures.Series(f"{name},\nhead {head}", list(zip(frames, densities, strict=True)))

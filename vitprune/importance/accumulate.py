@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from vitprune.importance.engine import Ablation
-from vitprune.importance.metrics import dprob, jsd, wide
+from vitprune.importance.metrics import dprob, jsd
 from vitprune.importance.scores import Scores
 from vitprune.importance.unit import Unit
+from vitprune.per_video import PerVideo, wide
 
 ABLATION_VALUES = ("JSD", "dProb/predicted", "dProb/label")
 
 
-class RelevanceScores(Metric):
+class RelevanceScores(PerVideo):
     """Collects per-clip values of units; :meth:`compute` gives :class:`Scores`.
 
-    Across processes every clip counts once, even if a sampler handed it out twice to make the
-    processes' shares equal: clips are told apart by their index.
+    Works across processes; clips are told apart by their index and count once.
 
     Args:
         units: the U units.
@@ -40,25 +36,16 @@ class RelevanceScores(Metric):
         array([2., 4.])
     """
 
-    full_state_update = False
-    clips: list[Tensor]
-    labels: list[Tensor]
-    predicted: list[Tensor]
-    values: list[Tensor]
-
     def __init__(
         self,
         units: Sequence[Unit],
         scope: str = "layer",
         names: Sequence[str] = ABLATION_VALUES,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(2 + len(names) * len(units))
         self.units = list(units)
         self.scope = scope
         self.names = tuple(names)
-        for state in ("clips", "labels", "predicted", "values"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(
         self, clips: Tensor, labels: Tensor, predicted: Tensor, values: Mapping[str, Tensor]
@@ -71,19 +58,9 @@ class RelevanceScores(Metric):
             predicted: the full model's predictions, [B].
             values: name -> [B, U].
         """
-        self.clips.append(clips.long())
-        self.labels.append(labels.long())
-        self.predicted.append(predicted.long())
-        self.values.append(torch.stack([wide(values[name]) for name in self.names], dim=1))
-
-    def sync(self, *args: Any, **kwargs: Any) -> None:
-        if not self.clips:  # a process without clips takes part in the gathering all the same
-            none = torch.empty(0, dtype=torch.long, device=self.device)
-            shape = (0, len(self.names), len(self.units))
-            empty = wide(torch.empty(shape, device=self.device))
-            self.clips, self.labels, self.predicted = [none], [none], [none]
-            self.values = [empty]
-        super().sync(*args, **kwargs)
+        classes = wide(torch.stack([labels, predicted], dim=1))
+        columns = [wide(values[name]) for name in self.names]
+        self.add(clips, torch.cat([classes, *columns], dim=1))
 
     def compute(self) -> Scores:
         """The scores over all clips of all processes, in order of their index.
@@ -91,18 +68,18 @@ class RelevanceScores(Metric):
         Raises:
             ValueError: no clips at all.
         """
-        states = (self.clips, self.labels, self.predicted, self.values)
-        clips, labels, predicted, values = (dim_zero_cat(state).cpu().numpy() for state in states)
+        clips, columns = self.by_video()
         if not len(clips):
             raise ValueError("no clips to compute relevance from")
-        clips, first = np.unique(clips, return_index=True)
+        labels, predicted = columns[:, :2].long().T.numpy()
+        values = columns[:, 2:].unflatten(1, (len(self.names), len(self.units))).numpy()
         return Scores(
             scope=self.scope,
             units=self.units,
-            clips=clips,
-            labels=labels[first],
-            predicted=predicted[first],
-            values={name: values[first, i] for i, name in enumerate(self.names)},
+            clips=clips.numpy(),
+            labels=labels,
+            predicted=predicted,
+            values={name: values[:, i] for i, name in enumerate(self.names)},
         )
 
 

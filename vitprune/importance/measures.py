@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from vitprune.importance.accumulate import ABLATION_VALUES, ablation_values
 from vitprune.importance.engine import ablate
-from vitprune.importance.metrics import METRICS, wide
+from vitprune.importance.metrics import METRICS
 from vitprune.importance.stream import FullStream
 from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
 from vitprune.models.chain import VideoTransformer
+from vitprune.per_video import wide
 
 PerClip = Callable[
     [VideoTransformer, Tensor, Tensor, str, Sequence[Unit], int | None],
     tuple[Tensor, dict[str, Tensor]],
 ]
 """(model, clips [B, 3, T, H, W], labels [B], scope, units, max_streams) to the full model's
-predictions [B] and values by name, each [B, U]."""
+logits [B, C] and values by name, each [B, U]."""
 PerUnit = Callable[[VideoTransformer, str, Sequence[Unit], int], Sequence[float]]
 """(model, scope, units, seed) to one value per unit."""
 
@@ -39,7 +40,7 @@ def ablation(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """JSD and dProb of both targets, from one pass."""
     result = ablate(model, clips, scope, units=units, max_streams=max_streams)
-    return result.full.argmax(-1), ablation_values(result, labels)
+    return result.full, ablation_values(result, labels)
 
 
 def cosine(
@@ -64,8 +65,8 @@ def cosine(
             ).mean(-1)
             for departure in stream
         }
-        predicted = model.classify(stream.tokens).argmax(-1)
-    return predicted, {"cosine": torch.stack([influence[unit] for unit in units], dim=1)}
+        full = model.classify(stream.tokens)
+    return full, {"cosine": torch.stack([influence[unit] for unit in units], dim=1)}
 
 
 def taylor(
@@ -105,8 +106,8 @@ def taylor(
                     for branch in branches_of(block, scope):
                         branch.gate = gates[unit]
                         gated.append((branch, "gate"))
-            logits = model(clips.clone()).float()
-            loss = nn.functional.cross_entropy(logits, labels.clone(), reduction="sum")
+            logits = model(clips.clone())
+            loss = nn.functional.cross_entropy(logits.float(), labels.clone(), reduction="sum")
             every = list({id(gate): gate for gate in gates.values()}.values())
             slopes = dict(zip(map(id, every), torch.autograd.grad(loss, every), strict=True))
     finally:
@@ -117,7 +118,7 @@ def taylor(
     columns = [
         slopes[id(gates[unit])].reshape(len(clips), -1)[:, unit.head or 0].abs() for unit in units
     ]
-    return logits.detach().argmax(-1), {"taylor": torch.stack(columns, dim=1)}
+    return logits.detach(), {"taylor": torch.stack(columns, dim=1)}
 
 
 def random(

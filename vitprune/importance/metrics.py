@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vitprune.per_video import wide
+
 METRICS = ("JSD", "dProb", "R")
 LOG_2 = math.log(2)
 TARGETS = ("predicted", "label")
@@ -16,7 +18,8 @@ def jsd(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = Non
     """Jensen-Shannon divergence in bits, ``KL(p||m)/2 + KL(q||m)/2``, ``m = (p+q)/2``.
 
     ``p`` and ``q`` are the softmax of the full and the ablated logits. Symmetric, in [0, 1], zero
-    for equal logits, finite for any finite logits (Lin 1991, doi:10.1109/18.61115).
+    for equal logits, finite for any finite logits (Lin 1991, doi:10.1109/18.61115); nan where one
+    of a clip's logits is nan or infinite.
 
     Args:
         full_logits: [B, C].
@@ -31,14 +34,16 @@ def jsd(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = Non
         ValueError: shapes that do not fit.
     """
     _check(full_logits, ablated_logits)
-    log_p = wide(full_logits).log_softmax(-1)
-    log_q = wide(ablated_logits).log_softmax(-1)
+    log_p = _finite(full_logits).log_softmax(-1)
+    log_q = _finite(ablated_logits).log_softmax(-1)
     total = _kl_to_middle(log_p, log_q) + _kl_to_middle(log_q, log_p)
     return (total / (2 * LOG_2)).clamp(0, 1)
 
 
 def dprob(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = None) -> Tensor:
     """Drop of the target class's probability, ``p[c] - q[c]``, in [-1, 1] and signed.
+
+    It is nan where one of a clip's logits is nan or infinite.
 
     Args:
         full_logits: [B, C].
@@ -56,8 +61,8 @@ def dprob(full_logits: Tensor, ablated_logits: Tensor, target: Tensor | None = N
         target = full_logits.argmax(-1)
     if target.shape != full_logits.shape[:-1]:
         raise ValueError(f"target is {list(target.shape)}, not one class for each clip")
-    p = wide(full_logits).softmax(-1)
-    q = wide(ablated_logits).softmax(-1)
+    p = _finite(full_logits).softmax(-1)
+    q = _finite(ablated_logits).softmax(-1)
     index = target[:, None]
     return p.gather(-1, index)[:, 0] - q.gather(-1, index.expand(*q.shape[:-1], 1))[..., 0]
 
@@ -69,6 +74,8 @@ def relevance(
     metric: str = "R",
 ) -> Tensor:
     """Relevance under ``metric``: ``JSD``, ``dProb``, or ``R = (JSD + dProb) / 2``.
+
+    It is nan where one of a clip's logits is nan or infinite.
 
     Args:
         full_logits: [B, C].
@@ -101,12 +108,15 @@ def _kl_to_middle(log_p: Tensor, log_q: Tensor) -> Tensor:
         ratio < 1, (ratio.clamp(max=1).expm1() / 2).log1p(), nn.functional.softplus(ratio) - LOG_2
     )
     # Where p underflows, log p may be -inf; the term's limit is zero.
-    return torch.where(p > 0, -p * log_m_over_p, 0).sum(-1)
+    return torch.where(p == 0, 0, -p * log_m_over_p).sum(-1)
 
 
-def wide(x: Tensor) -> Tensor:
-    """In float64; in float32 on devices without it."""
-    return x.to(torch.float32 if x.device.type == "mps" else torch.float64)
+def _finite(logits: Tensor) -> Tensor:
+    """Wide; nan throughout where one of a clip's logits is not finite.
+
+    Minus infinity alone would pass for a probability of zero.
+    """
+    return wide(logits).where(logits.isfinite().all(-1, keepdim=True), math.nan)
 
 
 def _check(full_logits: Tensor, ablated_logits: Tensor) -> None:

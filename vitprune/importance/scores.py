@@ -159,6 +159,8 @@ class Scores:
             )
         if any(array.shape[-1] != len(scores.units) for array in scores.values.values()):
             raise ValueError(f"{path}: values that do not fit the units")
+        if not all(np.isfinite(array).all() for array in scores.values.values()):
+            raise ValueError(f"{path}: values that are not finite")
         return scores
 
     def to_csv(self, path: str | Path, target: str = "predicted") -> None:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from math import isfinite
+from typing import Any
 
 import numpy as np
+import torch
 from rich.progress import Progress
 from torch import Tensor
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.engine import evaluating
+from vitprune.importance.engine import evaluating, without_heads
 from vitprune.importance.measures import MEASURES
 from vitprune.importance.scores import Scores
-from vitprune.importance.unit import Unit, units_of
+from vitprune.importance.unit import Unit, blocks_of, branches_of, units_of
 from vitprune.models.chain import VideoTransformer
+from vitprune.models.finite import (
+    check_logits,
+    described,
+    first_not_finite,
+    names_of,
+    not_finite,
+)
 
-Batch = Mapping[str, Tensor]
-"""``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B]."""
+Batch = Mapping[str, Any]
+"""``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B], and
+maybe ``name``, a list of B texts."""
 Report = Callable[[int, int | None], None]
 
 
@@ -50,13 +61,16 @@ def score(
 
     Raises:
         ValueError: an unknown scope or measure, clips with several views, or no clips.
+        NotFinite: a logit or a value is nan or infinite.
     """
     if measure not in MEASURES:
         raise ValueError(f"measure={measure!r} is not one of {', '.join(MEASURES)}")
     what = MEASURES[measure]
     units = units_of(model, scope)
     if what.per_unit is not None:
-        return _without_clips(measure, scope, units, what.per_unit(model, scope, units, seed))
+        return _without_clips(
+            model, measure, scope, units, what.per_unit(model, scope, units, seed)
+        )
     assert what.per_clip is not None
     like = next(model.parameters())
     gathered = RelevanceScores(units, scope, what.names).to(like.device)
@@ -66,8 +80,9 @@ def score(
             clips = _one_view(batch["clips"]).to(like, non_blocking=True)
             labels = batch["label"].to(like.device)
             with autocast():
-                predicted, values = what.per_clip(model, clips, labels, scope, units, max_streams)
-            gathered.update(batch["video"].to(like.device), labels, predicted, values)
+                full, values = what.per_clip(model, clips, labels, scope, units, max_streams)
+                _check(model, clips, names_of(batch), full, values, scope, units)
+            gathered.update(batch["video"].to(like.device), labels, full.argmax(-1), values)
             report(done, total)
     return gathered.compute()
 
@@ -80,7 +95,38 @@ def _one_view(clips: Tensor) -> Tensor:
     return clips
 
 
-def _without_clips(measure: str, scope: str, units: list[Unit], values: Sequence[float]) -> Scores:
+def _check(
+    model: VideoTransformer,
+    clips: Tensor,
+    names: Sequence[str] | None,
+    full: Tensor,
+    values: Mapping[str, Tensor],
+    scope: str,
+    units: Sequence[Unit],
+) -> None:
+    """Raise :class:`NotFinite` unless all logits [B, C] and values, each [B, U], are finite."""
+    check_logits(full, model, clips, names)
+    bad = ~torch.stack([value.isfinite() for value in values.values()]).all(0)
+    if not bad.any():
+        return
+    clip, number = bad.nonzero()[0].tolist()
+    shown, unit = clips[clip : clip + 1], units[number]
+    if scope == "head":
+        with without_heads(model, [unit]):
+            where = first_not_finite(model, shown)
+    else:
+        (block,) = (block for block in blocks_of(model) if block.index == unit.layer)
+        where = first_not_finite(model, shown, branches_of(block, scope))
+    what = f"the scores ({', '.join(values)}) of {described(model, [f'{scope} {unit}'])}"
+    raise not_finite(what, names[clip] if names else None, where, full)
+
+
+def _without_clips(
+    model: VideoTransformer, measure: str, scope: str, units: list[Unit], values: Sequence[float]
+) -> Scores:
+    if bad := [str(unit) for unit, value in zip(units, values, strict=True) if not isfinite(value)]:
+        what = f"the scores ({measure}) of {described(model)}, {scope} {bad[0]},"
+        raise not_finite(what, None, None, next(model.parameters()))
     none = np.empty(0, dtype=np.int64)
     rows = {measure: np.asarray(values, dtype=np.float64)[None]}
     return Scores(scope, units, clips=none, labels=none, predicted=none, values=rows)

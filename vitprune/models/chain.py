@@ -298,11 +298,13 @@ class VideoTransformer(nn.Module, ABC):
         }
 
 
+@torch.inference_mode(False)
 def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransformer:
     """A smaller copy of ``model`` without ``layers``; ``model`` is left as it was.
 
     What stays of a dropped layer (see :meth:`Block.leftover`) goes in front of the next one, so
-    the logits equal those of the model with the same layers ablated together.
+    the logits equal those of the model with the same layers ablated together. The copy can be
+    trained, also if it is made in inference mode, as Lightning's tests are.
 
     Args:
         model: full, or already without some layers.

@@ -14,7 +14,6 @@ import torch
 from timm.optim import param_groups_layer_decay
 from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassAccuracy
 from torchvision.transforms import v2
 from torchvision.tv_tensors import Video
 
@@ -22,30 +21,41 @@ from vitprune.errors import InputError
 from vitprune.files import replacing
 from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.models.finite import NotFinite, check_logits, names_of, remedy
+from vitprune.per_video import MeanPerVideo, rank
 from vitprune.provenance import Provenance
 
 _DESCRIPTION = "vitprune"
 """The key under which a checkpoint describes itself."""
 
 
-def view_probabilities(model: nn.Module, clips: Tensor) -> Tensor:
+def view_probabilities(
+    model: nn.Module, clips: Tensor, names: Sequence[str] | None = None
+) -> Tensor:
     """The softmax of ``model``, averaged over the views of each video.
 
     Args:
+        model: clips [N, 3, T, H, W] to logits [N, C].
         clips: [B, V, 3, T, H, W], V views of each of B videos.
+        names: what the videos are called, for the error.
 
     Returns:
         Probabilities [B, C] in float32.
+
+    Raises:
+        NotFinite: a logit is nan or infinite.
     """
-    logits = model(clips.flatten(0, 1))
+    flat = clips.flatten(0, 1)
+    logits = model(flat)
+    check_logits(logits, model, flat, names)
     return logits.float().softmax(dim=-1).unflatten(0, clips.shape[:2]).mean(dim=1)
 
 
 class VideoClassifier(pl.LightningModule):
     """A :class:`VideoTransformer` with its classes, its clip settings and its training recipe.
 
-    Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B] and
-    ``video`` [B].
+    Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B],
+    ``video`` [B] and, for errors to name videos by, ``name``.
 
     Args:
         model: the backbone with its classifier.
@@ -88,60 +98,67 @@ class VideoClassifier(pl.LightningModule):
         self.loss = nn.CrossEntropyLoss(label_smoothing=label_smoothing)
         classes = len(self.class_names)
         self.mixup = v2.MixUp(alpha=mixup, num_classes=classes) if mixup > 0 else None
-        metrics = {
-            f"{split}_top{k}": MulticlassAccuracy(classes, top_k=min(k, classes), average="micro")
-            for split in ("train", "val", "test")
-            for k in (1, 5)
-        }
-        self.metrics = nn.ModuleDict(metrics)
+        names = ("train_top1", "train_top5", "val_top1", "val_top5", "val_loss", "test_top1",
+                 "test_top5")  # fmt: skip
+        self.metrics = nn.ModuleDict({name: MeanPerVideo(1) for name in names})
 
     def forward(self, clips: Tensor) -> Tensor:
         """Logits [B, C] of clips [B, 3, T, H, W]."""
         return self.model(clips)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         clips, label = batch["clips"].flatten(0, 1), batch["label"]
         target = label
         if self.mixup is not None:
             clips, target = self.mixup(Video(clips), label)
         logits = self.model(clips.as_subclass(Tensor))
         loss = self.loss(logits, target)
+        if not loss.isfinite():
+            raise NotFinite(
+                f"fine-tuning: the loss is {loss.item()} in epoch {self.current_epoch}, step "
+                f"{self.global_step}; {remedy(logits)}"
+            )
         self.log("train/loss", loss, prog_bar=True, batch_size=len(label))
-        self._log_accuracy("train", logits, label)
+        self._log_accuracy("train", logits, batch)
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
-        probabilities = view_probabilities(self.model, batch["clips"])
-        loss = nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), batch["label"])
-        self.log("val/loss", loss, batch_size=len(batch["label"]), sync_dist=True)
-        self._log_accuracy("val", probabilities, batch["label"])
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
+        likelihood = probabilities.gather(1, batch["label"][:, None])
+        self._log_mean("val", "loss", -likelihood.clamp_min(1e-12).log(), batch)
+        self._log_accuracy("val", probabilities, batch)
 
-    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        probabilities = view_probabilities(self.model, batch["clips"])
-        self._log_accuracy("test", probabilities, batch["label"])
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
+        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
+        self._log_accuracy("test", probabilities, batch)
         return {"probabilities": probabilities}
 
-    def _log_accuracy(self, split: str, scores: Tensor, label: Tensor) -> None:
+    def _log_accuracy(self, split: str, scores: Tensor, batch: Mapping[str, Any]) -> None:
+        places = rank(scores, batch["label"])[:, None]
         for k in (1, 5):
-            metric = self._accuracy(split, k)
-            metric(scores, label)
-            self.log(
-                f"{split}/top{k}",
-                metric,
-                on_step=False,
-                on_epoch=True,
-                prog_bar=k == 1,
-                logger=split != "train",
-                batch_size=len(label),
-            )
+            self._log_mean(split, f"top{k}", places < k, batch)
 
-    def _accuracy(self, split: str, k: int) -> MulticlassAccuracy:
-        return cast(MulticlassAccuracy, self.metrics[f"{split}_top{k}"])
+    def _log_mean(self, split: str, name: str, values: Tensor, batch: Mapping[str, Any]) -> None:
+        """Log the mean over a split's videos of ``values`` [B, 1], over all batches."""
+        metric = self._mean(split, name)
+        metric.update(batch["video"], values)
+        self.log(
+            f"{split}/{name}",
+            metric,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=name == "top1",
+            logger=split != "train",
+            batch_size=len(values),
+        )
+
+    def _mean(self, split: str, name: str) -> MeanPerVideo:
+        return cast(MeanPerVideo, self.metrics[f"{split}_{name}"])
 
     def on_train_epoch_end(self) -> None:
         # Lightning would log these after the callbacks have written the epoch's checkpoint: who
         # is killed in between and goes on from it would never see them.
-        figures = {f"train/top{k}": float(self._accuracy("train", k).compute()) for k in (1, 5)}
+        figures = {f"train/top{k}": float(self._mean("train", f"top{k}").compute()) for k in (1, 5)}
         for logger in self.trainer.loggers:
             logger.log_metrics({"epoch": self.current_epoch, **figures}, step=self.global_step - 1)
             logger.save()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vitprune.models.chain import drop_layers
 from vitprune.models.classifier import VideoClassifier, view_probabilities
+from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
 from vitprune.pruning.strategy import Plan
@@ -80,7 +81,7 @@ class LayerPruning(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         with trainer.precision_plugin.forward_context():
-            pruned = view_probabilities(self._pruned.model, batch["clips"])
+            pruned = view_probabilities(self._pruned.model, batch["clips"], names_of(batch))
         full = outputs["probabilities"]
         self._paired.update(batch["video"], batch["label"], full, pruned)
         self._clip: Tensor = batch["clips"][0, :1]

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
+from vitprune.per_video import PerVideo, rank
 from vitprune.statistics import mcnemar
 
 
@@ -53,40 +52,23 @@ class Comparison(NamedTuple):
         return mcnemar(self.right_to_wrong, self.wrong_to_right)
 
 
-class PairedAccuracy(Metric):
-    """Collects both models' answers per video; works across processes.
-
-    A video that a distributed sampler repeats to fill the last batch counts once.
-    """
-
-    full_state_update = False
-    rows: list[Tensor]
+class PairedAccuracy(PerVideo):
+    """Collects both models' answers per video; works across processes."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("rows", default=[], dist_reduce_fx="cat")
+        super().__init__(len(Comparison._fields) - 1)
 
     def update(self, video: Tensor, label: Tensor, full: Tensor, pruned: Tensor) -> None:
         """Add a batch: ``video`` and ``label`` [B], probabilities ``full``, ``pruned`` [B, C]."""
         columns = (
-            video,
             label,
             full.argmax(dim=1),
             pruned.argmax(dim=1),
-            _rank(full, label),
-            _rank(pruned, label),
+            rank(full, label),
+            rank(pruned, label),
         )
-        self.rows.append(torch.stack(columns, dim=1))
+        self.add(video, torch.stack(columns, dim=1))
 
     def compute(self) -> Comparison:
-        rows = dim_zero_cat(self.rows).cpu().numpy()
-        _, first = np.unique(rows[:, 0], return_index=True)
-        return Comparison(*rows[first].T)
-
-
-def _rank(scores: Tensor, label: Tensor) -> Tensor:
-    """How many classes score above the label's: [B]. Ties go to the lower class, as in argmax."""
-    own = scores.gather(1, label[:, None])
-    classes = torch.arange(scores.shape[1], device=scores.device)
-    ahead = (scores > own) | ((scores == own) & (classes < label[:, None]))
-    return ahead.sum(dim=1)
+        video, columns = self.by_video()
+        return Comparison(video.numpy(), *columns.long().T.numpy())

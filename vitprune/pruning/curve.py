@@ -10,12 +10,12 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from vitprune.importance import ablate_sets
-from vitprune.models.chain import drop_layers
+from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.classifier import VideoClassifier
+from vitprune.models.finite import check_logits, names_of
+from vitprune.per_video import MeanPerVideo
 from vitprune.pruning.cost import latencies
 
 Orders = Mapping[str, Sequence[Sequence[int]]]
@@ -77,10 +77,12 @@ class DropCurve(pl.Callback):
                 for n in range(len(order) + 1)
             }
             self._sets = sorted(prefixes, key=lambda layers: (len(layers), sorted(layers)))
-            self._hits = HitsPerVideo().to(pl_module.device)
+            self._hits = MeanPerVideo(len(self._sets)).to(pl_module.device)
         clips = batch["clips"]
         with trainer.precision_plugin.forward_context():
             logits = ablate_sets(pl_module.model, clips.flatten(0, 1), self._sets)
+            if not logits.isfinite().all():
+                self._refuse(pl_module.model, clips.flatten(0, 1), logits, names_of(batch))
         views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
         hits = views.mean(2).argmax(-1) == batch["label"]
         self._hits.update(batch["video"], hits.T)
@@ -104,25 +106,8 @@ class DropCurve(pl.Callback):
             )
         self.curve = Curve(top1, taken)
 
-
-class HitsPerVideo(Metric):
-    """The share of videos that each of S models gets right; a repeated video counts once."""
-
-    full_state_update = False
-    video: list[Tensor]
-    hits: list[Tensor]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("video", default=[], dist_reduce_fx="cat")
-        self.add_state("hits", default=[], dist_reduce_fx="cat")
-
-    def update(self, video: Tensor, hits: Tensor) -> None:
-        """Add a batch: ``video`` [B], ``hits`` bool [B, S]."""
-        self.video.append(video)
-        self.hits.append(hits)
-
-    def compute(self) -> Tensor:
-        """[S], in [0, 1]."""
-        _, first = np.unique(dim_zero_cat(self.video).cpu().numpy(), return_index=True)
-        return dim_zero_cat(self.hits).cpu()[first].double().mean(0)
+    def _refuse(
+        self, model: VideoTransformer, clips: Tensor, logits: Tensor, names: Sequence[str] | None
+    ) -> None:
+        for layers, found in zip(self._sets, logits, strict=True):
+            check_logits(found, drop_layers(model, sorted(layers)), clips, names)
