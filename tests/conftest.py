@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 # isort: off
 import vitprune.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 import torch
 # isort: on
+
+from vitprune.arguments import CONF
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request
@@ -32,6 +36,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The CPU, and a GPU where there is one."""
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., Any]:
+    """``composed("prune", "metric=JSD")``: what Hydra makes of a command line, in plain types."""
+
+    def composed(task: str, *overrides: str) -> Any:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return OmegaConf.to_container(compose(task, list(overrides)), resolve=True)
+
+    return composed
 
 
 class OpenPage(Protocol):

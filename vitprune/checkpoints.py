@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
-from vitprune.launch.configuration import Evaluate, FineTuning, Job, Prune
+from vitprune.launch.configuration import Dataset, Evaluate, FineTuning, Job, Prune
 from vitprune.models import VideoClassifier
 from vitprune.settings import differences, fine_tuning_of, value_at
 
@@ -104,7 +104,8 @@ def with_checkpoint(
         clips |= {
             key: own[key] for key in SELECTION if key in own and f"dataset.{key}" not in given
         }
-    return cfg.model_copy(update={"dataset": cfg.dataset.model_copy(update=clips)})
+    values = {**cfg.dataset.model_dump(by_alias=True, exclude_unset=True), **clips}
+    return cfg.model_copy(update={"dataset": Dataset.model_validate(values)})
 
 
 def leakage(

@@ -34,3 +34,23 @@ def decode_all(path: Path) -> np.ndarray:
     """Every frame, as PyAV itself decodes the file: uint8 [T, H, W, 3]."""
     with av.open(str(path)) as container:
         return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+
+
+def write_ucf101(root: Path) -> None:
+    """A UCF101 of two classes with eight groups each, in three official splits."""
+    classes = ("Archery", "Diving")
+    lists = root / "ucfTrainTestlist"
+    lists.mkdir(parents=True)
+    (lists / "classInd.txt").write_text("".join(f"{i} {c}\n" for i, c in enumerate(classes, 1)))
+    files = []
+    for label, name in enumerate(classes, 1):
+        for group in range(1, 9):
+            file = f"{name}/v_{name}_g{group:02d}_c01.avi"
+            make_video(root / "UCF-101" / file, frames=4 + group, size=(32 + 16 * label, 64))
+            files.append((file, label, group))
+    for split in (1, 2, 3):
+        test = [file for file, _, group in files if group % 3 == split - 1]
+        (lists / f"testlist0{split}.txt").write_text("".join(f"{file}\n" for file in test))
+        (lists / f"trainlist0{split}.txt").write_text(
+            "".join(f"{file} {label}\n" for file, label, _ in files if file not in test)
+        )

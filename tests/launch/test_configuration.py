@@ -2,26 +2,22 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
 from vitprune.arguments import CONF
 from vitprune.errors import InputError
 from vitprune.launch.configuration import Evaluate, Prune, Train, choices, parse
 
-
-def composed(task: str, *overrides: str) -> Any:
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose(task, list(overrides)), resolve=True)
+Compose = Callable[..., Any]
 
 
 @pytest.mark.parametrize("model", ["timesformer", "video_swin", "mvit"])
 @pytest.mark.parametrize("dataset", ["ucf101", "dai", "demo_ucf101", "demo_dai"])
-def test_what_comes_with_vitprune_is_right(model: str, dataset: str) -> None:
+def test_what_comes_with_vitprune_is_right(composed: Compose, model: str, dataset: str) -> None:
     cfg = parse(composed("prune", f"model={model}", f"dataset={dataset}"))
     assert isinstance(cfg, Prune)
     assert cfg.model.name == model
@@ -31,7 +27,9 @@ def test_what_comes_with_vitprune_is_right(model: str, dataset: str) -> None:
 
 @pytest.mark.parametrize("trainer", ["default", "cpu", "gpu", "ddp"])
 @pytest.mark.parametrize("logger", ["wandb", "none", None])
-def test_every_trainer_and_logger_is_right(trainer: str, logger: str | None) -> None:
+def test_every_trainer_and_logger_is_right(
+    composed: Compose, trainer: str, logger: str | None
+) -> None:
     logging = f"logger={logger}" if logger else "~logger"
     cfg = parse(composed("evaluate", "ckpt=a.ckpt", f"trainer={trainer}", logging))
     assert isinstance(cfg, Evaluate)
@@ -39,7 +37,7 @@ def test_every_trainer_and_logger_is_right(trainer: str, logger: str | None) -> 
 
 
 @pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k"])
-def test_every_experiment_is_right(experiment: str) -> None:
+def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     assert isinstance(parse(composed("prune", f"experiment={experiment}")), Prune)
 
@@ -102,7 +100,7 @@ def test_every_experiment_is_right(experiment: str) -> None:
         ),
     ],
 )  # fmt: skip
-def test_refused_in_one_line(task: str, overrides: list[str], line: str) -> None:
+def test_refused_in_one_line(composed: Compose, task: str, overrides: list[str], line: str) -> None:
     with pytest.raises(InputError) as caught:
         parse(composed(task, *overrides))
     assert line in str(caught.value)

@@ -30,6 +30,7 @@ def write_cell(
     curve: bool = False,
     videos: int = 40,
     where: str | None = None,
+    leakage: dict[str, int] | None = None,
 ) -> Path:
     """One finished cell; ``right`` says which videos the pruned model gets right, or how many."""
     path = sweep / (where or f"{dataset}/{model}/{metric}-{direction}-k{k}")
@@ -83,7 +84,7 @@ def write_cell(
         "paired": {"videos": videos, "right_to_wrong": 1, "wrong_to_right": 0, "p_value": 1.0},
         "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
                         "system": "Linux", "cpus": 2, "device": "cpu"},
-        "seconds": {"total": 61.0},
+        "seconds": {"total": 61.0}, "leakage": leakage,
         "settings": settings_of(_resolved(hydra / "config.yaml")),
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))

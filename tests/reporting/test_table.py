@@ -13,6 +13,7 @@ from vitprune.reporting.agreement import compare_metrics
 from vitprune.reporting.formats import body, header, latex, markdown, notes
 from vitprune.reporting.paper import Place, table1
 from vitprune.reporting.reading import read_sweep
+from vitprune.reporting.report import write_report
 from vitprune.reporting.table import main
 from vitprune.reporting.table1 import build_table
 from vitprune.statistics import bootstrap_interval, mcnemar
@@ -46,6 +47,23 @@ def test_missing_failed_and_started_cells_are_shown_as_such(grid: Path) -> None:
     assert "4 of 24 cells missing (—)" in text
     assert "1 of 24 cells unfinished" in text
     assert "ucf101/mvit/JSD-highest-k5: RuntimeError: no luck" in text
+
+
+def test_clips_that_were_trained_on_are_told_in_table_and_report(tmp_path: Path) -> None:
+    write_cell(tmp_path, leakage={"test": 12, "val": 3})
+    write_cell(tmp_path, metric="JSD", leakage={"unknown": 1})
+    write_cell(tmp_path, metric="dProb")
+    sweep = read_sweep(tmp_path)
+    lines = [line for line in notes(build_table(sweep)) if line.startswith("Leakage")]
+    assert lines == [
+        "Leakage: dai/mvit/JSD-lowest-k5: whether its checkpoint was trained on these clips is "
+        "not known.",
+        "Leakage: dai/mvit/R-lowest-k5: its checkpoint was trained on 12 test clips and 3 val "
+        "clips: the figures are too high.",
+    ]
+    page = write_report(sweep).read_text()
+    assert "trained on 12 test clips" in page
+    assert "trained on 12 test clips" in write_report(read_sweep(sweep.cells[1].path)).read_text()
 
 
 def test_a_model_of_which_nothing_is_finished_has_its_rows(grid: Path) -> None:

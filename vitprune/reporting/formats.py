@@ -95,6 +95,7 @@ def notes(table: Table1, older: int = 0) -> list[str]:
         lines.append(f"{count} of {table.count()} cells unfinished: started, without results.")
     if older:
         lines.append(f"{older} older cells with the same settings are not shown.")
+    lines += [f"Leakage: {place}: {how}." for place, how in table.leakage]
     lines += [f"Failed: {place}: {error}" for place, error in table.failures]
     return lines
 

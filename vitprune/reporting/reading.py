@@ -124,6 +124,15 @@ class Cell:
         """``metrics.csv`` of the fine-tuning that the checkpoint comes from; empty if not there."""
         return _rows(Path(self.results["ckpt"]).parent / "metrics.csv")
 
+    @property
+    def leakage(self) -> str:
+        """On how many clips that are evaluated or scored the checkpoint was trained; or empty."""
+        found: Mapping[str, int] = self.results.get("leakage") or {}
+        if "unknown" in found:
+            return "whether its checkpoint was trained on these clips is not known"
+        counts = " and ".join(f"{count} {split} clips" for split, count in found.items())
+        return f"its checkpoint was trained on {counts}: the figures are too high" if counts else ""
+
     @cached_property
     def overrides(self) -> list[str]:
         """What the command line said."""

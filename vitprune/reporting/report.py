@@ -207,6 +207,9 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     for r in results:
         for name in ("seed", "strategy", "target", "precision"):
             note(name.capitalize(), r[name])
+    for cell in sweep.cells:
+        if cell.leakage:
+            note("Leakage", cell.leakage if len(sweep.cells) == 1 else sweep.place(cell))
     for found in (dict(r["environment"]) for r in results):
         note("Commit", found.pop("commit", None))
         system, cpus = found.pop("system", "unknown system"), found.pop("cpus", "?")

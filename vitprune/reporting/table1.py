@@ -96,6 +96,7 @@ class Table1:
         from_paper: which datasets have a figure of the paper anywhere.
         videos: dataset -> how many test videos, where known.
         failures: place and error of every failed cell.
+        leakage: place of every cell whose checkpoint was trained on its clips, and on how many.
     """
 
     datasets: tuple[str, ...]
@@ -103,6 +104,7 @@ class Table1:
     from_paper: frozenset[str]
     videos: dict[str, int]
     failures: tuple[tuple[str, str], ...]
+    leakage: tuple[tuple[str, str], ...] = ()
 
     def count(self, *states: State) -> int:
         """How many cells of pruned models are in one of ``states``; without any, all."""
@@ -170,6 +172,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
         ),
         videos={name: count for name in datasets if (count := videos.get(name))},
         failures=tuple((sweep.place(cell), cell.error or "") for cell in sweep.failed),
+        leakage=tuple((sweep.place(cell), cell.leakage) for cell in sweep.cells if cell.leakage),
     )
 
 
