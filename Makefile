@@ -18,8 +18,8 @@ prune: setup ## score the tiny MViT on the stand-in of DAI, drop 5 layers, compa
 table1: setup ## Table 1 on both stand-ins, 36 cells, everything from nothing (again: goes on where it was stopped)
 	$(BIN)/python prune.py experiment=table1_demo $(ARGS)
 
-test: $(VENV)/.vitprune-test ## run the tests (ARGS=... goes to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.vitprune-test ## run the tests, two at a time (ARGS=... goes to pytest)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.vitprune-test ## check format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .
@@ -31,7 +31,7 @@ bench: $(VENV)/.vitprune-test ## run the benchmarks, minutes each
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
 clean: ## remove what was built, rendered and run, but not .venv
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis data runs
+	rm -rf build dist *.egg-info .grimp_cache .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis data runs
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.vitprune: pyproject.toml

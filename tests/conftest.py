@@ -13,6 +13,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 # isort: off
+# Of several processes that run tests, each takes its share of the cores. Read by torch when loaded.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 import vitprune.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 import torch
 # isort: on

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from in_process import call
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = (
@@ -35,7 +36,7 @@ def command(directory: Path, task: str, arguments: tuple[str, ...], small: bool)
     keep = [a for a in SMALL if small and not (task == "evaluate" and a.startswith("model."))]
     flags = [a for a in arguments if a.startswith("-")]
     values = [f"runs={directory / 'runs'}", *(a for a in arguments if a not in flags)]
-    return [sys.executable, f"{task}.py", *flags, *keep, *values]
+    return [f"{task}.py", *flags, *keep, *values]
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -44,11 +45,22 @@ def environment(directory: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run(directory: Path) -> Run:
-    """Runs a command as a user would: ``run("prune", "metric=R")``."""
+    """Runs a command in this process: ``run("prune", "metric=R")``."""
+
+    def run(task: str, *arguments: str, small: bool = True) -> subprocess.CompletedProcess[str]:
+        program, *rest = command(directory, task, arguments, small)
+        return call(str(ROOT / program), rest, ROOT, environment(directory))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_alone(directory: Path) -> Run:
+    """Runs a command as a user would, in a process of its own."""
 
     def run(task: str, *arguments: str, small: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command(directory, task, arguments, small),
+            [sys.executable, *command(directory, task, arguments, small)],
             cwd=ROOT,
             env=environment(directory),
             capture_output=True,
@@ -66,7 +78,7 @@ def start(directory: Path) -> Start:
     def start(task: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
         with log.open("wb") as file:
             return subprocess.Popen(
-                command(directory, task, arguments, small=True),
+                [sys.executable, *command(directory, task, arguments, small=True)],
                 cwd=ROOT,
                 env=environment(directory),
                 stdout=file,

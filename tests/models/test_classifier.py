@@ -165,9 +165,17 @@ def test_checkpointing_changes_memory_and_nothing_else(name: str) -> None:
         torch.testing.assert_close(plain, recomputed)
 
 
+ALIKE = {
+    "timesformer": [2, *range(4, 12)],
+    "video_swin": [*range(5, 22), 23],
+    "mvit": [*range(4, 14), 15],
+}
+"""Layers that are built as those before them are: they cost a compiler time and tell nothing."""
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_compiled_model_is_one_graph_and_can_be_pruned(name: str) -> None:
-    model = classifier(name).model.eval()
+    model = drop_layers(classifier(name).model, ALIKE[name]).eval()
     with torch.no_grad():
         expected, smaller = model(clips()), drop_layers(model, [3])(clips())
         model.compile(backend="eager", fullgraph=True, dynamic=False)
@@ -180,7 +188,7 @@ def test_a_compiled_model_is_one_graph_and_can_be_pruned(name: str) -> None:
     ("name", "checkpointing"), [("timesformer", False), ("video_swin", False), ("mvit", True)]
 )
 def test_a_compiled_model_trains_as_the_plain_one_does(name: str, checkpointing: bool) -> None:
-    model = classifier(name).model.train()
+    model = drop_layers(classifier(name).model, ALIKE[name]).train()
     model.checkpointing = checkpointing
     gradients = []
     for compiled in (False, True):
