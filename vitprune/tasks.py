@@ -342,7 +342,8 @@ def _logger(cfg: DictConfig, directory: Path, job: str) -> Any:
         group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
     model = cfg.model.get("name")
     cell = [str(cfg[key]) for key in ("metric", "direction") if job == "prune"]
-    return instantiate(
+    return _built(
+        "logger",
         cfg.logger,
         save_dir=str(directory),
         name="-".join(filter(None, [job, cfg.dataset.name, model])),
@@ -372,7 +373,7 @@ def _trainer(
     )
 
 
-def _built(name: str, node: Any, **arguments: Any) -> Any:
+def _built(name: str, node: Any, /, **arguments: Any) -> Any:
     """``instantiate``, with what is wrong in the configuration said in one line."""
     try:
         return instantiate(node, **arguments)
