@@ -366,7 +366,8 @@ def _logger(cfg: Job, directory: Path, job: str) -> Any:
         group = Path(hydra.sweep.dir).name if hydra.mode == RunMode.MULTIRUN else None
     model = cfg.model.name if isinstance(cfg, FineTuning) else None
     cell = [cfg.metric, cfg.direction] if isinstance(cfg, Prune) and job == "prune" else []
-    return instantiate(
+    return _built(
+        "logger",
         cfg.logger.node(),
         save_dir=str(directory),
         name="-".join(filter(None, [job, cfg.dataset.name, model])),
@@ -396,7 +397,7 @@ def _trainer(
     )
 
 
-def _built(name: str, node: Any, **arguments: Any) -> Any:
+def _built(name: str, node: Any, /, **arguments: Any) -> Any:
     """``instantiate``, with what is wrong in the configuration said in one line."""
     try:
         return instantiate(node, **arguments)
