@@ -164,9 +164,10 @@ def evaluated_splits(cfg: Prune | Evaluate) -> list[str]:
 
 
 def _is_given(section: str, name: str, given: Collection[str]) -> bool:
-    if section == "model":  # model.tiny.lr becomes model.recipe.lr
-        return any(key.startswith("model.") and key != "model.k" for key in given)
-    return f"{section}.{name}" in given or f"model.{name}" in given
+    """Whether the command line sets a value: as ``model.recipe.lr`` or as ``model.tiny.lr``."""
+    last = name.rpartition(".")[2]
+    places = (section, "model")  # where a dataset's sizes come from
+    return any(key.startswith(places) and key.rpartition(".")[2] == last for key in given)
 
 
 def _ways_out(path: Path) -> str:
