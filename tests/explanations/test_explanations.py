@@ -23,6 +23,7 @@ from vitprune.data.demo import DemoSettings, render
 from vitprune.errors import InputError
 from vitprune.explain.attention import QUERIES, ROLLOUT
 from vitprune.explanations import EXPLANATIONS, explain
+from vitprune.explanations.attention import picture_stems
 from vitprune.models import VideoClassifier, build_model
 from vitprune.reporting.tracking import Tracker
 from vitprune.statistics import holm
@@ -123,9 +124,42 @@ def test_attention_of_named_heads_side_by_side(run: Explain) -> None:
     results, where = run("explain=attention", "head='3.time.1,3.2'", "clip=drink_1", ckpt="time")
     assert results["head"] == ["3.time.1", "3.2"]
     (picture,) = results["pictures"]
-    assert picture.endswith("drink_1-3.time.1-3.2.png")
+    assert picture.endswith("_drink_1.mp4-3.time.1-3.2.png")
     assert (where / picture).exists()
     assert (where / picture).with_suffix(".mp4").exists()
+
+
+def test_pictures_of_videos_of_one_name_and_of_clips_of_one_file(
+    run: Explain, place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("same-names")
+    shutil.copytree(place / "data" / "demo_dai", root, dirs_exist_ok=True)
+    for number, camera in ((1, "front"), (2, "side")):
+        (root / "videos" / camera).mkdir()
+        video = root / "videos" / "s03" / f"drink_{number}.mp4"
+        video.rename(root / "videos" / camera / "drink.mp4")
+    (root / "annotations" / "test.csv").write_text(
+        "video,label,start,end\nfront/drink.mp4,drink,,0.3\n"
+        "front/drink.mp4,drink,0.3,\nside/drink.mp4,drink,,\n"
+    )
+    results, where = run("explain=attention", "head='3.2'", "class=drink", f"dataset.root={root}")
+    names = [
+        "videos_front_drink.mp4_t_,0.3-3.2",
+        "videos_front_drink.mp4_t_0.3-3.2",
+        "videos_side_drink.mp4-3.2",
+    ]
+    assert results["pictures"] == [f"{name}.png" for name in names]
+    for ending in ("png", "mp4"):
+        assert {path.stem for path in where.glob(f"*.{ending}")} == set(names)
+
+
+def test_a_name_of_a_picture_is_of_its_video_and_of_no_other() -> None:
+    videos = ["a/x.mp4", "b/x.mp4", "b_x.mp4", "../B/X.mp4", "a#1/" + 300 * "y" + ".mkv"]
+    stems = picture_stems(videos, ["3.1", "3.2"])
+    assert stems[:3] == ["a_x.mp4-3.1-3.2", "b_x.mp4-3.1-3.2", "b_x.mp4-3.1-3.2-2"]
+    assert len({stem.casefold() for stem in stems}) == len(videos)
+    assert max(map(len, stems)) < 240
+    assert not any(stem.startswith(".") for stem in stems)
 
 
 def test_attention_of_the_best_head_of_a_class(run: Explain) -> None:

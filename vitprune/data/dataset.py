@@ -135,13 +135,17 @@ class VideoDataset(Dataset[dict[str, Any]]):
         other.views = views or Views()
         return other
 
-    @property
-    def names(self) -> list[str]:
-        """Every video's path under the root; a part of a file with ``#t=start,end`` (seconds).
+    def name(self, number: int) -> str:
+        """A video's path under the root; a part of a file with ``#t=start,end`` (seconds).
 
         The ending is that of W3C's media fragments.
         """
-        return [_name(clip, self.root) for clip in self.clips]
+        return _name(self.clips[number], self.root)
+
+    @property
+    def names(self) -> list[str]:
+        """The :meth:`name` of every video."""
+        return [self.name(number) for number in range(len(self))]
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from vitprune.explain import pictures
@@ -18,6 +18,9 @@ from vitprune.explanations.choosing import (
 from vitprune.explanations.subject import Desk
 from vitprune.importance import Unit
 
+LONGEST = 200
+"""Most characters in the name of a picture; file systems take 255 bytes."""
+
 
 def attention(desk: Desk) -> dict[str, Any]:
     """Strips and clips of where given heads look, side by side; or of attention rollout."""
@@ -26,15 +29,15 @@ def attention(desk: Desk) -> dict[str, Any]:
     if cfg.query != ROLLOUT:
         heads = given_heads(subject, cfg.head) or most_relevant(subject)
     numbers = choose_clips(subject)
+    videos = [subject.video_name(cfg.split, number) for number in numbers]
+    shown = [ROLLOUT] if cfg.query == ROLLOUT else [str(head) for head in heads]
     written = []
-    for number in numbers:
+    for number, video, stem in zip(numbers, videos, picture_stems(videos, shown), strict=True):
         clip = subject.clip(cfg.split, number)
         frames, maps = subject.frames(clip), maps_of(subject, clip, heads)
         rows = {_row_name(name, found): density_of(found)[0] for name, found in maps.items()}
-        video = subject.video_name(cfg.split, number)
         label = subject.label_name(cfg.split, number)
         how = f"{subject.model.spec.name}, query={cfg.query}"
-        stem = re.sub(r"[^\w.-]+", "_", f"{Path(video).stem}-{'-'.join(maps)}")
         pictures.write_strip(
             desk.directory / f"{stem}.png", frames, rows, title=f"{video} ({label}): {how}"
         )
@@ -43,6 +46,29 @@ def attention(desk: Desk) -> dict[str, Any]:
         desk.tracker.video(f"explain/{stem}", desk.directory / f"{stem}.mp4")
         written.append(f"{stem}.png")
     return {"head": [str(head) for head in heads], "pictures": written}
+
+
+def picture_stems(videos: Sequence[str], heads: Sequence[str]) -> list[str]:
+    """A file name without its ending for each of several videos, no two alike.
+
+    It is the video's name (see :meth:`vitprune.data.dataset.VideoDataset.name`) and the heads'; a
+    number is added where these are alike in letters that every file system can tell apart.
+
+    >>> picture_stems(["a/x.mp4", "b/x.mp4", "b/x.mp4#t=0,2.5", "b_x.mp4"], ["4.1"])
+    ['a_x.mp4-4.1', 'b_x.mp4-4.1', 'b_x.mp4_t_0,2.5-4.1', 'b_x.mp4-4.1-2']
+    """
+    stems: list[str] = []
+    taken = set()
+    for video in videos:
+        name = re.sub(r"[^\w.,-]+", "_", video).lstrip("._")
+        stem = unique = f"{name}-{'-'.join(heads)}"[:LONGEST]
+        number = 1
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{stem}-{number}"
+        taken.add(unique.casefold())
+        stems.append(unique)
+    return stems
 
 
 def _row_name(head: str, found: AttentionMap) -> str:

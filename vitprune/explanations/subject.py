@@ -126,10 +126,8 @@ class Subject:
         return self.class_names[self.label(split, number)]
 
     def video_name(self, split: SplitName, number: int) -> str:
-        """A clip's file, as the dataset's directory has it."""
-        path = self.data.splits[split].clips[number].path
-        inside = path.is_relative_to(self.data.root)
-        return str(path.relative_to(self.data.root)) if inside else path.name
+        """A clip's file, as the dataset's directory has it, and of a part of it the span."""
+        return self.data.splits[split].name(number)
 
 
 class Load(Protocol):
