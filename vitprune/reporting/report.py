@@ -49,7 +49,7 @@ class Tile:
 
 def write_report(sweep: Sweep, *, seed: int = 0) -> Path:
     """Write ``report.html`` into the sweep's directory: one file that needs no other."""
-    table, comparisons = build_table(sweep, seed=seed), compare_metrics(sweep, seed=seed)
+    table, comparisons = build_table(sweep), compare_metrics(sweep, seed=seed)
     path = sweep.directory / NAME
     with replacing(path) as temporary:
         temporary.write_text(render(sweep, table, comparisons), encoding="utf-8")
