@@ -36,6 +36,9 @@ def finished(directory: Path, cfg: DictConfig) -> Mapping[str, Any] | None:
         shown = ", ".join(changed[:4]) + (", ..." if len(changed) > 4 else "")
         log.info("%s holds a cell of another %s: running it anew", directory, shown)
         return None
+    if cfg.get("objective") and "val" not in results:
+        log.info("%s has no figures of the val split for objective: running it anew", directory)
+        return None
     checkpoint = Path(results["ckpt"])
     if checkpoint.is_file() and checkpoint.stat().st_mtime > written:
         log.info("%s is newer than %s: running the cell anew", checkpoint, directory)

@@ -112,7 +112,9 @@ def prune(cfg: DictConfig) -> Mapping[str, Any]:
         score = _scorer(cfg, data, trainer, measured)
         return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
 
-    pruning = LayerPruning(plan)
+    # A search must not choose by the test split.
+    chooses = (lambda: data.loader("val", share=True)) if cfg.objective else None
+    pruning = LayerPruning(plan, chooses)
     curve = DropCurve(lambda: _orders(cfg, classifier, pruning.plan)) if cfg.curve else None
     with Tracker(_logger(cfg, directory, "prune")) as tracker:
         tracker.config(cfg)
@@ -470,7 +472,7 @@ def _results(
     outcome: PruningOutcome,
     trainer: pl.Trainer,
 ) -> dict[str, Any]:
-    comparison = outcome.comparison
+    comparison, validation = outcome.comparison, outcome.validation
     return {
         "model": asdict(classifier.model.spec),
         "dataset": {"name": cfg.dataset.name, "classes": data.class_names},
@@ -506,7 +508,17 @@ def _results(
             "wrong_to_right": comparison.wrong_to_right,
             "p_value": comparison.p_value,
         },
+        **({} if validation is None else {"val": _of_val(validation)}),
         "environment": _environment(trainer),
+    }
+
+
+def _of_val(answers: Comparison) -> dict[str, Any]:
+    """Both models on the val split, for an objective."""
+    return {
+        "videos": answers.videos,
+        "full": {"top1": answers.full_top(1), "top5": answers.full_top(5)},
+        "pruned": {"top1": answers.pruned_top(1), "top5": answers.pruned_top(5)},
     }
 
 
