@@ -48,6 +48,7 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
+    interval_of,
     lineage,
     plot_curve,
     plot_relevance,
@@ -178,6 +179,7 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             f"{cfg.ckpt} on {cfg.dataset.name}",
             {
                 "Top-1": f"{100 * results['top1']:.2f} %",
+                "  95 % interval": interval_of(results["top1"], results["dataset"]["videos"]),
                 "Top-5": f"{100 * results['top5']:.2f} %",
                 "Test videos": str(results["dataset"]["videos"]),
                 "Dropped layers": ", ".join(map(str, classifier.model.dropped)) or "none",

@@ -36,6 +36,7 @@ def causal(desk: Desk) -> dict[str, Any]:
         raise InputError(
             f"explain=causal needs a class: class=NAME, one of {', '.join(subject.class_names)}"
         )
+    clips = [clip.label for clip in subject.data.splits[cfg.split].clips].count(label)
     full, findings = _ablate(subject, _claims(subject))
     header = ["ablated", "heads", "class", "full", "without", "random", "random_lowest"]
     for name, which in (("causal_top1", 0), ("causal_probability", 1)):
@@ -47,7 +48,7 @@ def causal(desk: Desk) -> dict[str, Any]:
         desk.table(name, header, rows)
     print_table(
         f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: "
-        f"{cfg['class']} and classes that lose; random: mean (lowest)",
+        f"{cfg['class']} ({clips} clips) and classes that lose; random: mean (lowest)",
         ["without", "class", "Top-1", "random", "p(label)", "random"],
         [
             [f.name, c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
@@ -71,6 +72,7 @@ def causal(desk: Desk) -> dict[str, Any]:
     desk.picture("causal.png")
     return {
         "class": str(cfg["class"]),
+        "clips": clips,
         "full": {"top1": float(full[0][label]), "probability": float(full[1][label])},
         **{
             f.name: {
