@@ -126,7 +126,11 @@ def _finished(directory: Path, job: Job) -> Mapping[str, Any] | None:
     if not isinstance(job, Prune):
         return None
     checkpoint = Path(job.ckpt or Path(job.fine_tuned) / cells.BEST)
-    return cells.finished(directory, settings_of(job.plain()), checkpoint)
+    results = cells.finished(directory, settings_of(job.plain()), checkpoint)
+    if results is not None and job.objective and "val" not in results:
+        log.info("%s has no figures of the val split for objective: running it anew", directory)
+        return None
+    return results
 
 
 def _objective(job: Job, results: Any) -> float | None:

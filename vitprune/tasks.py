@@ -59,6 +59,7 @@ from vitprune.pruning import (
 )
 from vitprune.pruning.curve import Orders
 from vitprune.reporting import (
+    interval_of,
     lineage,
     plot_curve,
     plot_relevance,
@@ -128,7 +129,9 @@ def prune(cfg: Prune) -> Mapping[str, Any]:
         score = _scorer(cfg, data, trainer, measured)
         return STRATEGIES[cfg.strategy](classifier.model, cfg.k, score, rank)
 
-    pruning = LayerPruning(plan)
+    # A search must not choose by the test split.
+    chooses = (lambda: data.loader("val", share=True)) if cfg.objective else None
+    pruning = LayerPruning(plan, chooses)
     curve = DropCurve(lambda: _orders(cfg, classifier, pruning.plan)) if cfg.curve else None
     with Tracker(_logger(cfg, directory, "prune")) as tracker:
         tracker.config(cfg.plain())
@@ -201,6 +204,7 @@ def evaluate(cfg: Evaluate) -> Mapping[str, Any]:
             f"{cfg.ckpt} on {cfg.dataset.name}",
             {
                 "Top-1": f"{100 * results['top1']:.2f} %",
+                "  95 % interval": interval_of(results["top1"], results["dataset"]["videos"]),
                 "Top-5": f"{100 * results['top5']:.2f} %",
                 "Test videos": str(results["dataset"]["videos"]),
                 "Dropped layers": ", ".join(map(str, classifier.model.dropped)) or "none",
@@ -471,7 +475,7 @@ def _results(
     outcome: PruningOutcome,
     trainer: pl.Trainer,
 ) -> dict[str, Any]:
-    comparison = outcome.comparison
+    comparison, validation = outcome.comparison, outcome.validation
     return {
         "model": asdict(classifier.model.spec),
         "dataset": _data(data),
@@ -506,7 +510,17 @@ def _results(
             "wrong_to_right": comparison.wrong_to_right,
             "p_value": comparison.p_value,
         },
+        **({} if validation is None else {"val": _of_val(validation)}),
         "environment": _environment(trainer),
+    }
+
+
+def _of_val(answers: Comparison) -> dict[str, Any]:
+    """Both models on the val split, for an objective."""
+    return {
+        "videos": answers.videos,
+        "full": {"top1": answers.full_top(1), "top5": answers.full_top(5)},
+        "pruned": {"top1": answers.pruned_top(1), "top5": answers.pruned_top(5)},
     }
 
 

@@ -42,7 +42,9 @@ def test_a_head_is_shown_and_sent_to_wandb(attention: Run, tmp_path: Path) -> No
     assert f"Results: {tmp_path}" in done.stdout
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["head"] == ["15.1", "14.0"]
-    assert (tmp_path / "drink_1-15.1-14.0.png").exists()
+    (picture,) = results["pictures"]
+    assert picture.endswith("_drink_1.mp4-15.1-14.0.png")
+    assert (tmp_path / picture).exists()
     media = tmp_path.glob("wandb/offline-run-*/files/media/**/*")
     assert {".png", ".mp4"} <= {path.suffix for path in media}
 

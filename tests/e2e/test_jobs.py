@@ -122,7 +122,10 @@ def test_the_other_models_and_dataset(model: str, dataset: str, run: Run, direct
         (["k=-1"], "k=-1 is out of range"),
         (["k=16"], "k=16 is out of range; the model has 16 layers: 1 to 15"),
         (["k=two"], "k=two is out of range"),
-        (["trainer.precision=8"], "trainer.precision=8 is unknown; trainer.precision takes 32-true, "),
+        (
+            ["trainer.precision=8"],
+            "trainer.precision=8 is unknown; trainer.precision takes 32-true, ",
+        ),
         (["+trainer.what=1"], "trainer: Trainer.__init__() got an unexpected keyword argument"),
         (["model.recipe.lr=0.5"], "with other settings: model.recipe.lr=0.001, not 0.5; fine-tune"),
         (["seed=1"], "with other settings: seed=0, not 1; fine-tune again with train.py"),

@@ -170,5 +170,6 @@ def test_a_search_for_k_sees_the_objective(run: Run, directory: Path) -> None:
     assert done.returncode == 0, done.stderr
     sweep = directory / "search" / "sweep" / "search_k"
     results = [json.loads(path.read_text()) for path in sweep.glob("**/results.json")]
+    assert {result["val"]["videos"] for result in results} == {9}
     best = (sweep / "optimization_results.yaml").read_text()
     assert f"best_value: {max(float(result['k']) for result in results)}" in best

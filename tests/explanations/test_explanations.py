@@ -100,8 +100,6 @@ def test_relevance(run: Explain) -> None:
     assert heads[0]["head"] == "0.0"
     shares = [float(row["consistency"]) for row in heads]
     assert sum(shares) == pytest.approx(results["top"])
-    best = max(heads, key=lambda row: float(row["consistency"]))["head"]
-    assert results["most_consistent"] == best
     classes = {row["class"] for row in table(where / "heads_per_class.csv")}
     assert classes == set(table(where / "class_means.csv")[0]) - {"head"}
     means = table(where / "class_means.csv")
@@ -110,6 +108,29 @@ def test_relevance(run: Explain) -> None:
         assert np.mean(per_class) == pytest.approx(float(head["R"]), rel=1e-3, abs=1e-6)
     for picture in ("heads.png", "classes.png"):
         assert (where / picture).stat().st_size > 10_000
+
+
+def test_heads_are_singled_out_on_the_calibration_split(run: Explain) -> None:
+    def best(rows: list[dict[str, str]], column: str) -> str:
+        return max(rows, key=lambda row: float(row[column]))["head"]
+
+    results, where = run("explain=relevance", "split=val", "calibration=val")
+    of_val = table(where / "class_means.csv")
+    most_consistent = best(table(where / "heads.csv"), "consistency")
+    assert results["most_consistent"] == most_consistent
+    results, where = run("explain=relevance")
+    assert (results["chosen_on"], results["split"]) == ("val", "test")
+    assert results["most_consistent"] == most_consistent
+    of_test = {row["head"]: row for row in table(where / "class_means.csv")}
+    first: dict[str, dict[str, str]] = {}
+    for row in table(where / "heads_per_class.csv"):
+        first.setdefault(row["class"], row)
+    for name, row in first.items():
+        assert row["head"] == best(of_val, name)
+        assert float(row["mean"]) == pytest.approx(float(of_test[row["head"]][name]), rel=1e-4)
+        assert row["confidence"] == "nan"  # one clip of each class
+    best_on_test = {name: best(list(of_test.values()), name) for name in first}
+    assert best_on_test != {name: row["head"] for name, row in first.items()}
 
 
 def test_relevance_follows_the_target(run: Explain) -> None:
@@ -183,7 +204,19 @@ def test_boxes_on_two_datasets(run: Explain) -> None:
         assert float(row["lift_low"]) <= float(row["lift"]) <= float(row["lift_high"])
         gain = float(row["lift"]) - float(row["lift_elsewhere"])
         assert float(row["gain"]) == pytest.approx(gain, abs=1e-4)
-    assert -1 <= results["other_dataset"]["head"]["spearman"] <= 1
+    across = results["other_dataset"]
+    assert across["best_chosen_on"] == {"dataset": "demo_dai", "split": "val"}
+    best = {kind: across[kind]["best"] for kind in results["detectors"]}
+    assert best == {kind: heads[0] for kind, heads in results["detectors"].items()}
+    highest = {row["kind"]: row["head"] for row in sorted(rows, key=lambda r: float(r["lift"]))}
+    assert best != highest  # on test, which they are not chosen on
+    for row in rows:
+        if row["head"] == best[row["kind"]]:
+            assert across[row["kind"]]["lift"] == pytest.approx(float(row["lift"]), rel=1e-4)
+    for found in (across[kind] for kind in best):
+        low, high = found["lift_there_interval"]
+        assert low <= found["lift_there"] <= high
+        assert -1 <= found["spearman"] <= 1
     assert (where / "boxes_across.png").exists()
     lifts = {
         kind: np.array([(row["lift"], row["R"]) for row in rows if row["kind"] == kind], float)

@@ -6,7 +6,9 @@ from vitprune.pruning.objective import layers_to_spare
 
 
 def results(k: int, full: float, pruned: float) -> dict[str, object]:
-    return {"k": k, "full": {"top1": full}, "pruned": {"top1": pruned}}
+    """Those of a job; on the test split, which the objective must not look at, all is well."""
+    test = {"full": {"top1": 1.0}, "pruned": {"top1": 1.0}}
+    return {"k": k, "val": {"full": {"top1": full}, "pruned": {"top1": pruned}}, **test}
 
 
 def test_more_layers_are_better_while_enough_is_kept() -> None:

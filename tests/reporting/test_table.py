@@ -16,7 +16,7 @@ from vitprune.reporting.reading import read_sweep
 from vitprune.reporting.report import write_report
 from vitprune.reporting.table import main
 from vitprune.reporting.table1 import build_table
-from vitprune.statistics import bootstrap_interval, mcnemar
+from vitprune.statistics import mcnemar, proportion_interval
 
 
 def test_rows_and_columns_are_the_papers(grid: Path) -> None:
@@ -75,12 +75,12 @@ def test_a_model_of_which_nothing_is_finished_has_its_rows(grid: Path) -> None:
 
 
 def test_figures_intervals_and_the_papers_figures(grid: Path) -> None:
-    table = build_table(read_sweep(grid), seed=3)
+    table = build_table(read_sweep(grid))
     full, lowest = table.rows[7], table.rows[8]
     assert full.entries[1].top1 == pytest.approx(100 * 39 / 40)
     entry = lowest.entries[1]
     assert entry.top1 == pytest.approx(90)
-    low, high = bootstrap_interval(np.arange(40) < 36, seed=3)
+    low, high = proportion_interval(36, 40)
     assert entry.interval == pytest.approx((100 * low, 100 * high))
     assert entry.paper == table1()[Place("mvit", 5, "lowest", "JSD", "dai")] == 86.15
 
@@ -133,6 +133,30 @@ def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
     assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 tested, 2 differ" in text
 
 
+def test_models_that_are_always_right_have_an_interval_and_a_change_of_none_has_not(
+    tmp_path: Path,
+) -> None:
+    write_cell(tmp_path, metric="JSD", dropped=[1], k=1, right=1.0)
+    write_cell(tmp_path, metric="R", dropped=[2], k=1, right=1.0)
+    sweep = read_sweep(tmp_path)
+    table, comparisons = build_table(sweep), compare_metrics(sweep)
+    assert table.rows[1].entries[0].interval == pytest.approx((91.24, 100), abs=0.01)
+    (comparison,) = comparisons
+    assert (comparison.change, comparison.interval, comparison.p) == (0, None, 1)
+    text = markdown(table, comparisons)
+    assert "| JSD → R | 0.00 | 0 / 0 | 1 | 1 |" in text
+    assert "Wilson's 95 % interval" in text
+
+
+def test_relevance_of_the_test_split_is_said_to_be_so(tmp_path: Path) -> None:
+    write_cell(tmp_path, metric="JSD")
+    path = write_cell(tmp_path) / "results.json"
+    assert "optimistic" not in "".join(notes(build_table(read_sweep(tmp_path))))
+    path.write_text(path.read_text().replace('{"split": "val"', '{"split": "test"'))
+    said = "1 cells measured relevance on the test split itself"
+    assert said in "".join(notes(build_table(read_sweep(tmp_path))))
+
+
 def test_answers_to_other_videos_are_not_compared(tmp_path: Path) -> None:
     write_cell(tmp_path, metric="JSD", dropped=[1], k=1, videos=40)
     write_cell(tmp_path, metric="R", dropped=[2], k=1, videos=36)
@@ -144,7 +168,7 @@ def test_the_command_writes_all_formats(grid: Path, capsys: pytest.CaptureFixtur
     main([str(grid)])
     assert "MViT (5" in capsys.readouterr().out
     text = (grid / "table.md").read_text()
-    assert "|  | lowest | JSD | 90.00 [80.0–97.5] | 57.88 | 90.00 [80.0–97.5] | 52.75 |" in text
+    assert "|  | lowest | JSD | 90.00 [76.9–96.0] | 57.88 | 90.00 [76.9–96.0] | 52.75 |" in text
     rows = list(csv.DictReader((grid / "table.csv").open()))
     assert len(rows) == 14
     assert float(rows[1]["dai_paper"]) == 52.75

@@ -175,7 +175,7 @@ class BoxFigures:
     def summary(self, seed: int = 0) -> BoxSummary:
         """Over the clips; ``seed`` is of the bootstrap."""
         return BoxSummary(
-            bootstrap_intervals(self.lift, seed=seed),
+            bootstrap_intervals(self.lift, seed),
             bootstrap_intervals(self.hit, seed=seed),
             np.nanmean(self.elsewhere, 0),
             float(np.nanmean(self.share)),

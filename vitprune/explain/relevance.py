@@ -7,11 +7,12 @@ All of it is computed from the relevance of U heads for N clips, ``values`` [N, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitprune.statistics import bootstrap_intervals, bootstrap_means
+from vitprune.statistics import bootstrap_means
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -120,34 +121,33 @@ def selectivity_test(
     return SelectivityTest(observed, preferred, p_value, mean)
 
 
-@dataclass(frozen=True)
-class TopHead:
+class TopHead(NamedTuple):
     """One of a class's most relevant heads.
 
     Attributes:
         head: its number among the U heads.
-        mean, low, high: relevance for the class's clips, with its 95 % bootstrap interval.
         confidence: share of bootstrap samples of the clips in which it ranks at least as high: the
-            first stays first, the second stays among the first two, and so on.
+            first stays first, the second stays among the first two, and so on; nan for one clip.
     """
 
     head: int
-    mean: float
-    low: float
-    high: float
     confidence: float
 
 
-def top_heads(values: Floats, count: int, *, resamples: int = 2000, seed: int = 0) -> list[TopHead]:
-    """The ``count`` heads with the highest mean over the clips [N, U], the highest first."""
-    mean, low, high = bootstrap_intervals(values, resamples, seed)
-    first = np.argsort(-mean, kind="stable")[:count]
-    means = bootstrap_means(values, resamples, seed)
-    leading = np.argsort(-means, axis=1, kind="stable")[:, :count]
-    return [
-        TopHead(
-            int(u), float(mean[u]), float(low[u]), float(high[u]),
-            float((leading[:, : place + 1] == u).any(1).mean()),
-        )
-        for place, u in enumerate(first)
-    ]  # fmt: skip
+def top_heads(values: Floats, count: int, *, seed: int = 0) -> list[TopHead]:
+    """The ``count`` heads with the highest mean over the clips [N, U], the highest first.
+
+    Their means over these clips are too high, as they were chosen for them: report those over
+    other clips.
+    """
+    first = np.argsort(-values.mean(0), kind="stable")[:count]
+    if len(values) < 2:
+        return [TopHead(int(u), np.nan) for u in first]
+    means = bootstrap_means(values, seed)
+    heads = np.arange(values.shape[1])
+    found = []
+    for place, u in enumerate(first):
+        own = means[:, u, None]
+        ahead = (means > own) | ((means == own) & (heads < u))
+        found.append(TopHead(int(u), float((ahead.sum(1) <= place).mean())))
+    return found

@@ -45,7 +45,7 @@ def boxes(desk: Desk) -> dict[str, Any]:
     choosing = found if cfg.split == cfg.calibration else box_figures(subject, cfg.calibration)
     relevances = subject.scores(cfg.calibration).mean(cfg.metric, cfg.target)
     summaries = {kind: figure.summary(cfg.seed) for kind, figure in found.items()}
-    lifts = {kind: summary.lift.mean for kind, summary in summaries.items()}
+    lifts = {kind: summary.lift for kind, summary in summaries.items()}
     desk.table(
         "boxes", [*COLUMNS, cfg.metric], _rows(names, found, summaries, relevances, cfg.seed)
     )
@@ -56,13 +56,14 @@ def boxes(desk: Desk) -> dict[str, Any]:
     }
     _print_detectors(subject, names, best, summaries, relevances)
     results: dict[str, Any] = {
+        "detectors_chosen_on": cfg.calibration,
         "detectors": {kind: [names[i] for i in heads] for kind, heads in best.items()},
         "clips": len(subject.data.splits[cfg.split]),
         "relevance": _relevant_or_not(desk, relevances, found),
     }
     figures.plot_scatter(
         desk.directory / "boxes.png",
-        [(f"boxes: {kind}", relevances, lift) for kind, lift in lifts.items()],
+        [(f"boxes: {kind}", relevances, lift.mean) for kind, lift in lifts.items()],
         x=f"relevance ({cfg.metric}, {cfg.calibration} split)",
         y="lift (1 = even)",
         names=names,
@@ -73,7 +74,8 @@ def boxes(desk: Desk) -> dict[str, Any]:
     )
     desk.picture("boxes.png")
     if cfg.other_dataset is not None:
-        results["other_dataset"] = _lifts_elsewhere(desk, subject, lifts, names)
+        first = {kind: heads[0] for kind, heads in best.items()}
+        results["other_dataset"] = _lifts_elsewhere(desk, subject, lifts, first, names)
     return results
 
 
@@ -190,16 +192,17 @@ def _relevant_or_not(
         lift = bootstrap_intervals(quarters, seed=desk.cfg.seed)
         summary[kind] = {
             "most": lift.mean[0],
-            "most_interval": [lift.low[0], lift.high[0]],
+            "most_interval": _ends(lift, 0),
             "least": lift.mean[1],
-            "least_interval": [lift.low[1], lift.high[1]],
+            "least_interval": _ends(lift, 1),
             "spearman": rho,
             "p": p,
         }
         shown.append([kind, _within(lift, 0), _within(lift, 1), f"{rho:+.2f}", f"{p:.2g}"])
     print_table(
         f"Lift of the {quarter} most and the {quarter} least relevant heads; rank correlation of "
-        "relevance and lift over all heads, p corrected for the number of kinds",
+        "relevance and lift over all heads, p as if they were independent, corrected for the "
+        "number of kinds",
         ["kind", "most relevant", "least relevant", "Spearman", "p"],
         shown,
     )
@@ -207,43 +210,62 @@ def _relevant_or_not(
 
 
 def _lifts_elsewhere(
-    desk: Desk, subject: Subject, lifts: Mapping[str, Floats], names: Sequence[str]
+    desk: Desk,
+    subject: Subject,
+    lifts: Mapping[str, Intervals],
+    best: Mapping[str, int],
+    names: Sequence[str],
 ) -> dict[str, Any]:
-    """Whether a head's lift on one dataset predicts its lift on the other."""
+    """Whether a head's lift on one dataset predicts its lift on the other.
+
+    Args:
+        desk: where findings go.
+        subject: on the dataset where the best heads were chosen.
+        lifts: there, on the explained split, by kind of object.
+        best: the head of highest lift on the calibration split, by kind of object.
+        names: of the heads.
+    """
     cfg = desk.cfg
     other = desk.load(other_dataset=True, same_classes=False)
-    found = box_figures(other, cfg.split)
-    there = {kind: np.nanmean(found[kind].lift, 0) for kind in lifts if kind in found}
-    correlations = _rank_correlations({kind: (lifts[kind], there[kind]) for kind in there})
+    figures_there = box_figures(other, cfg.split)
+    kinds = [kind for kind in best if kind in figures_there]
+    there = {kind: bootstrap_intervals(figures_there[kind].lift, cfg.seed) for kind in kinds}
+    correlations = _rank_correlations(
+        {kind: (lifts[kind].mean, there[kind].mean) for kind in kinds}
+    )
     shown, results = [], {}
     for kind, (rho, p) in correlations.items():
-        here, best = lifts[kind], int(lifts[kind].argmax())
-        place = float(np.nanmean(found[kind].elsewhere[:, best]))
-        rank = _rank(there[kind], best)
+        head = best[kind]
+        place = float(np.nanmean(figures_there[kind].elsewhere[:, head]))
+        rank = _rank(there[kind].mean, head)
         results[kind] = {
             "spearman": rho,
             "p": p,
-            "best": names[best],
-            "lift": float(here[best]),
-            "lift_there": float(there[kind][best]),
+            "best": names[head],
+            "lift": lifts[kind].of(head)[0],
+            "lift_interval": _ends(lifts[kind], head),
+            "lift_there": there[kind].of(head)[0],
+            "lift_there_interval": _ends(there[kind], head),
             "lift_there_with_other_clips_boxes": place,
             "rank_there": rank,
         }
-        best_figures = [f"{lift:.2f}" for lift in (here[best], there[kind][best], place)]
+        figures_of_best = [_within(lifts[kind], head), _within(there[kind], head), f"{place:.2f}"]
         rank_there = f"{rank} of {len(names)}"
-        shown.append([kind, f"{rho:+.2f}", f"{p:.2g}", names[best], *best_figures, rank_there])
+        shown.append([kind, f"{rho:+.2f}", f"{p:.2g}", names[head], *figures_of_best, rank_there])
     header = ["kind", "Spearman", "p", "best here", "lift", "lift there", "with other clips' boxes",
               "rank there"]  # fmt: skip
     print_table(
         f"Does lift on {subject.dataset} predict lift on {other.dataset}? Over all heads of the "
-        "same model, p corrected for the number of kinds",
+        f"same model, p as if they were independent, corrected for the number of kinds. Best here: "
+        f"chosen by lift on the {cfg.calibration} split of {subject.dataset}; figures of the "
+        f"{cfg.split} splits",
         header,
         shown,
     )
-    if there:
+    if kinds:
         figures.plot_scatter(
             desk.directory / "boxes_across.png",
-            [(f"boxes: {kind}", lifts[kind], lift) for kind, lift in there.items()],
+            [(f"boxes: {kind}", lifts[kind].mean, there[kind].mean) for kind in kinds],
             names=names,
             x=f"lift on {subject.dataset}",
             y=f"lift on {other.dataset}",
@@ -252,7 +274,8 @@ def _lifts_elsewhere(
             f"{cfg.split} splits; a dot a head",
         )
         desk.picture("boxes_across.png")
-    return {"name": other.dataset, **results}
+    chosen_on = {"dataset": subject.dataset, "split": cfg.calibration}
+    return {"name": other.dataset, "best_chosen_on": chosen_on, **results}
 
 
 def _rank_correlations(
@@ -276,4 +299,10 @@ def _rank(values: Floats, i: int) -> int:
 
 def _within(found: Intervals, i: int) -> str:
     mean, low, high = found.of(i)
-    return f"{mean:.2f} ({low:.2f} to {high:.2f})"
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})" if np.isfinite(low) else f"{mean:.2f}"
+
+
+def _ends(found: Intervals, i: int) -> list[float] | None:
+    """The ends of an interval for JSON, which has no nan."""
+    _, low, high = found.of(i)
+    return [low, high] if np.isfinite(low) else None

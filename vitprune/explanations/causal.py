@@ -32,6 +32,7 @@ def causal(desk: Desk) -> dict[str, Any]:
     cfg, subject = desk.cfg, desk.load()
     label = class_of(subject)
     assert label is not None  # the configuration sees to it
+    clips = [clip.label for clip in subject.data.splits[cfg.split].clips].count(label)
     full, findings = _ablate(subject, _claims(subject))
     header = ["ablated", "heads", "class", "full", "without", "random", "random_lowest"]
     for name, which in (("causal_top1", 0), ("causal_probability", 1)):
@@ -43,7 +44,7 @@ def causal(desk: Desk) -> dict[str, Any]:
         desk.table(name, header, rows)
     print_table(
         f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split, without heads: "
-        f"{cfg.class_} and classes that lose; random: mean (lowest)",
+        f"{cfg.class_} ({clips} clips) and classes that lose; random: mean (lowest)",
         ["without", "class", "Top-1", "random", "p(label)", "random"],
         [
             [f.name, c, *f.line(0, i, full, ".0%"), *f.line(1, i, full, ".3f")]
@@ -67,6 +68,7 @@ def causal(desk: Desk) -> dict[str, Any]:
     desk.picture("causal.png")
     return {
         "class": str(cfg.class_),
+        "clips": clips,
         "full": {"top1": float(full[0][label]), "probability": float(full[1][label])},
         **{
             f.name: {

@@ -22,15 +22,24 @@ from vitprune.explain.relevance import (
 from vitprune.explanations.subject import Desk, Subject
 from vitprune.importance import Scores
 from vitprune.reporting import print_table
+from vitprune.reporting.formats import MISSING
+from vitprune.statistics import bootstrap_intervals
 
 Floats = NDArray[np.float64]
 
 
 def relevance(desk: Desk) -> dict[str, Any]:
-    """Every head's relevance per clip and class: heat maps, consistency, class selectivity."""
+    """Every head's relevance per clip and class: heat maps, consistency, class selectivity.
+
+    Heads that are singled out are chosen on the calibration split; their figures are of the
+    explained one.
+    """
     cfg, subject = desk.cfg, desk.load()
     scores = subject.scores(cfg.split)
     heads = Heads.of(subject, scores)
+    apart = cfg.split != cfg.calibration
+    chosen = Heads.of(subject, subject.scores(cfg.calibration)) if apart else heads
+    how = f"chosen on the {cfg.calibration} split, figures of the {cfg.split} split"
     scores.save(desk.directory / "scores.npz")
     values, names = subject.values(scores), [str(unit) for unit in scores.units]
     where = f"{subject.model.spec.name} on {subject.dataset}, {cfg.split} split"
@@ -60,28 +69,35 @@ def relevance(desk: Desk) -> dict[str, Any]:
         ["head", *subject.class_names],
         [[name, *column] for name, column in zip(names, heads.by_class.T.tolist(), strict=True)],
     )
-    best = heads.best_per_class(subject, scores)
+    best = best_per_class(subject, names, heads, chosen)
     desk.table("heads_per_class", ["class", "head", "mean", "low", "high", "confidence"], best)
-    order = np.argsort(-heads.consistency, kind="stable")[:5]
+    order = np.argsort(-chosen.consistency, kind="stable")[:5]
     columns = ["head", cfg.metric, "consistency", "selectivity", "for", "p"]
     print_table(
-        f"Most consistent heads (top {heads.top} of {len(names)} heads in a clip; "
-        f"by chance {heads.top / len(names):.2f})",
+        f"Most consistent heads, {how} (consistency: share of clips in whose top {heads.top} of "
+        f"{len(names)} heads; by chance {heads.top / len(names):.2f})",
         columns,
         [heads.line(i, names, subject.class_names) for i in order],
     )
-    order = np.lexsort((-heads.test.index, heads.test.p_value))[:5]
+    order = np.lexsort((-chosen.test.index, chosen.test.p_value))[:5]
     print_table(
-        "Most class-selective heads (p by permutation, corrected for the number of heads)",
+        f"Most class-selective heads, {how} (p by permutation, corrected for the number of heads)",
         columns,
         [heads.line(i, names, subject.class_names) for i in order],
     )
     print_table(
-        f"Most relevant head per class ({cfg.metric}, 95 % bootstrap interval; confidence: share "
-        "of bootstrap samples in which it stays first)",
+        f"Most relevant head per class, {how} ({cfg.metric} with its 95 % bootstrap interval; "
+        f"confidence: share of bootstrap samples of the {cfg.calibration} clips in which it stays "
+        "first)",
         ["class", "head", cfg.metric, "interval", "confidence"],
         [
-            [name, head, f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{100 * sure:.0f} %"]
+            [
+                name,
+                head,
+                f"{mean:.3f}",
+                _known(f"{low:.3f} to {high:.3f}"),
+                _known(f"{100 * sure:.0f} %"),
+            ]
             for i, (name, head, mean, low, high, sure) in enumerate(best)
             if i == 0 or best[i - 1][0] != name
         ],
@@ -92,7 +108,8 @@ def relevance(desk: Desk) -> dict[str, Any]:
         "clips": len(values),
         "top": heads.top,
         "specialised": [names[i] for i in np.flatnonzero(significant)],
-        "most_consistent": names[int(heads.consistency.argmax())],
+        "most_consistent": names[int(chosen.consistency.argmax())],
+        "chosen_on": cfg.calibration,
     }
 
 
@@ -101,6 +118,7 @@ class Heads:
     """Figures of U heads from their relevance for the clips of a split."""
 
     values: Floats
+    labels: NDArray[np.int64]
     top: int
     consistency: Floats
     by_class: Floats
@@ -116,6 +134,7 @@ class Heads:
         classes = len(subject.class_names)
         return cls(
             values,
+            scores.labels,
             top,
             consistency(values, top),
             class_means(values, scores.labels, classes),
@@ -155,13 +174,28 @@ class Heads:
             f"{self.test.p_value[i]:.4f}",
         ]
 
-    def best_per_class(self, subject: Subject, scores: Scores, count: int = 3) -> list[list[Any]]:
-        """(class, head, mean, low, high, confidence) of every class's most relevant heads."""
-        rows: list[list[Any]] = []
-        for label, name in enumerate(subject.class_names):
-            members = self.values[scores.labels == label]
-            if len(members):
-                for top in top_heads(members, count, seed=subject.cfg.seed):
-                    head = str(scores.units[top.head])
-                    rows.append([name, head, top.mean, top.low, top.high, top.confidence])
-        return rows
+
+def best_per_class(
+    subject: Subject, names: Sequence[str], heads: Heads, chosen: Heads, count: int = 3
+) -> list[list[Any]]:
+    """(class, head, mean, low, high, confidence) of every class's most relevant heads.
+
+    They are those of ``chosen``, with its confidence; mean and interval are those of ``heads``.
+    A class is left out if either has no clip of it.
+    """
+    seed = subject.cfg.seed
+    rows: list[list[Any]] = []
+    for label, name in enumerate(subject.class_names):
+        own, others = (each.values[each.labels == label] for each in (heads, chosen))
+        if not (len(own) and len(others)):
+            continue
+        top = top_heads(others, count, seed=seed)
+        found = bootstrap_intervals(own[:, [each.head for each in top]], seed)
+        rows += [
+            [name, names[each.head], *found.of(i), each.confidence] for i, each in enumerate(top)
+        ]
+    return rows
+
+
+def _known(text: str) -> str:
+    return MISSING if "nan" in text else text

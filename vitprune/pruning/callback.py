@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from vitprune.importance import ablate_sets
 from vitprune.models.chain import drop_layers
 from vitprune.models.classifier import VideoClassifier, view_probabilities
 from vitprune.models.finite import names_of
@@ -21,15 +22,26 @@ from vitprune.pruning.strategy import Plan
 
 @dataclass(frozen=True)
 class PruningOutcome:
-    """What one pruning experiment found."""
+    """What one pruning experiment found.
+
+    Attributes:
+        plan: which layers went.
+        pruned: the smaller model.
+        comparison: both models' answers to the test clips.
+        validation: those to the validation clips, if there were any.
+        full_cost: what the full model costs.
+        pruned_cost: what the pruned one costs.
+        seconds: wall-clock time by phase: ``score``, ``validate`` (if there were validation
+            clips), ``evaluate``, ``cost``.
+    """
 
     plan: Plan
     pruned: VideoClassifier
     comparison: Comparison
+    validation: Comparison | None
     full_cost: Cost
     pruned_cost: Cost
     seconds: Mapping[str, float]
-    """Wall-clock time by phase: ``score``, ``evaluate``, ``cost``."""
 
 
 class LayerPruning(pl.Callback):
@@ -43,10 +55,18 @@ class LayerPruning(pl.Callback):
 
     Args:
         plan: decides which layers go, see :mod:`vitprune.pruning.strategy`.
+        validation: gives batches of other clips that both models shall answer, too, as the test
+            answers must not choose among plans; in a process group each process's share. None
+            for none.
     """
 
-    def __init__(self, plan: Callable[[VideoClassifier], Plan]) -> None:
+    def __init__(
+        self,
+        plan: Callable[[VideoClassifier], Plan],
+        validation: Callable[[], Iterable[Mapping[str, Tensor]]] | None = None,
+    ) -> None:
         self._decide = plan
+        self._validation_clips = validation
         self.plan: Plan | None = None
         self._outcome: PruningOutcome | None = None
 
@@ -70,6 +90,31 @@ class LayerPruning(pl.Callback):
         self._paired = PairedAccuracy().to(pl_module.device)
         self._start = time.perf_counter()
         self._seconds = {"score": self._start - start}
+        self._validation: Comparison | None = None
+        if self._validation_clips is not None:
+            self._validation = self._validate(trainer, pl_module, self._validation_clips())
+            scored, self._start = self._start, time.perf_counter()
+            self._seconds["validate"] = self._start - scored
+
+    def _validate(
+        self,
+        trainer: pl.Trainer,
+        classifier: VideoClassifier,
+        batches: Iterable[Mapping[str, Tensor]],
+    ) -> Comparison:
+        assert self.plan is not None
+        paired = PairedAccuracy().to(classifier.device)
+        like = next(classifier.parameters())
+        for batch in batches:
+            clips = batch["clips"].to(like)
+            with trainer.precision_plugin.forward_context():
+                logits = ablate_sets(classifier.model, clips.flatten(0, 1), [(), self.plan.dropped])
+            views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
+            full, pruned = views.mean(2)
+            paired.update(
+                batch["video"].to(like.device), batch["label"].to(like.device), full, pruned
+            )
+        return paired.compute()
 
     def on_test_batch_end(
         self,
@@ -103,6 +148,7 @@ class LayerPruning(pl.Callback):
             plan=self.plan,
             pruned=self._pruned,
             comparison=comparison,
+            validation=self._validation,
             full_cost=full,
             pruned_cost=pruned,
             seconds=self._seconds,

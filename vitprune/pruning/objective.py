@@ -1,4 +1,9 @@
-"""What a sweeper such as Optuna's maximises: one number from the results of a job."""
+"""What a sweeper such as Optuna's maximises: one number from the results of a job.
+
+It is made of the figures of the validation split, ``results["val"]``, which ``prune.py`` measures
+where an objective is configured. The test split must not choose: its Top-1 would then be the best
+of many, and too high.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ def layers_to_spare(results: Mapping[str, Any], keep: float = 0.98, least: float
 
     Args:
         results: as in ``results.json``.
-        keep: the share of Top-1 that the pruned model must keep.
+        keep: the share of Top-1 on the validation split that the pruned model must keep.
         least: the share is taken of this Top-1 if the full model's is lower. Without it a badly
             trained model, which has nothing to lose, would win.
 
@@ -19,11 +24,13 @@ def layers_to_spare(results: Mapping[str, Any], keep: float = 0.98, least: float
         k where Top-1 is at least ``keep`` of the full model's; else a number below 0, nearer to
         0 the less is missing.
 
-    >>> layers_to_spare({"k": 5, "full": {"top1": 0.9}, "pruned": {"top1": 0.89}})
+    >>> layers_to_spare({"k": 5, "val": {"full": {"top1": 0.9}, "pruned": {"top1": 0.89}}})
     5.0
-    >>> round(layers_to_spare({"k": 9, "full": {"top1": 0.9}, "pruned": {"top1": 0.45}}), 2)
+    >>> found = {"full": {"top1": 0.9}, "pruned": {"top1": 0.45}}
+    >>> round(layers_to_spare({"k": 9, "val": found}), 2)
     -0.48
     """
-    reference = max(results["full"]["top1"], least)
-    kept = results["pruned"]["top1"] / reference if reference else 0.0
+    full, pruned = (results["val"][model]["top1"] for model in ("full", "pruned"))
+    reference = max(full, least)
+    kept = pruned / reference if reference else 0.0
     return float(results["k"]) if kept >= keep else kept - keep

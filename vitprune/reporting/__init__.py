@@ -5,9 +5,15 @@ Nothing here needs torch, so that a table or a report is made again in a second.
 
 from vitprune.reporting.plots import plot_curve, plot_relevance
 from vitprune.reporting.results import write_csv, write_json
-from vitprune.reporting.terminal import print_comparison, print_summary, print_table
+from vitprune.reporting.terminal import (
+    interval_of,
+    print_comparison,
+    print_summary,
+    print_table,
+)
 
 __all__ = [
+    "interval_of",
     "plot_curve",
     "plot_relevance",
     "print_comparison",

@@ -26,7 +26,8 @@ class MetricPair:
         tau: Kendall's tau-b of their relevances of all layers, in [-1, 1]; None where not known.
         change: Top-1 after dropping by ``second`` minus by ``first``, in percentage points; None
             where the cells' answers are not to the same videos.
-        interval: 95 % bootstrap interval of ``change`` over the videos.
+        interval: 95 % bootstrap interval of ``change`` over the videos; None where all videos
+            change alike.
         only_first: videos right after dropping by ``first`` alone.
         only_second: videos right after dropping by ``second`` alone.
         p: McNemar's exact p; None where both drop the same layers, so that nothing is tested.
@@ -103,7 +104,7 @@ def _compare(
     return replace(
         found,
         change=100 * float(difference.mean()),
-        interval=(100 * low, 100 * high),
+        interval=(100 * low, 100 * high) if np.isfinite(low) else None,
         only_first=worse,
         only_second=better,
         p=None if set(dropped) == set(others) else mcnemar(worse, better),

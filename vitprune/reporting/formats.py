@@ -83,10 +83,15 @@ def notes(table: Table1, older: int = 0) -> list[str]:
     """What a reader must know to read the table, one sentence or two each."""
     videos = ", ".join(f"{count} of {title(name)}" for name, count in table.videos.items())
     lines = [
-        f"Top-1 in percent on the test videos ({videos or 'none evaluated'}), with its 95 % "
-        "bootstrap interval over videos. Where all answers are right (or all wrong) it has no "
-        "width, which is the bootstrap's limit and no certainty."
+        f"Top-1 in percent on the test videos ({videos or 'none evaluated'}), with Wilson's 95 % "
+        "interval. It takes the videos as drawn one by one: where several are of one driver or "
+        "group, it is too narrow. It is about one trained model, not about training it again."
     ]
+    if table.on_test:
+        lines.append(
+            f"{table.on_test} cells measured relevance on the test split itself, so that their "
+            "Top-1 is optimistic."
+        )
     if table.from_paper:
         lines.append("Paper: the figure in Table 1 of the paper's supplement.")
     if count := table.count("missing"):
@@ -124,8 +129,9 @@ def tests(comparisons: Sequence[MetricPair]) -> list[list[str]]:
         if c.overlap == 1:
             continue
         change = MISSING
-        if c.change is not None and c.interval is not None:
-            change = f"{signed(c.change, 2)} [{', '.join(signed(x, 1) for x in c.interval)}]"
+        if c.change is not None:
+            between = [signed(x, 1) for x in c.interval or ()]
+            change = signed(c.change, 2) + (f" [{', '.join(between)}]" if between else "")
         both = MISSING if c.change is None else f"{c.only_first} / {c.only_second}"
         place = [c.group.name, title(c.dataset), c.direction, f"{c.first} → {c.second}"]
         rows.append([*place, change, both, p_text(c.p), p_text(c.p_holm)])
@@ -151,9 +157,9 @@ def agreement(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[list[s
 
 TESTS = (
     "Top-1 change: from the first metric to the second, in percentage points, with its 95 % "
-    "bootstrap interval over the same videos. Right with one only: how many videos only the "
-    "first, or only the second, gets right. p: McNemar's exact test; Holm: corrected for all "
-    "tests of this table."
+    "bootstrap interval over the same videos; none where all change alike, as resampling then "
+    "tells nothing of other videos. Right with one only: how many videos only the first, or only "
+    "the second, gets right. p: McNemar's exact test; Holm: corrected for all tests of this table."
 )
 AGREEMENT = (
     "Kendall's τ of the relevances of all layers, and how much the sets of dropped layers overlap "

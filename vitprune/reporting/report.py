@@ -34,6 +34,7 @@ from vitprune.reporting.formats import (
 from vitprune.reporting.paper import DIRECTIONS, layers, title
 from vitprune.reporting.reading import Cell, Sweep, sweep_and_seed
 from vitprune.reporting.table1 import State, Table1, build_table, ordered
+from vitprune.reporting.terminal import interval_of
 
 NAME = "report.html"
 
@@ -49,7 +50,7 @@ class Tile:
 
 def write_report(sweep: Sweep, *, seed: int = 0) -> Path:
     """Write ``report.html`` into the sweep's directory: one file that needs no other."""
-    table, comparisons = build_table(sweep, seed=seed), compare_metrics(sweep, seed=seed)
+    table, comparisons = build_table(sweep), compare_metrics(sweep, seed=seed)
     path = sweep.directory / NAME
     with replacing(path) as temporary:
         temporary.write_text(render(sweep, table, comparisons), encoding="utf-8")
@@ -107,7 +108,8 @@ def _cell_tiles(cell: Cell) -> list[Tile]:
         Tile(
             "Top-1",
             f"{100 * pruned['top1']:.2f} %",
-            f"full model {100 * full['top1']:.2f} %; {paired['right_to_wrong']} of "
+            f"95 % interval {interval_of(pruned['top1'], paired['videos'])}; full model "
+            f"{100 * full['top1']:.2f} %; {paired['right_to_wrong']} of "
             f"{paired['videos']} videos turned wrong, {paired['wrong_to_right']} right "
             f"(McNemar p = {p_text(paired['p_value'])})",
         ),

@@ -22,7 +22,7 @@ from vitprune.reporting.table1 import build_table
 def write_tables(sweep: Sweep, *, seed: int = 0) -> None:
     """Write ``table.md``, ``table.csv``, ``table.tex`` and ``agreement.csv`` into the sweep's
     directory, and print the tables."""
-    table, comparisons = build_table(sweep, seed=seed), compare_metrics(sweep, seed=seed)
+    table, comparisons = build_table(sweep), compare_metrics(sweep, seed=seed)
     for name, text in (
         ("table.md", markdown(table, comparisons, sweep.older)),
         ("table.tex", latex(table, comparisons, sweep.older)),

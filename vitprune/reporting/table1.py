@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vitprune.reporting.paper import (
     DATASETS,
     DIRECTIONS,
@@ -18,7 +21,7 @@ from vitprune.reporting.paper import (
     title,
 )
 from vitprune.reporting.reading import Cell, Settings, Sweep, Unfinished
-from vitprune.statistics import bootstrap_interval
+from vitprune.statistics import proportion_interval
 
 State = Literal["finished", "failed", "started", "missing"]
 
@@ -64,7 +67,7 @@ class Entry:
     Attributes:
         state: whether there is a figure, or why there is none.
         top1: of the pruned model, or of the full one in its row.
-        interval: 95 % bootstrap interval over the test videos.
+        interval: Wilson's 95 % interval, the test videos taken as drawn one by one.
         paper: what the paper has at this place.
         error: of a failed cell, one line.
     """
@@ -95,6 +98,7 @@ class Table1:
         rows: in the paper's order, under each group first its full model.
         from_paper: which datasets have a figure of the paper anywhere.
         videos: dataset -> how many test videos, where known.
+        on_test: how many cells measured relevance on the test split, which they are tested on.
         failures: place and error of every failed cell.
         leakage: place of every cell whose checkpoint was trained on its clips, and on how many.
     """
@@ -103,6 +107,7 @@ class Table1:
     rows: tuple[Row, ...]
     from_paper: frozenset[str]
     videos: dict[str, int]
+    on_test: int
     failures: tuple[tuple[str, str], ...]
     leakage: tuple[tuple[str, str], ...] = ()
 
@@ -121,16 +126,12 @@ class Where(NamedTuple):
     dataset: str
 
 
-def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
+def build_table(sweep: Sweep) -> Table1:
     """Lay the cells out as in the paper's Table 1.
 
     Rows are those that hold a cell; in a sweep, all that its grid has. Settings that the
     layout does not show (seed, strategy, ...) and that differ between cells divide a model's rows
     into groups.
-
-    Args:
-        sweep: the cells.
-        seed: of the bootstrap.
     """
     states: dict[Settings, Cell | Unfinished] = {
         cell.settings: cell for cell in sweep.unfinished if cell.settings is not None
@@ -152,13 +153,13 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
     for group in _groups(sweep, {where.group for where in cells}):
         own = {where: cell for where, cell in cells.items() if where.group == group}
         any_cell = {where.dataset: cell for where, cell in own.items() if isinstance(cell, Cell)}
-        full = tuple(_full(any_cell.get(dataset), seed) for dataset in datasets)
+        full = tuple(_full(any_cell.get(dataset)) for dataset in datasets)
         rows.append(Row(group, None, None, full))
         wanted = grid | {(where.direction, where.metric) for where in own}
         for direction in ordered({d for d, _ in wanted}, DIRECTIONS):
             for metric in ordered({m for d, m in wanted if d == direction}, METRICS):
                 places = [Where(group, direction, metric, dataset) for dataset in datasets]
-                entries = tuple(_entry(where, own.get(where), seed) for where in places)
+                entries = tuple(_entry(where, own.get(where)) for where in places)
                 rows.append(Row(group, direction, metric, entries))
     videos = {cell.settings.dataset: cell.results["paired"]["videos"] for cell in sweep.cells}
     return Table1(
@@ -171,6 +172,7 @@ def build_table(sweep: Sweep, *, seed: int = 0) -> Table1:
             if entry.paper is not None
         ),
         videos={name: count for name in datasets if (count := videos.get(name))},
+        on_test=sum(_calibrated_on_test(cell) for cell in sweep.cells),
         failures=tuple((sweep.place(cell), cell.error or "") for cell in sweep.failed),
         leakage=tuple((sweep.place(cell), cell.leakage) for cell in sweep.cells if cell.leakage),
     )
@@ -214,14 +216,14 @@ def _groups(sweep: Sweep, found: set[Group]) -> list[Group]:
     return sorted(found | {Group(model, None) for model in models}, key=lambda group: group.order)
 
 
-def _full(cell: Cell | None, seed: int) -> Entry:
+def _full(cell: Cell | None) -> Entry:
     if cell is None:
         return Entry("missing")
     hits = cell.answers.full_hits if cell.answers else None
-    return Entry("finished", 100 * cell.results["full"]["top1"], _interval(hits, seed))
+    return Entry("finished", 100 * cell.results["full"]["top1"], _interval(hits))
 
 
-def _entry(where: Where, cell: Cell | Unfinished | None, seed: int) -> Entry:
+def _entry(where: Where, cell: Cell | Unfinished | None) -> Entry:
     paper = None
     group, direction, metric, dataset = where
     # The tiny variants have the paper's names and depths, but are not its models.
@@ -230,18 +232,23 @@ def _entry(where: Where, cell: Cell | Unfinished | None, seed: int) -> Entry:
     if isinstance(cell, Cell):
         hits = cell.answers.pruned_hits if cell.answers else None
         top1 = 100 * cell.results["pruned"]["top1"]
-        return Entry("finished", top1, _interval(hits, seed), paper)
+        return Entry("finished", top1, _interval(hits), paper)
     if cell is None:
         return Entry("missing", paper=paper)
     return Entry("started" if cell.error is None else "failed", paper=paper, error=cell.error)
+
+
+def _calibrated_on_test(cell: Cell) -> bool:
+    calibration = cell.results["calibration"]
+    return calibration["split"] == "test" and calibration["clips"] > 0
 
 
 def _tiny(settings: Settings) -> bool:
     return settings.other("model.variant") == "tiny"
 
 
-def _interval(hits: Any, seed: int) -> tuple[float, float] | None:
+def _interval(hits: NDArray[np.bool_] | None) -> tuple[float, float] | None:
     if hits is None:
         return None
-    low, high = bootstrap_interval(hits, seed=seed)
+    low, high = proportion_interval(int(hits.sum()), len(hits))
     return 100 * low, 100 * high

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from vitprune.reporting.paper import layers
+from vitprune.statistics import proportion_interval
 
 
 def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
     """The full and the pruned model of a run's results side by side, with the change."""
-    full, pruned = results["full"], results["pruned"]
+    full, pruned, paired = results["full"], results["pruned"], results["paired"]
     title = (
         f"{results['model']['name']} on {results['dataset']['name']}: "
         f"{layers(results['k'])} with the {results['direction']} {results['metric']} dropped"
@@ -26,6 +27,9 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         table.add_row(
             name, f"{100 * full[key]:.2f} %", f"{100 * pruned[key]:.2f} %", f"{change:+.2f}"
         )
+        if key == "top1":
+            ends = (interval_of(model[key], paired["videos"]) for model in (full, pruned))
+            table.add_row("  95 % interval", *ends, "")
     for name, key, unit, scale in (
         ("Parameters", "parameters", "M", 1e6),
         ("FLOPs per clip", "flops", "G", 1e9),
@@ -41,7 +45,6 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         )
     console = console or Console()
     console.print(table)
-    paired = results["paired"]
     console.print(
         f"Dropped layers: {', '.join(map(str, results['dropped']))}\n"
         f"Of {paired['videos']} test videos {paired['right_to_wrong']} went from right to wrong "
@@ -49,6 +52,12 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         f"(McNemar's exact p = {paired['p_value']:.3g})",
         highlight=False,
     )
+
+
+def interval_of(share: float, videos: int) -> str:
+    """Wilson's 95 % interval of a share in [0, 1] of so many videos: ``94.9 to 100.0``."""
+    low, high = proportion_interval(round(share * videos), videos)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
 def print_summary(title: str, values: Mapping[str, str], console: Console | None = None) -> None:

@@ -1,0 +1,78 @@
+"""Answers to the validation clips, for a search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vitprune.importance import score
+from vitprune.models import VideoClassifier, build_model
+from vitprune.models.classifier import view_probabilities
+from vitprune.pruning import LayerPruning, Plan
+
+DROPPED = (1, 4, 9)
+Batch = dict[str, Tensor]
+
+
+def batches(videos: int, views: int, seed: int, repeated: int = 0) -> list[Batch]:
+    """Noise in batches of two; the first ``repeated`` videos come again at the end."""
+    draw = torch.Generator().manual_seed(seed)
+    clips = torch.randn(videos, views, 3, 4, 32, 32, generator=draw)
+    labels = torch.randint(3, (videos,), generator=draw)
+    order = [*range(videos), *range(repeated)]
+    return [
+        {"clips": clips[part], "label": labels[part], "video": torch.tensor(part)}
+        for part in (order[i : i + 2] for i in range(0, len(order), 2))
+    ]
+
+
+@pytest.fixture
+def classifier() -> VideoClassifier:
+    torch.manual_seed(0)
+    model = build_model("mvit", "tiny", num_classes=3, num_frames=4, image_size=32)
+    with torch.no_grad():
+        for parameter in model.parameters():  # so that dropping changes answers
+            parameter.mul_(2)
+    return VideoClassifier(model, ["a", "b", "c"], {})
+
+
+def plan(classifier: VideoClassifier) -> Plan:
+    return Plan(DROPPED, score(classifier.model, batches(2, 1, 7), progress=False))
+
+
+def outcome_of(classifier: VideoClassifier, pruning: LayerPruning) -> Any:
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[pruning],
+    )  # fmt: skip
+    trainer.test(classifier, DataLoader(batches(4, 1, 1), batch_size=None), verbose=False)
+    return pruning.outcome
+
+
+def test_a_search_gets_answers_to_the_validation_clips(classifier: VideoClassifier) -> None:
+    given = batches(12, 2, 3, repeated=3)
+    outcome = outcome_of(classifier, LayerPruning(plan, lambda: given))
+    assert outcome.comparison.videos == 4
+    assert outcome.validation.videos == 12
+    with torch.no_grad():
+        for model, found in (
+            (classifier.model, outcome.validation.full_prediction),
+            (outcome.pruned.model, outcome.validation.pruned_prediction),
+        ):
+            answers = [view_probabilities(model.eval(), b["clips"]).argmax(1) for b in given]
+            assert found.tolist() == torch.cat(answers)[:12].tolist()
+    assert outcome.validation.label.tolist() == torch.cat([b["label"] for b in given])[:12].tolist()
+    assert set(outcome.seconds) == {"score", "validate", "evaluate", "cost"}
+    changed = outcome.validation.full_prediction != outcome.validation.pruned_prediction
+    assert changed.any()
+
+
+def test_without_a_search_only_the_test_clips_are_answered(classifier: VideoClassifier) -> None:
+    outcome = outcome_of(classifier, LayerPruning(plan))
+    assert outcome.validation is None
+    assert set(outcome.seconds) == {"score", "evaluate", "cost"}
