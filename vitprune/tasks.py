@@ -16,7 +16,7 @@ from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -36,6 +36,7 @@ from vitprune.finetuning import (
 )
 from vitprune.importance import Adaptive, Scores, ScoreStore, entry_name, measure_of, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
+from vitprune.progress import Progress
 from vitprune.pruning import (
     STRATEGIES,
     Comparison,
@@ -156,7 +157,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
         tracker.config(cfg)
         trainer = _trainer(cfg, directory, tracker, [])
-        (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
+        trainer.test(classifier, datamodule=data, verbose=False)
+        metrics = trainer.callback_metrics  # test() returns those that a logger got
         classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
         clip = data.splits["test"][0]["clips"][:1].to(next(classifier.parameters()))
         (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
@@ -164,8 +166,8 @@ def evaluate(cfg: DictConfig) -> Mapping[str, Any]:
             "ckpt": str(cfg.ckpt),
             "model": {**asdict(classifier.model.spec), "dropped": list(classifier.model.dropped)},
             "dataset": {"name": cfg.dataset.name, "videos": len(data.splits["test"])},
-            "top1": metrics["test/top1"],
-            "top5": metrics["test/top5"],
+            "top1": metrics["test/top1"].item(),
+            "top5": metrics["test/top5"].item(),
             **asdict(cost),
             "environment": _environment(trainer),
         }
@@ -367,7 +369,7 @@ def _trainer(
         plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
         logger=list(loggers),
-        callbacks=[RichProgressBar(leave=True), *callbacks],
+        callbacks=[Progress(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
     )
