@@ -105,14 +105,6 @@ def test_results_are_there_only_while_they_are_of_the_files_beside_them(cell: Pa
     assert not (cell / "results.json").exists()
 
 
-def test_a_cell_without_what_an_objective_needs_is_not(cell: Path, cfg: DictConfig) -> None:
-    cfg.objective = {"_target_": "some.function"}
-    assert cells.finished(cell, cfg) is None
-    results = json.loads((cell / "results.json").read_text())
-    (cell / "results.json").write_text(json.dumps({**results, "val": {}}))
-    assert cells.finished(cell, cfg) is not None
-
-
 def test_failures_are_found_by_cell(tmp_path: Path) -> None:
     cells.record_failure(tmp_path / "demo_dai/mvit/R", "k=99 is out of range", ["k=99"])
     ((name, (line, _)),) = cells.failures(tmp_path).items()

@@ -9,7 +9,6 @@ import logging
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor  # also what joblib raises
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from vitprune import cells
 from vitprune.arguments import CONF, FAILED, check_arguments, exit_with, keep_names
+from vitprune.chatter import silence
 from vitprune.errors import InputError, disk_full, in_one_line
 from vitprune.files import remove_leftovers
 from vitprune.launch.configuration import Job, Prune, parse
@@ -36,14 +36,7 @@ log = logging.getLogger(__name__)
 # on an idle machine. Read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-# Hydra warns that launchers of conf/ share their names with the plugins' schemas, as they should.
-warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/\w+' is validated against")
-
-# Lightning advertises a service of its maker's in every job's log.
-for package in ("lightning_fabric", "pytorch_lightning"):
-    logging.getLogger(f"{package}.utilities.rank_zero").addFilter(
-        lambda record: "litlogger" not in str(record.msg)
-    )
+silence()
 
 FULL_ERROR = "HYDRA_FULL_ERROR"
 KILLED = (

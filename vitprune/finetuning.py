@@ -7,7 +7,6 @@ import logging
 import os
 import pickle
 import shutil
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -29,9 +28,6 @@ from vitprune.reporting.results import write_csv
 from vitprune.settings import differences, settings_of
 
 log = logging.getLogger(__name__)
-
-# Lightning warns that partial/ is not empty; it holds what is gone on from.
-warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"

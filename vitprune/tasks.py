@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from pytorch_lightning.callbacks import ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
@@ -45,6 +45,7 @@ from vitprune.importance import Scores, ScoreStore, entry_name, measure_of, scor
 from vitprune.launch.configuration import Evaluate, FineTuning, Job, Prune, Train
 from vitprune.launch.overrides import given_keys
 from vitprune.models import VideoClassifier, VideoTransformer, build_model
+from vitprune.progress import Progress
 from vitprune.provenance import Provenance
 from vitprune.pruning import (
     STRATEGIES,
@@ -178,7 +179,8 @@ def evaluate(cfg: Evaluate) -> Mapping[str, Any]:
     with Tracker(_logger(cfg, directory, "evaluate")) as tracker:
         tracker.config(cfg.plain())
         trainer = _trainer(cfg, directory, tracker, [])
-        (metrics,) = trainer.test(classifier, datamodule=data, verbose=False)
+        trainer.test(classifier, datamodule=data, verbose=False)
+        metrics = trainer.callback_metrics  # test() returns those that a logger got
         classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
         clip = data.splits["test"][0]["clips"][:1].to(next(classifier.parameters()))
         (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
@@ -186,8 +188,8 @@ def evaluate(cfg: Evaluate) -> Mapping[str, Any]:
             **_checkpoint(path, classifier),
             "model": {**asdict(classifier.model.spec), "dropped": list(classifier.model.dropped)},
             "dataset": {**_data(data), "videos": len(data.splits["test"])},
-            "top1": metrics["test/top1"],
-            "top5": metrics["test/top5"],
+            "top1": float(metrics["test/top1"]),
+            "top5": float(metrics["test/top5"]),
             **asdict(cost),
             "clip_settings": classifier.clip_settings,
             "leakage": leaked,
@@ -395,7 +397,7 @@ def _trainer(
         plugins=[WholeCheckpoints(), *instantiate(cfg.trainer.plugins)],
         default_root_dir=str(directory),
         logger=list(loggers),
-        callbacks=[RichProgressBar(leave=True), *callbacks],
+        callbacks=[Progress(leave=True), *callbacks],
         enable_model_summary=False,
         enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
     )

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -124,7 +126,7 @@ def test_the_other_models_and_dataset(model: str, dataset: str, run: Run, direct
         (["k=two"], "k=two is out of range"),
         (
             ["trainer.precision=8"],
-            "trainer.precision=8 is unknown; trainer.precision takes 32-true, ",
+            "trainer.precision=8 is unknown; trainer.precision takes 32-tr",
         ),
         (["+trainer.what=1"], "trainer: Trainer.__init__() got an unexpected keyword argument"),
         (["model.recipe.lr=0.5"], "with other settings: model.recipe.lr=0.001, not 0.5; fine-tune"),
@@ -201,14 +203,16 @@ def test_greedy_and_curve(pruned: Path, run: Run, directory: Path) -> None:
     assert (out / "curve.png").stat().st_size > 0
 
 
-@pytest.mark.parametrize("metric", ["cosine", "taylor", "random", "magnitude"])
+@pytest.mark.parametrize(
+    ("metric", "strategy"),
+    [("cosine", "oneshot"), ("taylor", "greedy"), ("random", "oneshot"), ("magnitude", "oneshot")],
+)
 def test_controls_go_through_the_same_command(
-    metric: str, pruned: Path, run: Run, directory: Path
+    metric: str, strategy: str, pruned: Path, run: Run, directory: Path
 ) -> None:
     out = directory / metric
-    done = run(
-        "prune", "model=mvit", "k=2", f"metric={metric}", "logger=none", f"hydra.run.dir={out}"
-    )
+    done = run("prune", "model=mvit", "k=2", f"metric={metric}", f"strategy={strategy}",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     header, *rows = (out / "scores.csv").read_text().splitlines()
     assert header == f"unit,{metric},{metric}_se"
@@ -239,3 +243,69 @@ def test_a_training_shorter_than_its_validation_interval(run: Run, tmp_path: Pat
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "model/results.json").read_text())["val_top1"] >= 0
+
+
+@pytest.fixture(scope="module")
+def overflowing(pruned: Path, directory: Path) -> Path:
+    """A checkpoint with a layer whose activations float16 cannot hold."""
+    checkpoint = torch.load(directory / "runs/train/demo_dai/mvit/best.ckpt", weights_only=True)
+    checkpoint["state_dict"]["model.blocks.7.branches.mlp.fc1.weight"] *= 1e5
+    torch.save(checkpoint, directory / "overflowing.ckpt")
+    return directory / "overflowing.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("prune", ["model=mvit", "k=2"]),
+        ("evaluate", []),
+        ("evaluate", ["explain=relevance"]),
+        ("evaluate", ["explain=attention", "head=9.0"]),
+        ("evaluate", ["explain=causal", "class=drink", "head=9.0"]),
+    ],
+)
+def test_what_is_not_finite_is_one_line(
+    command: str, arguments: list[str], overflowing: Path, run: Run, tmp_path: Path
+) -> None:
+    done = run(command, f"ckpt={overflowing}", *arguments, "trainer.precision=16-true",
+               "cache=false", "logger=none", f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert re.fullmatch(
+        r"error: videos/\S+\.mp4: the logits of the full model are not finite, first after layer "
+        r"7; 16-bit floats end at 65504: use trainer\.precision=bf16-mixed or "
+        r"trainer\.precision=32-true",
+        line,
+    )
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_training_that_diverges_is_one_line(run: Run, tmp_path: Path) -> None:
+    done = run("train", "model=mvit", "model.recipe.lr=1e30", "logger=none",
+               f"fine_tuned={tmp_path / 'model'}")  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert re.match(r"error: fine-tuning: the loss is (nan|inf) in epoch 0, step \d; its", line)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model" / "best.ckpt").exists()
+
+
+def test_trouble_with_wandb_costs_no_results(
+    pruned: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import wandb\n"
+        "def refuse(self, *arguments, **settings):\n"
+        "    raise ConnectionError('no route to host')\n"
+        "wandb.Run.log = refuse\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    runs = tmp_path / "runs"
+    done = run("prune", "model=mvit", "k=3", f"runs={runs}", "trainer.log_every_n_steps=1",
+               f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    warning = "W&B failed (ConnectionError: no route to host): this job goes on without"
+    assert (done.stdout + done.stderr).count(warning) == 2  # of fine-tuning and of pruning
+    assert "Traceback" not in done.stdout + done.stderr
+    for where in (tmp_path / "out", runs / "train/demo_dai/mvit"):
+        assert json.loads((where / "results.json").read_text())

@@ -162,6 +162,30 @@ def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> 
         np.testing.assert_allclose(of_two.values[name], values, atol=1e-6)
 
 
+def test_two_processes_count_every_video_once(run: Run, directory: Path) -> None:
+    """Nine videos for two processes: one is handed out twice."""
+    runs = directory / "odd"
+    data = ["dataset.demo.videos_per_class={train: 1, val: 1, test: 1}",
+            f"dataset.root={runs / 'data'}", "logger=none", f"runs={runs}"]  # fmt: skip
+    pair = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
+            "trainer.precision=32-true"]  # fmt: skip
+    done = run("train", "model=timesformer", *data, *pair)
+    assert done.returncode == 0, done.stderr
+    trained = runs / "train/demo_dai/timesformer"
+    right = 9 * json.loads((trained / "results.json").read_text())["val_top1"]
+    assert right == round(right)
+    found = []
+    for name, trainer in (("two", pair), ("one", ["trainer=cpu"])):
+        out = runs / name
+        done = run("evaluate", f"ckpt={trained / 'best.ckpt'}", *data, *trainer,
+                   f"hydra.run.dir={out}")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        results = json.loads((out / "results.json").read_text())
+        found.append((results["dataset"]["videos"], results["top1"], results["top5"]))
+    assert found[0] == found[1]
+    assert found[0][0] == 9
+
+
 def test_a_search_for_k_sees_the_objective(run: Run, directory: Path) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     done = run("prune", "experiment=search_k", "model=timesformer", "logger=none",

@@ -71,6 +71,31 @@ def test_lightning_writes_and_resumes_the_same_format(tmp_path: Path) -> None:
         torch.testing.assert_close(loaded(clips()), model(clips()))
 
 
+@pytest.mark.parametrize("run", ["validate", "test"])
+def test_two_processes_find_what_one_does(run: str, tmp_path: Path) -> None:
+    """Seven videos for two processes: one is handed out twice, and must count once."""
+    model = classifier()
+    draw = torch.Generator().manual_seed(2)
+    videos = [
+        {"clips": torch.randn(1, 3, 4, 32, 32, generator=draw), "label": i % 3, "video": i}
+        for i in range(7)
+    ]
+    found = []
+    for processes in ({"devices": 2, "strategy": "ddp_fork"}, {"devices": 1}):
+        trainer = pl.Trainer(
+            accelerator="cpu", logger=CSVLogger(str(tmp_path)), enable_progress_bar=False,
+            enable_model_summary=False, default_root_dir=tmp_path, **processes,
+        )  # fmt: skip
+        loader = DataLoader(videos, batch_size=2)  # type: ignore[arg-type]
+        found += getattr(trainer, run)(model, loader, verbose=False)
+    two, one = found
+    for name in one.keys() - {"val/loss"}:
+        assert two[name] == one[name], name
+        assert 7 * one[name] == pytest.approx(round(7 * one[name]))
+    if run == "validate":
+        assert two["val/loss"] == pytest.approx(one["val/loss"], rel=1e-6)
+
+
 class Witness(pl.callbacks.Checkpoint):
     """Notes what has been logged by the time when an epoch's checkpoint is written."""
 

@@ -106,6 +106,11 @@ class VideoClassifier(pl.LightningModule):
         """Logits [B, C] of clips [B, 3, T, H, W]."""
         return self.model(clips)
 
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
+        # Layer decay gives many learning rates in fixed proportions; the highest stands for all.
+        (optimizer,) = self.trainer.optimizers
+        self.log("lr", max(group["lr"] for group in optimizer.param_groups))
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         clips, label = batch["clips"].flatten(0, 1), batch["label"]
         target = label
@@ -148,7 +153,7 @@ class VideoClassifier(pl.LightningModule):
             on_step=False,
             on_epoch=True,
             prog_bar=name == "top1",
-            logger=split != "train",
+            logger=split != "train" and bool(self.trainer.loggers),
             batch_size=len(values),
         )
 
