@@ -230,7 +230,7 @@ def test_the_same_file_in_two_directories(tmp_path: Path) -> None:
         shutil.copy(tmp_path / f"train/text/{i}.avi", tmp_path / f"val/text/again{i}.avi")
     message = (
         r"train/text/1\.avi \(train\) and val/text/again1\.avi \(val\) are files of the same "
-        r"content \(as in 1 more recordings\)"
+        r"content \(and so in 1 more recording\)"
     )
     with pytest.raises(InputError, match=message):
         module(tmp_path)
@@ -240,7 +240,7 @@ def test_other_moments_of_a_recording_are_let_through_with_a_warning(root: Path)
     make_video(root / "videos" / "long.mp4", 30, mark=9)
     with_rows(root, "train", "long.mp4,text,0,1,,", "long.mp4,drink,2,,,")
     with_rows(root, "test", "long.mp4,text,1,2,,")
-    with pytest.warns(UserWarning, match="3 clips are of 1 recordings .* same driver may be in"):
+    with pytest.warns(UserWarning, match="3 clips are of 1 recording of .* same driver may be in"):
         made = module(root)
     held_out = {clip.path.name for clip in made.splits["val"].clips}
     assert len(held_out) == 1

@@ -56,7 +56,7 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
         one, other = overlaps[0]
         same = "the same file" if one[1].path == other[1].path else "files of the same content"
         spans = " and their spans overlap" if {*map(_times, (one, other))} != {""} else ""
-        more = f" (as in {len(overlaps) - 1} more recordings)" if len(overlaps) > 1 else ""
+        more = f" (and so in {_counted(len(overlaps) - 1, 'more ')})" if len(overlaps) > 1 else ""
         raise InputError(
             f"{_described(one, root)} and {_described(other, root)} are {same}{spans}{more}; "
             "a moment of a recording must be in one split"
@@ -64,8 +64,8 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
     doubtful = [found for found in shared if not all(clip.group for _, clip in found)]
     if doubtful:
         warnings.warn(
-            f"{sum(map(len, doubtful))} clips are of {len(doubtful)} recordings that are in more "
-            "than one split, at other times; without their subjects nobody can tell whether the "
+            f"{sum(map(len, doubtful))} clips are of {_counted(len(doubtful))} of which several "
+            "splits have a part, at different times; as not all of their subjects are known, the "
             "same driver may be in both",
             stacklevel=2,
         )
@@ -127,6 +127,10 @@ def _times(member: Member) -> str:
         return ""
     start = "the beginning" if clip.start is None else f"{clip.start:g} s"
     return f", {start} to {'the end' if clip.end is None else f'{clip.end:g} s'}"
+
+
+def _counted(count: int, more: str = "") -> str:
+    return f"{count} {more}recording{'s' * (count != 1)}"
 
 
 def _described(member: Member, root: Path) -> str:
