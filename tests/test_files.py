@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vitprune.files import content_digest, remove_leftovers, replacing
+from vitprune.files import content_digest, file_digest, remove_leftovers, replacing
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
@@ -39,17 +39,32 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Pa
     assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / ".hydra"])
 
 
-def test_the_digest_is_of_the_whole_content_and_follows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.mp4"
-    path.write_bytes(b"x" * 3_000_000)
-    assert content_digest(path) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", None)  # it is not read again
-        assert content_digest(str(path)) == hashlib.sha256(b"x" * 3_000_000).hexdigest()
-    path.write_bytes(b"y" * 3_000_000)
-    os.utime(path, ns=(0, 0))
-    assert content_digest(path) == hashlib.sha256(b"y" * 3_000_000).hexdigest()
+def test_a_file_goes_by_what_it_holds(tmp_path: Path) -> None:
+    one, same = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    for size in (1_000, 3_000_000):
+        content = bytearray(i % 251 for i in range(size))
+        one.write_bytes(content)
+        same.write_bytes(content)
+        assert content_digest(one) == content_digest(str(same))
+        for place in (0, size // 2, size - 1):
+            content[place] ^= 1
+            one.write_bytes(content)
+            os.utime(one, ns=(0, place))
+            assert content_digest(one) != content_digest(same)
+            content[place] ^= 1
+        one.write_bytes(content[:-1])
+        assert content_digest(one) != content_digest(same)
     with pytest.raises(FileNotFoundError):
         content_digest(tmp_path / "gone")
+
+
+def test_a_checkpoint_is_hashed_whole_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "best.ckpt"
+    path.write_bytes(b"x" * 3_000_000)
+    expected = hashlib.sha256(b"x" * 3_000_000).hexdigest()
+    assert file_digest(path) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", None)  # it is not read again
+        assert file_digest(path) == expected
