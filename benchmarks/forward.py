@@ -1,6 +1,6 @@
 """Our forward and backward passes beside torchvision's and transformers', in one run.
 
-``python benchmarks/forward.py [--device cpu|cuda] [--rounds N] [--only NAME] [--compile]``
+``python benchmarks/forward.py [--device cpu|cuda] [--rounds N] [--only NAME] [--compile] [--tiny]``
 
 Both sides have the same weights where that matters and see the same clip (batch 1, float32). They
 take turns, each measured in a process of its own for peak memory. Prints a table that compares
@@ -8,6 +8,7 @@ them: the median of the turns, theirs over ours, and peak memory over what the w
 of what can be asked of ours, against plain float32: the relative error and the speed of bfloat16
 autocast, the speed and the peak memory of a forward and backward with gradient checkpointing, and
 with ``--compile`` the speed of both with ``torch.compile`` and the seconds that compiling took.
+``--tiny`` shows in seconds that it works: small models, one turn, no meaning.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from unittest.mock import patch
 
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # compiling is timed, too
 
@@ -34,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from vitprune.models import VideoTransformer, build_model
+from vitprune.models import build_model
 
 Step = Callable[[nn.Module, Tensor], object]
 
@@ -46,32 +47,54 @@ class Case:
     name: str
     variant: str
     shape: tuple[int, int, int]
-    theirs: Callable[[], nn.Module]
+    theirs: Callable[[bool], nn.Module]
+    """Takes whether to build its first layers only, for clips of ``TINY``."""
 
 
-def _torchvision(name: str) -> nn.Module:
-    import torchvision.models.video
+TINY = (8, 64, 64)
 
-    return getattr(torchvision.models.video, name)()
+
+def _swin3d_t(tiny: bool) -> nn.Module:
+    from torchvision.models import video
+
+    if not tiny:
+        return video.swin3d_t()
+    return video.SwinTransformer3d(
+        [2, 4, 4], embed_dim=96, depths=[2], num_heads=[3], window_size=[8, 7, 7]
+    )
+
+
+def _mvit(name: str, tiny: bool) -> nn.Module:
+    from torchvision.models import video
+
+    if not tiny:
+        return getattr(video, name)()
+    # Its builders take no size, but what they build it from does.
+    with patch.object(video.mvit, "_mvit", lambda weights, progress, **config: config):
+        config = {"rel_pos_embed": False, "proj_after_attn": False, **getattr(video, name)()}
+    config["block_setting"] = config["block_setting"][:2]
+    return video.MViT(**config | {"temporal_size": TINY[0], "spatial_size": TINY[1:]})
 
 
 class _Transformers(nn.Module):
     """transformers' TimeSformer, taking clips as ours does."""
 
-    def __init__(self) -> None:
+    def __init__(self, tiny: bool) -> None:
         super().__init__()
         from transformers import TimesformerConfig, TimesformerForVideoClassification
 
-        self.model = TimesformerForVideoClassification(TimesformerConfig(num_labels=400))
+        few = {"num_frames": TINY[0], "image_size": TINY[1], "num_hidden_layers": 1}
+        config = TimesformerConfig(num_labels=400, **(few if tiny else {}))
+        self.model = TimesformerForVideoClassification(config)
 
     def forward(self, clips: Tensor) -> Tensor:
         return self.model(clips.transpose(1, 2)).logits
 
 
 CASES = {
-    "Video Swin-T": Case("video_swin", "t", (32, 224, 224), lambda: _torchvision("swin3d_t")),
-    "MViT v2-S": Case("mvit", "v2_s", (16, 224, 224), lambda: _torchvision("mvit_v2_s")),
-    "MViT v1-B": Case("mvit", "v1_b", (16, 224, 224), lambda: _torchvision("mvit_v1_b")),
+    "Video Swin-T": Case("video_swin", "t", (32, 224, 224), _swin3d_t),
+    "MViT v2-S": Case("mvit", "v2_s", (16, 224, 224), partial(_mvit, "mvit_v2_s")),
+    "MViT v1-B": Case("mvit", "v1_b", (16, 224, 224), partial(_mvit, "mvit_v1_b")),
     "TimeSformer base": Case("timesformer", "base", (8, 224, 224), _Transformers),
 }
 
@@ -79,8 +102,10 @@ CASES = {
 def _build(case: Case, side: str, device: str) -> tuple[nn.Module, Tensor]:
     """``side``: ours, theirs, or ours with gradient checkpointing."""
     torch.manual_seed(0)
-    model = case.theirs() if side == "theirs" else build_model(case.name, case.variant)
-    if isinstance(model, VideoTransformer):
+    if side == "theirs":
+        model = case.theirs(case.variant == "tiny")
+    else:
+        model = build_model(case.name, case.variant)
         model.checkpointing = side == "checkpointing"
     return model.eval().to(device), torch.randn(1, 3, *case.shape, device=device)
 
@@ -123,29 +148,25 @@ def _medians(
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-def _peak(name: str, side: str, device: str, step: str = "_forward") -> str:
+def _peak(case: Case, side: str, device: str, step: Step) -> str:
     """Peak memory of a step over what was taken before it, in MB, in a fresh process."""
-    code = f"import forward; forward.print_peak({name!r}, {side!r}, {device!r}, {step!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=sys.path[0], capture_output=True, text=True, check=True
-    )
-    return done.stdout.split()[-1]
+    context = get_context("forkserver")  # which has loaded torch, and computed nothing
+    context.set_forkserver_preload(["vitprune.commands", "vitprune.models"])
+    with context.Pool(1) as process:
+        return f"{process.apply(_megabytes, (case, side, device, step)):.0f}"
 
 
-def print_peak(name: str, side: str, device: str, step: str) -> None:
-    """Prints the peak in MB; runs in a process of its own."""
-    model, clip = _build(CASES[name], side, device)
-    run = {"_forward": _forward, "_backward": _backward}[step]
+def _megabytes(case: Case, side: str, device: str, step: Step) -> float:
+    model, clip = _build(case, side, device)
     if device == "cuda":
-        before = torch.cuda.memory_allocated()
+        held = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        run(model, clip)
-        print(f"{(torch.cuda.max_memory_allocated() - before) / 1e6:.0f}")
-        return
+        step(model, clip)
+        return (torch.cuda.max_memory_allocated() - held) / 1e6
     Path("/proc/self/clear_refs").write_text("5")  # building took more: start the peak anew
     before = _resident("VmRSS")
-    run(model, clip)
-    print(f"{_resident('VmHWM') - before:.0f}")
+    step(model, clip)
+    return _resident("VmHWM") - before
 
 
 def _resident(field: str) -> float:
@@ -154,9 +175,9 @@ def _resident(field: str) -> float:
     return int(status.split(f"{field}:")[1].split()[0]) * 1024 / 1e6
 
 
-def _compare(name: str, rounds: int, device: str) -> list[str]:
+def _compare(case: Case, rounds: int, device: str) -> list[str]:
     """Ours beside theirs."""
-    (ours, clip), (theirs, _) = (_build(CASES[name], side, device) for side in ("ours", "theirs"))
+    (ours, clip), (theirs, _) = (_build(case, side, device) for side in ("ours", "theirs"))
     columns = []
     for step, turns in ((_forward, rounds), (_backward, max(1, rounds // 2))):
         taken = _medians(
@@ -167,12 +188,11 @@ def _compare(name: str, rounds: int, device: str) -> list[str]:
         own, other = taken["ours"], taken["theirs"]
         columns += [f"{own:.3f}", f"{other:.3f}", f"{other / own:.2f}"]
     del ours, theirs
-    return [*columns, *(_peak(name, side, device) for side in ("ours", "theirs"))]
+    return [*columns, *(_peak(case, side, device, _forward) for side in ("ours", "theirs"))]
 
 
-def _options(name: str, rounds: int, device: str, compiling: bool) -> list[str]:
+def _options(case: Case, rounds: int, device: str, compiling: bool) -> list[str]:
     """Ours with what can be asked of it, beside ours in plain float32."""
-    case = CASES[name]
     model, clip = _build(case, "ours", device)
     full, half = _forward(model, clip), _bf16(model, clip).float()
     columns = [f"{float((full - half).norm() / full.norm()):.1e}"]
@@ -195,7 +215,7 @@ def _options(name: str, rounds: int, device: str, compiling: bool) -> list[str]:
             columns.append(speed(step, compiled, step))
         columns.append(f"{spent:.0f}")
         del compiled
-    peaks = [_peak(name, side, device, "_backward") for side in ("ours", "checkpointing")]
+    peaks = [_peak(case, side, device, _backward) for side in ("ours", "checkpointing")]
     return [*columns[:3], *peaks, *columns[3:]]
 
 
@@ -205,8 +225,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=CASES, help="one model")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
+    parser.add_argument("--tiny", action="store_true", help="small models: seconds, no meaning")
     arguments = parser.parse_args()
-    rounds, device = arguments.rounds, arguments.device
+    cases = dict(CASES)
+    if arguments.tiny:
+        cases = {name: replace(case, variant="tiny", shape=TINY) for name, case in CASES.items()}
+    rounds, device = 1 if arguments.tiny else arguments.rounds, arguments.device
     where = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"
     comparison = Table(
         "model", "forward s", "theirs", "ratio", "fwd+bwd s", "theirs", "ratio", "peak MB",
@@ -220,8 +244,8 @@ def main() -> None:
     console = Console(width=120)
     for name in [arguments.only] if arguments.only else CASES:
         with console.status(name):
-            comparison.add_row(name, *_compare(name, rounds, device))
-            options.add_row(name, *_options(name, rounds, device, arguments.compile))
+            comparison.add_row(name, *_compare(cases[name], rounds, device))
+            options.add_row(name, *_options(cases[name], rounds, device, arguments.compile))
     console.print(comparison)
     console.print(options)
 
