@@ -272,7 +272,7 @@ def test_what_is_not_finite_is_one_line(
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     assert re.fullmatch(
-        r"error: videos/\S+\.mp4: the logits of the full model are not finite, first after layer "
+        r"error: videos/\S+\.mp4: the logits of the full model are not finite, first in layer "
         r"7; 16-bit floats end at 65504: use trainer\.precision=bf16-mixed or "
         r"trainer\.precision=32-true",
         line,

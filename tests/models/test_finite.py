@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vitprune.importance import score
+from vitprune.explain.attention import attention_maps, rollout
+from vitprune.explain.causal import probabilities_without
+from vitprune.importance import Unit, score
 from vitprune.models import VideoClassifier, VideoTransformer, build_model, view_probabilities
 from vitprune.models.finite import NotFinite, first_not_finite
 from vitprune.pruning import DropCurve, LayerPruning, Plan
@@ -50,7 +52,7 @@ def test_half_precision_overflows_in_a_layer_that_is_named(name: str) -> None:
             with pytest.raises(NotFinite) as caught:
                 view_probabilities(model, clips(4).unflatten(0, (2, 2)), ["a.mp4", "b.mp4"])
     assert str(caught.value) == (
-        "a.mp4: the logits of the full model are not finite, first after layer 7; 16-bit floats "
+        "a.mp4: the logits of the full model are not finite, first in layer 7; 16-bit floats "
         f"end at 65504: {TOO_LARGE}"
     )
 
@@ -65,7 +67,7 @@ def test_embedding_and_classifier_are_named() -> None:
     broken = clips()
     broken[1, 0, 0, 0, 0] = torch.nan
     assert first_not_finite(model, broken) == "the embedding"
-    with torch.no_grad(), pytest.raises(NotFinite, match=r"^b: .* first after the embedding"):
+    with torch.no_grad(), pytest.raises(NotFinite, match=r"^b: .* first in the embedding"):
         view_probabilities(overflowing(), broken[:, None], ["a", "b", "c"])
 
 
@@ -73,7 +75,7 @@ def test_embedding_and_classifier_are_named() -> None:
 def test_scoring_refuses(measure: str) -> None:
     model = overflowing()
     assert len(score(model, [batch()], measure=measure, progress=False).clips) == 3
-    with pytest.raises(NotFinite, match=r"^a\.mp4: the logits of the full model .*after layer 7;"):
+    with pytest.raises(NotFinite, match=r"^a\.mp4: the logits of the full model .*in layer 7;"):
         score(model, [batch()], measure=measure, progress=False, autocast=HALF)
 
 
@@ -110,7 +112,7 @@ def test_a_unit_without_which_the_model_breaks_is_named(scope: str) -> None:
         score(model, [batch()], scope, progress=False)
     assert str(caught.value) == (
         "a.mp4: the scores (JSD, dProb/predicted, dProb/label) of the model with "
-        f"{unit} ablated are not finite, first after layer 8; 16-bit floats end at 65504: "
+        f"{unit} ablated are not finite, first in layer 8; 16-bit floats end at 65504: "
         f"{TOO_LARGE}"
     )
 
@@ -153,7 +155,7 @@ def plan(model: VideoTransformer, *dropped: int) -> Plan:
 
 def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
     classifier = VideoClassifier(overflowing(), list("abcde"), SETTINGS)
-    message = r"^a\.mp4: the logits of the full model are not finite, first after layer 7;"
+    message = r"^a\.mp4: the logits of the full model are not finite, first in layer 7;"
     for run in ("test", "validate"):
         getattr(quiet_trainer(tmp_path), run)(classifier, loader(), verbose=False)
         with pytest.raises(NotFinite, match=message):
@@ -166,7 +168,7 @@ def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
 def test_the_pruned_model_refuses(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
     pruning = LayerPruning(lambda classifier: plan(classifier.model, 3, 5))
-    message = r"^a\.mp4: the logits of the model without layers 3, 5 are .* after layer 7;"
+    message = r"^a\.mp4: the logits of the model without layers 3, 5 are .* in layer 7;"
     with pytest.raises(NotFinite, match=message):
         half_trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)
 
@@ -174,7 +176,7 @@ def test_the_pruned_model_refuses(tmp_path: Path) -> None:
 def test_the_curve_refuses(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
     curve = DropCurve(lambda: {"lowest": [[7, 3]], "highest": [[3]]})
-    message = r"^a\.mp4: the logits of the full model are not finite, first after layer 7;"
+    message = r"^a\.mp4: the logits of the full model are not finite, first in layer 7;"
     with pytest.raises(NotFinite, match=message):
         half_trainer(tmp_path, curve).test(classifier, loader(), verbose=False)
 
@@ -185,3 +187,20 @@ def test_training_names_epoch_and_step(tmp_path: Path) -> None:
     message = r"^fine-tuning: the loss is (nan|inf) in epoch 1, step 2; its weights have diverged"
     with pytest.raises(NotFinite, match=message):
         trainer.fit(classifier, loader())
+
+
+@pytest.mark.parametrize("look", ["maps", "rollout", "causal"])
+def test_what_heads_do_refuses(look: str) -> None:
+    model = overflowing()
+    names = ["a.mp4", "b.mp4", "c.mp4"]
+    head = Unit(9, 0)
+    looks = {
+        "maps": lambda: attention_maps(model, clips(), [head], names=names),
+        "rollout": lambda: rollout(model, clips(), names),
+        "causal": lambda: probabilities_without(model, [batch()], [(head,)]),
+    }
+    looks[look]()
+    which = "the model with head 9.0 ablated" if look == "causal" else "the full model"
+    message = rf"^a\.mp4: the logits of {which} are not finite, first in layer 7;"
+    with HALF(), pytest.raises(NotFinite, match=message):
+        looks[look]()

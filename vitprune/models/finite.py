@@ -59,7 +59,7 @@ def not_finite(what: str, name: str | None, where: str | None, values: Tensor) -
         values: what was computed; its dtype tells what would be right.
     """
     video = f"{name}: " if name is not None else ""
-    layer = f", first after {where}" if where else ""
+    layer = f", first in {where}" if where else ""
     return NotFinite(f"{video}{what} are not finite{layer}; {remedy(values)}")
 
 
