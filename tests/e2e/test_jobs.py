@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from vitprune.files import file_digest
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -309,3 +311,67 @@ def test_trouble_with_wandb_costs_no_results(
     assert "Traceback" not in done.stdout + done.stderr
     for where in (tmp_path / "out", runs / "train/demo_dai/mvit"):
         assert json.loads((where / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["model.recipe.lr=-1"], ["model.weights=nowhere.pyth"], ["+trainer.what=1"]]
+)
+def test_a_training_that_fails_leaves_the_finished_one_alone(
+    arguments: list[str], pruned: Path, run: Run, directory: Path
+) -> None:
+    trained = directory / "runs/train/demo_dai/mvit"
+    before = {name: (trained / name).read_bytes() for name in ("results.json", "best.ckpt")}
+    done = run("train", "model=mvit", "logger=none", *arguments)
+    assert done.returncode == 2, done.stderr
+    assert {name: (trained / name).read_bytes() for name in before} == before
+
+
+def test_clips_that_were_trained_on_are_refused_or_told(run: Run, directory: Path) -> None:
+    place = directory / "runs/train/demo_ucf101/leaky"
+    given = ["model=mvit", "dataset=demo_ucf101", "logger=none"]
+    trained = run("train", *given, f"fine_tuned={place}")
+    assert trained.returncode == 0, trained.stderr
+    out = directory / "leaky"
+    other = [*given, f"ckpt={place / 'best.ckpt'}", "dataset.val_seed=7", f"hydra.run.dir={out}"]
+    refused = run("prune", *other)
+    assert refused.returncode == 2, refused.stdout
+    assert "clips of the val split of demo_ucf101, such as" in refused.stderr
+    assert "allow_leakage=true" in refused.stderr
+    assert not (out / "results.json").exists()
+    allowed = run("prune", *other, "allow_leakage=true")
+    assert allowed.returncode == 0, allowed.stderr
+    leaked = json.loads((out / "results.json").read_text())["leakage"]
+    assert leaked["val"] > 0
+    assert f"trained on {leaked['val']} val clips" in (out / "report.html").read_text()
+
+
+def test_results_say_what_was_really_done(pruned: Path, run: Run, directory: Path) -> None:
+    """A checkpoint decides how its clips are taken, whatever the configuration's defaults are."""
+    place = directory / "runs/train/demo_dai/dense"
+    trained = run("train", "model=mvit", "logger=none", "dataset.sampling=dense",
+                  f"fine_tuned={place}")  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    out = directory / "dense"
+    done = run("prune", "model=mvit", "k=2", "logger=none", f"ckpt={place / 'best.ckpt'}",
+               f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((out / "results.json").read_text())
+    assert results["clip_settings"]["sampling"] == "dense"
+    assert results["settings"]["dataset"]["sampling"] == "dense"
+    assert results["fine_tuning"]["dataset"]["sampling"] == "dense"
+    assert results["ckpt_digest"] == file_digest(place / "best.ckpt")
+    assert results["leakage"] is None
+
+
+def test_a_class_map_says_which_class_is_which(pruned: Path, run: Run, directory: Path) -> None:
+    trained = directory / "runs/train/demo_dai/mvit/best.ckpt"
+    classes = torch.load(trained, weights_only=True)["vitprune"]["class_names"]
+    sports = sorted(path.name for path in (directory / "data/demo_ucf101/UCF-101").iterdir())
+    path = directory / "map.csv"
+    lines = [f"{name},{classes[i]}" for i, name in enumerate(sports)]
+    path.write_text("\n".join(["class,checkpoint_class", *lines]) + "\n")
+    done = run("evaluate", f"ckpt={trained}", "dataset=demo_ucf101", f"class_map={path}",
+               "logger=none", f"hydra.run.dir={directory / 'mapped'}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((directory / "mapped/results.json").read_text())
+    assert results["dataset"]["classes"] == classes
