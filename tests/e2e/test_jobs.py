@@ -293,7 +293,7 @@ def test_a_training_that_diverges_is_one_line(run: Run, tmp_path: Path) -> None:
 
 
 def test_trouble_with_wandb_costs_no_results(
-    pruned: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pruned: Path, run_alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import wandb\n"
@@ -303,7 +303,7 @@ def test_trouble_with_wandb_costs_no_results(
     )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     runs = tmp_path / "runs"
-    done = run("prune", "model=mvit", "k=3", f"runs={runs}", "trainer.log_every_n_steps=1",
+    done = run_alone("prune", "model=mvit", "k=3", f"runs={runs}", "trainer.log_every_n_steps=1",
                f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     warning = "W&B failed (ConnectionError: no route to host): this job goes on without"
