@@ -48,6 +48,19 @@ def run_alone(directory: Path) -> Run:
 
 
 @pytest.fixture(scope="session")
+def pruned(run_alone: Run, directory: Path) -> Path:
+    """The directory of a run that had to fine-tune first; of others, too, it is the checkpoint."""
+    done = run_alone("prune", "model=mvit", "k=3", f"hydra.run.dir={directory / 'first'}")
+    assert done.returncode == 0, done.stderr
+    assert "fine-tuning mvit first" in done.stdout
+    assert "Top-1" in done.stdout
+    assert "Dropped layers:" in done.stdout
+    assert f"Results: {directory / 'first'}" in done.stdout
+    assert "litlogger" not in done.stdout + done.stderr
+    return directory / "first"
+
+
+@pytest.fixture(scope="session")
 def start(directory: Path) -> Start:
     """Starts a command in a process group of its own, its output in ``log``."""
 

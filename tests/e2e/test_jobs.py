@@ -18,19 +18,6 @@ def only(pattern: str, directory: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def pruned(run_alone: Run, directory: Path) -> Path:
-    """The directory of a run that had to fine-tune first."""
-    done = run_alone("prune", "model=mvit", "k=3", f"hydra.run.dir={directory / 'first'}")
-    assert done.returncode == 0, done.stderr
-    assert "fine-tuning mvit first" in done.stdout
-    assert "Top-1" in done.stdout
-    assert "Dropped layers:" in done.stdout
-    assert f"Results: {directory / 'first'}" in done.stdout
-    assert "litlogger" not in done.stdout + done.stderr
-    return directory / "first"
-
-
 def test_prune_writes_all_results(pruned: Path) -> None:
     results = json.loads((pruned / "results.json").read_text())
     assert len(results["dropped"]) == results["k"] == 3

@@ -65,7 +65,9 @@ def test_a_sweep_goes_on_after_being_killed_at_any_moment(
     assert not (trained / "partial").exists()
 
 
-def test_a_failed_cell_is_named_and_leaves_the_others_alone(run: Run, directory: Path) -> None:
+def test_a_failed_cell_is_named_and_leaves_the_others_alone(
+    pruned: Path, run: Run, directory: Path
+) -> None:
     sweep = directory / "failing"
     arguments = ["-m", "model=mvit", "metric=R", "logger=none", f"hydra.sweep.dir={sweep}"]
     done = run("prune", *arguments, "k=99,2")
@@ -113,7 +115,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_ends_a_cell_with_one_line(small_disk: Path, run: Run, directory: Path) -> None:
+def test_a_full_disk_ends_a_cell_with_one_line(
+    pruned: Path, small_disk: Path, run: Run, directory: Path
+) -> None:
     done = run("prune", "-m", "model=mvit", "k=3", "metric=R,JSD", "logger=none",
                f"hydra.sweep.dir={small_disk}")  # fmt: skip
     assert done.returncode == 1, done.stderr
