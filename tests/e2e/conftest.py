@@ -1,6 +1,5 @@
 """The commands on a very small stand-in."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,19 +7,7 @@ from pathlib import Path
 
 import pytest
 from in_process import call
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-SMALL = (
-    "dataset.demo.videos_per_class={train: 2, val: 1, test: 2}",
-    "dataset.demo.frames=8",
-    "dataset.num_workers=0",
-    "dataset.batch_size=4",
-    "model.tiny.epochs=1",
-    "model.tiny.validate_every=1",
-    "model.tiny.num_frames=4",
-    "model.tiny.image_size=32",
-)
-"""Overrides that make everything as small as it can be."""
+from small_commands import ROOT, command, environment
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -30,17 +17,6 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where all commands of the session keep their data and runs."""
     return tmp_path_factory.mktemp("e2e")
-
-
-def command(directory: Path, task: str, arguments: tuple[str, ...], small: bool) -> list[str]:
-    keep = [a for a in SMALL if small and not (task == "evaluate" and a.startswith("model."))]
-    flags = [a for a in arguments if a.startswith("-")]
-    values = [f"runs={directory / 'runs'}", *(a for a in arguments if a not in flags)]
-    return [f"{task}.py", *flags, *keep, *values]
-
-
-def environment(directory: Path) -> dict[str, str]:
-    return {**os.environ, "VITPRUNE_DATA": str(directory / "data"), "COLUMNS": "120"}
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +45,19 @@ def run_alone(directory: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def pruned(run_alone: Run, directory: Path) -> Path:
+    """The directory of a run that had to fine-tune first; of others, too, it is the checkpoint."""
+    done = run_alone("prune", "model=mvit", "k=3", f"hydra.run.dir={directory / 'first'}")
+    assert done.returncode == 0, done.stderr
+    assert "fine-tuning mvit first" in done.stdout
+    assert "Top-1" in done.stdout
+    assert "Dropped layers:" in done.stdout
+    assert f"Results: {directory / 'first'}" in done.stdout
+    assert "litlogger" not in done.stdout + done.stderr
+    return directory / "first"
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,7 @@ def _undone() -> Iterator[None]:
         for logger, (level, handlers, propagate) in zip(loggers, logged, strict=True):
             for handler in logger.handlers:
                 if handler not in handlers:
-                    handler.close()  # a job's log
+                    with contextlib.suppress(OSError):  # its disk may be full
+                        handler.close()
             logger.setLevel(level)
             logger.handlers, logger.propagate = handlers, propagate

@@ -22,19 +22,6 @@ def only(pattern: str, directory: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def pruned(run: Run, directory: Path) -> Path:
-    """The directory of a run that had to fine-tune first."""
-    done = run("prune", "model=mvit", "k=3", f"hydra.run.dir={directory / 'first'}")
-    assert done.returncode == 0, done.stderr
-    assert "fine-tuning mvit first" in done.stdout
-    assert "Top-1" in done.stdout
-    assert "Dropped layers:" in done.stdout
-    assert f"Results: {directory / 'first'}" in done.stdout
-    assert "litlogger" not in done.stdout + done.stderr
-    return directory / "first"
-
-
 def test_prune_writes_all_results(pruned: Path) -> None:
     results = json.loads((pruned / "results.json").read_text())
     assert len(results["dropped"]) == results["k"] == 3
@@ -166,12 +153,23 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     done = run(
         "prune", *arguments, f"hydra.run.dir={out}", small="dataset=" not in " ".join(arguments)
     )
+    assert_refused(done, line)
+    assert not (out / "results.json").exists()
+
+
+def test_bad_input_is_one_line_in_a_process_of_its_own(
+    pruned: Path, run_alone: Run, tmp_path: Path
+) -> None:
+    done = run_alone("prune", "model=mvit", "k=0", f"hydra.run.dir={tmp_path}")
+    assert_refused(done, "k=0 is out of range; the model has 16 layers: 1 to 15")
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], line: str) -> None:
     assert done.returncode == 2, done.stderr
     (error,) = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert line in error
     assert "Traceback" not in done.stderr
     assert "Error executing job" not in done.stderr
-    assert not (out / "results.json").exists()
 
 
 def test_scores_are_measured_once(pruned: Path, run: Run, directory: Path) -> None:

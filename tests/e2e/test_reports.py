@@ -15,7 +15,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def sweep(run: Run, directory: Path) -> tuple[Path, str]:
+def sweep(pruned: Path, run: Run, directory: Path) -> tuple[Path, str]:
     """A sweep of two cells, and what it printed."""
     path = directory / "mysweep"
     done = run("prune", "-m", "model=mvit", "k=3", "metric=JSD,R", "curve=true", "curve_seeds=1",

@@ -65,7 +65,9 @@ def test_a_sweep_goes_on_after_being_killed_at_any_moment(
     assert not (trained / "partial").exists()
 
 
-def test_a_failed_cell_is_named_and_leaves_the_others_alone(run: Run, directory: Path) -> None:
+def test_a_failed_cell_is_named_and_leaves_the_others_alone(
+    pruned: Path, run: Run, directory: Path
+) -> None:
     sweep = directory / "failing"
     arguments = ["-m", "model=mvit", "metric=R", "logger=none", f"hydra.sweep.dir={sweep}"]
     done = run("prune", *arguments, "k=99,2")
@@ -112,7 +114,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def test_a_full_disk_ends_a_cell_with_one_line(small_disk: Path, run: Run, directory: Path) -> None:
+def test_a_full_disk_ends_a_cell_with_one_line(
+    pruned: Path, small_disk: Path, run: Run, directory: Path
+) -> None:
     done = run("prune", "-m", "model=mvit", "k=3", "metric=R,JSD", "logger=none",
                f"hydra.sweep.dir={small_disk}")  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -128,10 +132,10 @@ def test_a_full_disk_ends_a_cell_with_one_line(small_disk: Path, run: Run, direc
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit", "ray"])
-def test_launchers_fine_tune_and_score_once(launcher: str, run: Run, directory: Path) -> None:
+def test_launchers_fine_tune_and_score_once(launcher: str, run_alone: Run, directory: Path) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     runs = directory / launcher
-    done = run("prune", "-m", f"hydra/launcher={launcher}", "model=timesformer", "k=99,3,2",
+    done = run_alone("prune", "-m", f"hydra/launcher={launcher}", "model=timesformer", "k=99,3,2",
                "logger=none", f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "R-lowest-k99: k=99 is out of range" in done.stderr
@@ -142,9 +146,11 @@ def test_launchers_fine_tune_and_score_once(launcher: str, run: Run, directory: 
     assert sum("scores taken from the store" in text for text in logs) == 1
 
 
-def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> None:
+def test_two_processes_share_every_job_of_a_sweep(
+    run: Run, run_alone: Run, directory: Path
+) -> None:
     runs = directory / "ddp"
-    done = run("prune", "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
+    done = run_alone("prune", "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
                "trainer.precision=32-true", "model=timesformer", "k=3,2", "logger=none",
                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 0, done.stderr

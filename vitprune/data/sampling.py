@@ -26,6 +26,10 @@ def dense_indices(total: int, num_frames: int, stride: int, position: float) -> 
 
     Returns:
         int64 [num_frames], ascending, in [0, total).
+
+    Example:
+        >>> dense_indices(10, num_frames=4, stride=2, position=1.0)
+        array([3, 5, 7, 9])
     """
     room = max(0, total - ((num_frames - 1) * stride + 1))
     start = min(int(position * (room + 1)), room)
@@ -42,6 +46,10 @@ def uniform_indices(total: int, num_frames: int, offsets: float | Sequence[float
 
     Returns:
         int64 [num_frames], ascending, in [0, total).
+
+    Example:
+        >>> uniform_indices(12, num_frames=4, offsets=0.5)
+        array([ 1,  4,  7, 10])
     """
     segments = np.arange(num_frames) + np.asarray(offsets, dtype=np.float64)
     return np.clip(np.floor(segments * total / num_frames).astype(np.int64), 0, total - 1)

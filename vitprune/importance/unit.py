@@ -22,6 +22,12 @@ class Unit:
         head: the head, in scope ``head``.
         attention: the attention that the head belongs to, where the layer has several; empty for
             the layer's last one, so that ``3.5`` means TimeSformer's space attention.
+
+    Example:
+        >>> str(Unit(22, 4)), str(Unit(3, 5, "time"))
+        ('22.4', '3.time.5')
+        >>> [str(unit) for unit in sorted(map(Unit.parse, ["10.0", "3.5", "3.time.5"]))]
+        ['3.time.5', '3.5', '10.0']
     """
 
     layer: int

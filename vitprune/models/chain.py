@@ -312,6 +312,12 @@ def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransfor
 
     Raises:
         ValueError: a layer that the model does not have, or none would be left.
+
+    Example:
+        >>> from vitprune.models import build_model
+        >>> smaller = drop_layers(build_model("mvit", "tiny"), range(2, 14))
+        >>> smaller.layers, drop_layers(smaller, [14]).layers
+        ((0, 1, 14, 15), (0, 1, 15))
     """
     drop = set(layers)
     if missing := sorted(drop - set(model.layers)):
