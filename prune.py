@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from vitprune import commands
+from vitprune.launch import commands
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="prune")

@@ -14,7 +14,7 @@ import argparse
 import sys
 
 # isort: off
-import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+import vitprune.launch.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
 
 # isort: on
 import torch

@@ -27,7 +27,7 @@ from unittest.mock import patch
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")  # compiling is timed, too
 
 # isort: off
-import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+import vitprune.launch.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
 
 # isort: on
 import torch
@@ -151,7 +151,7 @@ def _medians(
 def _peak(case: Case, side: str, device: str, step: Step) -> str:
     """Peak memory of a step over what was taken before it, in MB, in a fresh process."""
     context = get_context("forkserver")  # which has loaded torch, and computed nothing
-    context.set_forkserver_preload(["vitprune.commands", "vitprune.models"])
+    context.set_forkserver_preload(["vitprune.launch.commands", "vitprune.models"])
     with context.Pool(1) as process:
         return f"{process.apply(_megabytes, (case, side, device, step)):.0f}"
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # isort: off
-import vitprune.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
+import vitprune.launch.commands  # noqa: F401  (sets how OpenMP's threads wait, before torch is loaded)
 
 # isort: on
 import torch

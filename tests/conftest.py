@@ -17,11 +17,11 @@ from omegaconf import OmegaConf
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
-import vitprune.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
+import vitprune.launch.commands  # noqa: F401  (sets how OpenMP waits, before torch is loaded)
 import torch
 # isort: on
 
-from vitprune.arguments import CONF
+from vitprune.launch.arguments import CONF
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request

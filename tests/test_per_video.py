@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vitprune.per_video import MeanPerVideo, rank
+from vitprune.training.per_video import MeanPerVideo, rank
 
 
 def test_a_repeated_video_counts_once() -> None:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import NoReturn, ParamSpec
+
+BAD_INPUT = 2
+"""Exit status of a command whose input was wrong."""
+FAILED = 1
+"""Exit status of a command that failed for another reason."""
+
+Arguments = ParamSpec("Arguments")
 
 
 class InputError(Exception):
@@ -39,3 +49,22 @@ def disk_full(error: BaseException) -> str | None:
             where = f" for {cause.filename}" if cause.filename else ""
             return f"no space left on the disk{where}; free some and run the same command again"
     return None
+
+
+def exit_with(message: object, status: int = BAD_INPUT) -> NoReturn:
+    """Print one line and exit with ``status``."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def exit_on_bad_input(main: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Let a command that is not Hydra's end with the same one line and status."""
+
+    @wraps(main)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except InputError as error:
+            exit_with(error)
+
+    return wrapped

@@ -21,9 +21,9 @@ from in_process import call
 from omegaconf import DictConfig
 from small_commands import ROOT, SMALL, environment
 
-from vitprune.arguments import CONF, check_overrides, keep_names, overrides_of
 from vitprune.errors import InputError
-from vitprune.sweeps import Guard
+from vitprune.launch.arguments import CONF, check_overrides, keep_names, overrides_of
+from vitprune.launch.sweeps import Guard
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 TASKS = ("train", "prune", "evaluate")
@@ -121,7 +121,7 @@ class Reader:
 
     def module(self, name: str, arguments: list[str]) -> None:
         """Run one of the package's programs; the one that needs an account, up to there."""
-        if name == "vitprune.reporting.dashboard":
+        if name == "vitprune.tracking.dashboard":
             done = call(f"-m{name}", arguments, self.place, self.without_account())
             assert "set WANDB_API_KEY" in done.stderr or "pip install" in done.stderr, done.stderr
             return

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from vitprune.data.demo.car import ACTIONS
-from vitprune.models import VideoClassifier, build_model
+from vitprune.models import build_model
+from vitprune.training import VideoClassifier
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

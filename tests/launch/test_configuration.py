@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from vitprune.arguments import CONF
 from vitprune.errors import InputError
+from vitprune.launch.arguments import CONF
 from vitprune.launch.configuration import Evaluate, Prune, Train, choices, parse
 
 Compose = Callable[..., Any]
@@ -121,10 +121,10 @@ def test_refusal_does_not_wait_for_torch(tmp_path: Path) -> None:
 
 
 def test_choices_are_those_of_the_code() -> None:
-    from vitprune.explain.attention import QUERIES, ROLLOUT
-    from vitprune.explanations import EXPLANATIONS
+    from vitprune.heads.attention import QUERIES, ROLLOUT
     from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
     from vitprune.pruning import STRATEGIES
+    from vitprune.tasks.explain import EXPLANATIONS
 
     assert set(choices("metric")) == {*METRICS, *MEASURES} - {"ablation"}
     assert choices("direction") == DIRECTIONS

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vitprune.explain.attention import attention_maps, rollout
-from vitprune.explain.causal import probabilities_without
+from vitprune.heads.attention import attention_maps, rollout
+from vitprune.heads.causal import probabilities_without
 from vitprune.importance import Unit, score
-from vitprune.models import VideoClassifier, VideoTransformer, build_model, view_probabilities
+from vitprune.models import VideoTransformer, build_model
 from vitprune.models.finite import NotFinite, first_not_finite
 from vitprune.pruning import DropCurve, LayerPruning, Plan
+from vitprune.training import VideoClassifier, view_probabilities
 
 NAMES = ("timesformer", "video_swin", "mvit")
 SETTINGS = {"num_frames": 4, "image_size": 32}

@@ -8,8 +8,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from vitprune.importance import Scores, score
-from vitprune.models import VideoClassifier, VideoTransformer, build_model
+from vitprune.models import VideoTransformer, build_model
 from vitprune.pruning import STRATEGIES, LayerPruning, Plan, drop_layers
+from vitprune.training import VideoClassifier
 
 SETTINGS = {"num_frames": 4, "image_size": 32}
 

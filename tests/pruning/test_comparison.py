@@ -11,7 +11,7 @@ from torch import distributed, multiprocessing
 from torch.utils.data import DistributedSampler
 
 from vitprune.pruning import PairedAccuracy
-from vitprune.statistics import mcnemar
+from vitprune.results.statistics import mcnemar
 
 
 def one_hot(classes: list[int], width: int = 7) -> torch.Tensor:

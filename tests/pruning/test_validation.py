@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vitprune.importance import score
-from vitprune.models import VideoClassifier, build_model
-from vitprune.models.classifier import view_probabilities
+from vitprune.models import build_model
 from vitprune.pruning import LayerPruning, Plan
+from vitprune.training import VideoClassifier
+from vitprune.training.classifier import view_probabilities
 
 DROPPED = (1, 4, 9)
 Batch = dict[str, Tensor]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import wandb
 from omegaconf import OmegaConf
+from vitprune.reporting import lineage
 
 from vitprune.errors import InputError
-from vitprune.reporting import lineage
-from vitprune.reporting.tracking import RunLogger, Tracker, wandb_logger
+from vitprune.tracking.tracker import RunLogger, Tracker, wandb_logger
 
 
 class Refusing:

@@ -101,7 +101,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         demo: Mapping[str, Any] | DemoSettings | None = None,
     ) -> None:
         super().__init__()
-        self.name = name or self.layout
+        self.name: str = name or self.layout
         self.root = Path(root).expanduser().absolute()
         self.settings = ClipSettings(
             num_frames=whole("num_frames", num_frames),

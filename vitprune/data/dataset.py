@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vitprune.data.excerpts import Excerpt
 from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
 from vitprune.data.transforms import (
     as_clip,
@@ -27,7 +28,6 @@ from vitprune.data.transforms import (
 from vitprune.data.video import index_video, read_frames
 from vitprune.errors import InputError
 from vitprune.files import content_digest
-from vitprune.provenance import Excerpt
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from vitprune.importance.engine import Ablation
 from vitprune.importance.metrics import dprob, jsd
 from vitprune.importance.scores import Scores
 from vitprune.importance.unit import Unit
-from vitprune.per_video import PerVideo, wide
+from vitprune.training.per_video import PerVideo, wide
 
 ABLATION_VALUES = ("JSD", "dProb/predicted", "dProb/label")
 

@@ -18,7 +18,7 @@ from vitprune.importance.metrics import METRICS
 from vitprune.importance.stream import FullStream
 from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
 from vitprune.models.chain import VideoTransformer
-from vitprune.per_video import wide
+from vitprune.training.per_video import wide
 
 PerClip = Callable[
     [VideoTransformer, Tensor, Tensor, str, Sequence[Unit], int | None],

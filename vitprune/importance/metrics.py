@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vitprune.per_video import wide
+from vitprune.training.per_video import wide
 
 METRICS = ("JSD", "dProb", "R")
 LOG_2 = math.log(2)

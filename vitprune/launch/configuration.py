@@ -10,13 +10,14 @@ drop, which heads, which classes) is checked when they are read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from vitprune.errors import InputError
+from vitprune.results.settings import fine_tuning_of, settings_of
 
 Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
 PaperMetric = Literal["JSD", "dProb", "R"]
@@ -221,10 +222,28 @@ class Job(Section):
     logger: Annotated[Logger | None, BeforeValidator(lambda value: value or None)] = None
     seed: Count
     runs: Text
+    given: frozenset[str] = Field(default=frozenset(), exclude=True)
+    """The keys that the command line names."""
+
+    class_map: TextOrNull = None
+    cache: Flag = True
 
     def plain(self) -> dict[str, Any]:
         """As it was composed, in JSON's types."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    def settings(self) -> dict[str, Any]:
+        """What its results depend on."""
+        return settings_of(self.plain())
+
+    def labels(self) -> list[str]:
+        """What a tracked run is called by: dataset, model, and what is asked of it."""
+        return [self.dataset.name]
+
+    def on_clips(self, values: Mapping[str, Any]) -> Self:
+        """The same with other values of the dataset."""
+        given = self.dataset.model_dump(by_alias=True, exclude_unset=True)
+        return self.model_copy(update={"dataset": Dataset.model_validate({**given, **values})})
 
 
 class FineTuning(Job):
@@ -236,6 +255,13 @@ class FineTuning(Job):
     fine_tuned: Text
     callbacks: dict[str, Any] = Field(default_factory=dict)
 
+    def labels(self) -> list[str]:
+        return [self.dataset.name, self.model.name]
+
+    def fine_tuning(self) -> dict[str, Any]:
+        """What the fine-tuned checkpoint is told apart by."""
+        return fine_tuning_of(self.plain())
+
 
 class Train(FineTuning):
     """``train.py``."""
@@ -245,6 +271,8 @@ class Train(FineTuning):
 
 class Prune(FineTuning):
     """``prune.py``."""
+
+    DECIDED_BY_CHECKPOINT: ClassVar[tuple[str, ...]] = ("model", "dataset")
 
     task: Literal["prune"]
     metric: Metric
@@ -257,11 +285,24 @@ class Prune(FineTuning):
     curve: Flag
     curve_seeds: Whole
     max_streams: WholeOrNull
-    cache: Flag
     objective: dict[str, Any] | None
     ckpt: TextOrNull
     allow_leakage: Flag
-    class_map: TextOrNull
+
+    def labels(self) -> list[str]:
+        return [*super().labels(), self.metric, self.direction]
+
+    def evaluated_splits(self) -> list[str]:
+        """The splits on which the figures rest."""
+        return ["test", self.calibration]
+
+    def choices(self) -> dict[str, Any]:
+        """How layers are chosen, as ``results.json`` names it."""
+        names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "precision": self.trainer.precision,
+        }
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prune:
@@ -287,7 +328,7 @@ class Sizes(Section):
 class Evaluate(Job):
     """``evaluate.py``."""
 
-    WITH_CLASS_MAP: ClassVar[tuple[str, ...]] = ("none", "relevance", "causal", "explorer")
+    DECIDED_BY_CHECKPOINT: ClassVar[tuple[str, ...]] = ("dataset",)
     WITH_OTHER_DATASET: ClassVar[tuple[str, ...]] = ("boxes", "transfer")
     WITH_ROLLOUT: ClassVar[tuple[str, ...]] = ("relevance", "attention", "causal")
 
@@ -313,10 +354,21 @@ class Evaluate(Job):
     peers: Whole
     draws: Whole
     max_streams: WholeOrNull
-    cache: Flag
     allow_leakage: Flag
-    class_map: TextOrNull
     same_classes: Flag
+
+    def evaluated_splits(self) -> list[str]:
+        """The splits on which the figures rest."""
+        return ["test"] if self.explain == "none" else [self.split, self.calibration]
+
+    def choices(self) -> dict[str, Any]:
+        """How heads are chosen and shown, as ``results.json`` names it."""
+        names = ("explain", "metric", "target", "split", "calibration", "query", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def on_other_dataset(self) -> Evaluate:
+        """The same with the other dataset, whose classes are its own."""
+        return self.model_copy(update={"dataset": self.other_dataset, "class_map": None})
 
     @model_validator(mode="after")
     def _fits_together(self) -> Evaluate:
@@ -360,11 +412,12 @@ class Evaluate(Job):
 TASKS: dict[str, type[Job]] = {"train": Train, "prune": Prune, "evaluate": Evaluate}
 
 
-def parse(values: Mapping[str, Any]) -> Any:
+def parse(values: Mapping[str, Any], given: Iterable[str] = ()) -> Any:
     """The typed configuration of a job.
 
     Args:
         values: composed and resolved, as plain types; a node ``hydra`` is left out.
+        given: the keys that the command line names.
 
     Returns:
         What :data:`TASKS` has for its ``task``.
@@ -373,14 +426,14 @@ def parse(values: Mapping[str, Any]) -> Any:
         InputError: the first value or combination that is wrong, in one line that names the key
             and what it takes.
     """
-    given = {str(key): value for key, value in values.items() if key != "hydra"}
+    own = {str(key): value for key, value in values.items() if key != "hydra"}
     try:
-        return TASKS[given["task"]].model_validate(given)
+        return TASKS[own["task"]].model_validate(own).model_copy(update={"given": frozenset(given)})
     except ValidationError as error:
         raise InputError(_in_one_line(error)) from None
 
 
-def choices(key: str) -> tuple[str, ...]:
+def values_of(key: str) -> tuple[str, ...]:
     """The values that a top-level key of ``prune.py`` or ``evaluate.py`` takes."""
     field = {**Evaluate.model_fields, **Prune.model_fields}[key]
     return get_args(field.annotation)

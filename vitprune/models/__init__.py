@@ -1,7 +1,6 @@
-"""Clips -> logits: the chain interface, the three architectures, checkpoints, fine-tuning."""
+"""Clips -> logits: the chain interface, and the architectures with the file formats they read."""
 
 from vitprune.models.build import build_model
 from vitprune.models.chain import Tokens, VideoTransformer
-from vitprune.models.classifier import VideoClassifier, view_probabilities
 
-__all__ = ["Tokens", "VideoClassifier", "VideoTransformer", "build_model", "view_probabilities"]
+__all__ = ["Tokens", "VideoTransformer", "build_model"]

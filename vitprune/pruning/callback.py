@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from vitprune.importance import ablate_sets
 from vitprune.models.chain import drop_layers
-from vitprune.models.classifier import VideoClassifier, view_probabilities
 from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
 from vitprune.pruning.strategy import Plan
+from vitprune.training.classifier import VideoClassifier, view_probabilities
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,21 @@ class PruningOutcome:
     full_cost: Cost
     pruned_cost: Cost
     seconds: Mapping[str, float]
+
+    def described(self) -> dict[str, Any]:
+        """What ``results.json`` says of it."""
+        answers = self.comparison
+        described: dict[str, Any] = {
+            "dropped": list(self.plan.dropped),
+            "full": {**answers.full(), **asdict(self.full_cost)},
+            "pruned": {**answers.pruned(), **asdict(self.pruned_cost)},
+            "paired": answers.paired(),
+        }
+        if (chosen := self.validation) is not None:
+            described["val"] = {
+                "videos": chosen.videos, "full": chosen.full(), "pruned": chosen.pruned()
+            }  # fmt: skip
+        return described
 
 
 class LayerPruning(pl.Callback):

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vitprune.per_video import PerVideo, rank
-from vitprune.statistics import mcnemar
+from vitprune.results.statistics import mcnemar
+from vitprune.training.per_video import PerVideo, rank
 
 
 class Comparison(NamedTuple):
@@ -37,6 +37,23 @@ class Comparison(NamedTuple):
     def pruned_top(self, k: int) -> float:
         """Share of videos whose label is among the pruned model's k best, in [0, 1]."""
         return float((self.pruned_rank < k).mean())
+
+    def full(self) -> dict[str, float]:
+        """The full model's Top-1 and Top-5."""
+        return {"top1": self.full_top(1), "top5": self.full_top(5)}
+
+    def pruned(self) -> dict[str, float]:
+        """The pruned model's Top-1 and Top-5."""
+        return {"top1": self.pruned_top(1), "top5": self.pruned_top(5)}
+
+    def paired(self) -> dict[str, float]:
+        """How many videos changed sides."""
+        return {
+            "videos": self.videos,
+            "right_to_wrong": self.right_to_wrong,
+            "wrong_to_right": self.wrong_to_right,
+            "p_value": self.p_value,
+        }
 
     @property
     def right_to_wrong(self) -> int:

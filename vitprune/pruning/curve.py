@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vitprune.importance import ablate_sets
 from vitprune.models.chain import VideoTransformer, drop_layers
-from vitprune.models.classifier import VideoClassifier
 from vitprune.models.finite import check_logits, names_of
-from vitprune.per_video import MeanPerVideo
 from vitprune.pruning.cost import latencies
+from vitprune.training.classifier import VideoClassifier
+from vitprune.training.per_video import MeanPerVideo
 
 Orders = Mapping[str, Sequence[Sequence[int]]]
 """Name -> orders in which k layers go; several orders where chance draws them."""
@@ -44,7 +44,7 @@ class DropCurve(pl.Callback):
     """Evaluates, along with ``trainer.test``, the model without the first 0 to k of some layers.
 
     The models share what they have in common (see :func:`vitprune.importance.ablate_sets`), and
-    see the same clips as every other model of the pass. The result is in :attr:`curve`.
+    see the same clips as every other model of the pass. The result is in :attr:`outcome`.
 
     Args:
         orders: gives the orders in which layers go; called when the first batch is done, so it
@@ -53,7 +53,18 @@ class DropCurve(pl.Callback):
 
     def __init__(self, orders: Callable[[], Orders]) -> None:
         self.orders = orders
-        self.curve: Curve | None = None
+        self._curve: Curve | None = None
+
+    @property
+    def outcome(self) -> Curve:
+        """What was found.
+
+        Raises:
+            RuntimeError: the test has not been run.
+        """
+        if self._curve is None:
+            raise RuntimeError("no curve yet: run trainer.test with this callback first")
+        return self._curve
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._orders: Orders = {}
@@ -104,7 +115,7 @@ class DropCurve(pl.Callback):
             taken = latencies(
                 [model, *smaller], self._clip, trainer.precision_plugin.forward_context
             )
-        self.curve = Curve(top1, taken)
+        self._curve = Curve(top1, taken)
 
     def _refuse(
         self, model: VideoTransformer, clips: Tensor, logits: Tensor, names: Sequence[str] | None

@@ -1,0 +1,177 @@
+"""The experiments that are sweeps, and what is refused before a sweep starts."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from vitprune.launch import cells
+from vitprune.launch.arguments import CONF
+from vitprune.launch.sweeps import Guard
+
+
+def sweep_config(*overrides: str, task: str = "prune") -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(task, overrides=list(overrides), return_hydra_config=True)
+
+
+def jobs(cfg: DictConfig) -> list[list[str]]:
+    """The overrides of every cell, as Hydra's own sweeper makes them."""
+    params = [f"{key}={value}" for key, value in cfg.hydra.sweeper.params.items()]
+    (batch,) = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides(params), None)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("name", "datasets"), [("table1", "ucf101 dai"), ("table1_demo", "demo_ucf101 demo_dai")]
+)
+def test_table1_is_36_cells(name: str, datasets: str) -> None:
+    cfg = sweep_config(f"experiment={name}", "runs=R")
+    assert cfg.hydra.mode == RunMode.MULTIRUN
+    assert cfg.hydra.sweep.dir == f"R/sweep/{name}"
+    assert cfg.calibration == "val"
+    cells_of = jobs(cfg)
+    assert len({tuple(cell) for cell in cells_of}) == len(cells_of) == 36
+    # The six cells that share a checkpoint follow each other.
+    shared = [tuple(cell[:2]) for cell in cells_of]
+    assert shared == [shared[i] for i in range(0, 36, 6) for _ in range(6)]
+    assert [shared[i][0].split("=")[1] for i in (0, 35)] == datasets.split()
+
+
+@pytest.mark.parametrize(("model", "k"), [("timesformer", 3), ("video_swin", 6), ("mvit", 5)])
+def test_a_cell_of_table1_has_its_place_and_the_papers_k(model: str, k: int) -> None:
+    cell = sweep_config("experiment=table1", "dataset=dai", f"model={model}", "metric=dProb")
+    assert cell.k == k
+    assert cell.hydra.sweep.subdir == f"dai/{model}/dProb-lowest-k{k}"
+
+
+def test_search_k_gives_every_learning_rate_its_own_checkpoint() -> None:
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    Plugins.instance()
+    one, other = (sweep_config("experiment=search_k", f"model.recipe.lr={lr}") for lr in (1, 2))
+    assert one.fine_tuned != other.fine_tuned
+    assert one.hydra.sweep.subdir != other.hydra.sweep.subdir
+    assert one.hydra.sweeper.direction == "maximize"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["direction=low"], "direction=low is unknown; direction takes lowest, highest"),
+        (["hydra.sweep.dir={file}/sweep"], "cannot write to hydra.sweep.dir="),
+        (
+            ["hydra.launcher._target_=hydra_plugins.hydra_moon_launcher.moon.Moon"],
+            "hydra/launcher needs hydra-moon-launcher, which is missing",
+        ),
+    ],
+)
+def test_refused_before_any_job(
+    overrides: Sequence[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    filled = [override.format(file=tmp_path / "file") for override in overrides]
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *filled)
+    with pytest.raises(SystemExit) as caught:
+        Guard().on_multirun_start(cfg)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+
+
+def test_a_missing_plugin_is_named_where_there_is_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = sweep_config("hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}")
+    for name in [name for name in sys.modules if name.startswith("hydra_plugins.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hydra_plugins", None)
+    with pytest.raises(SystemExit):
+        Guard().on_multirun_start(cfg)
+    assert "hydra/launcher needs hydra-joblib-launcher" in capsys.readouterr().err
+
+
+def test_an_unwritable_directory_of_a_single_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit):
+        Guard().on_run_start(sweep_config(f"hydra.run.dir={tmp_path / 'file' / 'run'}"))
+    assert "cannot write to hydra.run.dir=" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ({"metric": "R,KL"}, "metric=KL is unknown; metric takes JSD, dProb"),
+        ({"seed": "1,2", "model": "mvit,vivit"}, "model=vivit is unknown"),
+        ({"dataset": "choice(dai,kinetics)"}, "dataset=kinetics is unknown"),
+    ],
+)
+def test_values_of_an_experiments_sweep_are_refused_too(
+    params: dict[str, str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    cfg.hydra.sweeper.params = params
+    with pytest.raises(SystemExit):
+        Guard().on_multirun_start(cfg)
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "told"),
+    [
+        ("prune", ["seed=0,1"], "hydra.sweep.subdir does not name seed"),
+        ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
+        ("prune", ["seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"], None),
+        ("prune", ["model=mvit,timesformer", "k=2,3", "metric=R,JSD", "seed=1"], None),
+        ("train", ["seed=0,1"], "'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'"),
+        ("train", ["model=mvit,timesformer", "dataset=demo_dai,demo_ucf101"], None),
+        ("evaluate", ["ckpt=a,b", "seed=0,1"], None),
+    ],
+)
+def test_cells_must_not_share_a_directory(
+    task: str,
+    overrides: list[str],
+    told: str | None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    swept = [word for word in overrides if "," in word]
+    given = [word for word in overrides if word not in swept]
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path / 'sweep'}", *given, task=task)
+    cfg.hydra.overrides.task = overrides
+    if told is None:
+        return Guard().on_multirun_start(cfg)
+    with pytest.raises(SystemExit) as caught:
+        Guard().on_multirun_start(cfg)
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    return None
+
+
+def test_failed_cells_are_named_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells.record_failure(tmp_path / "dai/mvit/old", "of an earlier sweep", [])
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path}")
+    guard = Guard()
+    guard.on_multirun_start(cfg)
+    guard.on_multirun_end(cfg)  # nothing failed in this one
+    cells.record_failure(tmp_path / "dai/mvit/R-lowest-k99", "k=99 is out of range", ["k=99"])
+    with pytest.raises(SystemExit) as caught:
+        guard.on_multirun_end(cfg)
+    assert caught.value.code == 1
+    head, *failed = capsys.readouterr().err.splitlines()
+    assert head.startswith("error: 1 cell failed")
+    assert failed == ["  dai/mvit/R-lowest-k99: k=99 is out of range"]

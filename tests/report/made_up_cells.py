@@ -1,0 +1,117 @@
+"""Cells as prune.py leaves them, with figures that are made up."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from vitprune.results.settings import settings_of
+
+LAYERS = {"timesformer": 12, "video_swin": 24, "mvit": 16}
+
+
+def write_cell(
+    sweep: Path,
+    dataset: str = "dai",
+    model: str = "mvit",
+    metric: str = "R",
+    direction: str = "lowest",
+    k: int = 5,
+    *,
+    right: Sequence[bool] | float = 0.9,
+    dropped: Sequence[int] | None = None,
+    variant: str = "v2_s",
+    seed: int = 0,
+    lr: float = 1e-3,
+    curve: bool = False,
+    videos: int = 40,
+    where: str | None = None,
+    leakage: dict[str, int] | None = None,
+) -> Path:
+    """One finished cell; ``right`` says which videos the pruned model gets right, or how many."""
+    path = sweep / (where or f"{dataset}/{model}/{metric}-{direction}-k{k}")
+    path.mkdir(parents=True)
+    hits = np.arange(videos) < right * videos if isinstance(right, float) else np.array(right)
+    label = np.arange(videos) % 4
+    full = np.where(np.arange(videos) > 0, label, label + 1)
+    pruned = np.where(hits, label, (label + 1) % 4)
+    with (path / "predictions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video", "label", "full", "pruned"])
+        writer.writerows((f"v{i}.mp4", *row) for i, row in enumerate(zip(label, full, pruned)))  # noqa: B905
+    layers = LAYERS[model]
+    draw = np.random.default_rng(7)
+    jsd = draw.random(layers) * 0.3
+    values = {"JSD": jsd, "dProb": jsd - 0.05 * draw.random(layers)}
+    values["R"] = (values["JSD"] + values["dProb"]) / 2
+    with (path / "scores.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["unit", *(name for m in values for name in (m, f"{m}_se"))])
+        for i in range(layers):
+            writer.writerow([i, *(x for m in values for x in (values[m][i], 0.01))])
+    if dropped is None:
+        order = np.argsort(values.get(metric, jsd))
+        dropped = (order if direction == "lowest" else order[::-1])[:k].tolist()
+    if curve:
+        falling = np.linspace(1, 0.5, k + 1).tolist()
+        top1 = {"lowest": [[0.975] * (k + 1)], "highest": [falling], "random": [falling, falling]}
+        (path / "curve.json").write_text(json.dumps({"top1": top1, "latency_ms": falling}))
+    training = sweep / "train" / dataset / model
+    training.mkdir(parents=True, exist_ok=True)
+    (training / "metrics.csv").write_text(
+        "epoch,step,train/loss,val/top1\n0,9,2.0,\n0,19,1.5,\n0,19,,0.5\n1,39,1.0,\n1,39,,0.9\n"
+    )
+    hydra = path / ".hydra"
+    hydra.mkdir()
+    (hydra / "overrides.yaml").write_text(f"- model={model}\n- metric={metric}\n")
+    write_config(path, dataset, model, metric, direction, k, variant, seed, lr)
+    cost = {"parameters": 1e6, "flops": 2e8, "latency_ms": 20.0, "checkpoint_bytes": 4e6}
+    share = 1 - k / layers
+    results: dict[str, Any] = {
+        "model": {"name": model, "variant": variant, "num_classes": 4, "num_frames": 8,
+                  "image_size": 64},
+        "dataset": {"name": dataset, "classes": list("abcd")},
+        "ckpt": str(training / "best.ckpt"),
+        "metric": metric, "k": k, "direction": direction, "scope": "layer", "target": "predicted",
+        "strategy": "oneshot", "calibration": {"split": "val", "clips": 30}, "seed": seed,
+        "precision": "32-true", "dropped": list(dropped),
+        "full": {"top1": (full == label).mean(), "top5": 1.0, **cost},
+        "pruned": {"top1": hits.mean(), "top5": 1.0, **{n: share * x for n, x in cost.items()}},
+        "paired": {"videos": videos, "right_to_wrong": 1, "wrong_to_right": 0, "p_value": 1.0},
+        "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
+                        "system": "Linux", "cpus": 2, "device": "cpu"},
+        "seconds": {"total": 61.0}, "leakage": leakage,
+        "settings": settings_of(_resolved(hydra / "config.yaml")),
+    }  # fmt: skip
+    (path / "results.json").write_text(json.dumps(results))
+    return path
+
+
+def _resolved(path: Path) -> Any:
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
+
+
+def write_config(
+    path: Path,
+    dataset: str,
+    model: str,
+    metric: str,
+    direction: str,
+    k: int,
+    variant: str = "v2_s",
+    seed: int = 0,
+    lr: float = 1e-3,
+) -> None:
+    """What Hydra leaves of a cell before it starts."""
+    cfg = {
+        "task": "prune", "metric": metric, "direction": direction, "k": k, "strategy": "oneshot",
+        "target": "predicted", "calibration": "val", "seed": seed, "runs": "runs",
+        "dataset": {"name": dataset, "seed": "${seed}"},
+        "model": {"name": model, "variant": variant, "recipe": {"lr": lr}},
+    }  # fmt: skip
+    (path / ".hydra").mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(cfg), path / ".hydra" / "config.yaml")

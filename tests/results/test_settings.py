@@ -1,0 +1,36 @@
+"""Which part of a configuration a result depends on."""
+
+from vitprune.results.settings import differences, fine_tuning_of, settings_of
+
+
+def test_what_no_number_depends_on_is_left_out() -> None:
+    values = {
+        "k": 5,
+        "model": {"k": 5},
+        "dataset": {"name": "demo", "num_workers": 2, "mean": (0.5, 0.5)},
+        "logger": {"mode": "offline"},
+        "runs": "somewhere",
+    }
+    assert settings_of(values) == {
+        "k": 5, "model": {"k": 5}, "dataset": {"name": "demo", "mean": [0.5, 0.5]}
+    }  # fmt: skip
+
+
+def test_a_fine_tuning_depends_neither_on_the_place_of_files_nor_on_what_is_done_with_it() -> None:
+    values = {
+        "metric": "R", "seed": 3, "trainer": {"precision": "bf16-mixed"},
+        "model": {"name": "mvit", "k": 5, "compile": True, "tiny": {}, "recipe": {"lr": 1e-3}},
+        "dataset": {"name": "demo", "root": "there", "views": {"clips": 4}, "split": 2, "seed": 3},
+    }  # fmt: skip
+    assert fine_tuning_of(values) == {
+        "seed": 3,
+        "model": {"name": "mvit", "recipe": {"lr": 1e-3}},
+        "dataset": {"name": "demo", "split": 2},
+    }
+
+
+def test_differences_are_named() -> None:
+    one = {"k": 5, "model": {"name": "mvit", "recipe": {"lr": 1e-3}}, "seed": 0}
+    other = {"k": 5, "model": {"name": "mvit", "recipe": {"lr": 2e-3}}, "curve": True}
+    assert differences(one, one) == []
+    assert differences(one, other) == ["curve", "model.recipe.lr", "seed"]

@@ -1,0 +1,1 @@
+"""What heads look at: maps, boxes, causal checks, selectivity. Figures only, no pictures."""

@@ -1,0 +1,93 @@
+"""Wrong values are refused before any work starts, in one line.
+
+Nothing here imports torch, so that a mistyped value is refused at once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from vitprune.errors import InputError, exit_with
+from vitprune.results.command_lines import parsed
+
+CONF = Path(__file__).resolve().parent.parent.parent / "conf"
+
+
+def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
+    """Exit with one line if a command line names a value that does not exist.
+
+    Before Hydra composes anything; see :func:`check_overrides`.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")])
+    except InputError as error:
+        exit_with(error)
+
+
+def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
+    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
+
+    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
+            return argument
+        if value == "null":
+            return argument
+        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
+        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
+
+    return [quoted(argument) for argument in arguments]
+
+
+def check_overrides(task: str, words: Iterable[str]) -> None:
+    """Raise :class:`InputError` if an override, or any value of a sweep, does not exist.
+
+    Looks at the names of top-level keys and at config groups (``model=``), of which Hydra says in
+    many lines that one is unknown. Values are looked at when the configuration is composed.
+    """
+    keys = set(OmegaConf.load(CONF / f"{task}.yaml"))  # also those without a value
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    for override in parsed(words):
+        key = override.key_or_group
+        if override.is_delete() or override.package is not None:
+            continue
+        if key in groups:
+            known = tuple(sorted(path.stem for path in (CONF / key).glob("*.yaml")))
+        elif key in keys or override.is_add() or not key.isidentifier():
+            continue
+        else:
+            raise InputError(
+                f"{task}.py has no key {key}; python {task}.py --cfg job prints the ones it has"
+            )
+        for value in _values(override):
+            check_choice(key, value, known)
+
+
+def check_choice(key: str, value: object, known: Iterable[str]) -> None:
+    """Raise :class:`InputError` unless ``value`` is one of ``known``."""
+    if value not in (known := tuple(known)):
+        raise InputError(f"{key}={value} is unknown; {key} takes {', '.join(known)}")
+
+
+def _values(override: Override) -> Iterator[object]:
+    if override.is_sweep_override():
+        if override.is_discrete_sweep():
+            yield from override.sweep_string_iterator()
+        return
+    value = override.value()
+    if isinstance(value, list):
+        yield from value
+    elif value is not None:
+        yield str(value)

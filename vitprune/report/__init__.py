@@ -1,0 +1,1 @@
+"""Results -> tables, charts and pages. Nothing here needs torch."""

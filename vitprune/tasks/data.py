@@ -1,0 +1,42 @@
+"""The data of a job, ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitprune.data import VideoDataModule
+from vitprune.data.checking import check_videos
+from vitprune.data.classes import read_class_map
+from vitprune.tasks.run import build
+from vitprune.training import VideoClassifier
+
+if TYPE_CHECKING:
+    from vitprune.launch.configuration import Job
+
+
+def build_data(
+    cfg: Job, classifier: VideoClassifier | None = None, *, same_classes: bool = True
+) -> VideoDataModule:
+    """The data of ``cfg.dataset``, ready to use; clips are taken as ``classifier`` wants them.
+
+    Raises:
+        InputError: the data are not as they should be, or their classes are not the classifier's.
+    """
+    node = cfg.dataset.node()
+    if classifier is not None:
+        node |= classifier.clip_settings
+    data: VideoDataModule = build("dataset", node)
+    data.prepare_data()
+    data.setup()
+    if classifier is not None and same_classes:
+        names = read_class_map(cfg.class_map) if cfg.class_map else None
+        data.use_classes(classifier.class_names, names)
+    return data
+
+
+def look_through(cfg: Job, data: VideoDataModule, splits: Sequence[str], **how: Any) -> None:
+    """Find out before the work starts which videos cannot be read."""
+    remembered = Path(cfg.runs) / "cache" / "videos"
+    check_videos([data.splits[name] for name in splits], remembered=remembered, **how)

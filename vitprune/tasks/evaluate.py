@@ -1,0 +1,98 @@
+"""``evaluate.py``: Top-1, Top-5 and cost of any checkpoint on any dataset's test split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vitprune.pruning import costs
+from vitprune.report.terminal import interval_of, print_summary
+from vitprune.tasks.explain import Explained, explain
+from vitprune.tasks.run import Run, surroundings
+from vitprune.tasks.subject import subject_of
+from vitprune.training import VideoClassifier
+
+if TYPE_CHECKING:
+    from vitprune.launch.configuration import Evaluate
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a job of evaluate.py found; its fields are the keys of ``results.json``.
+
+    Attributes:
+        ckpt: the checkpoint.
+        model: its specification, with the layers that were dropped.
+        top1: share of test videos, in [0, 1].
+        top5: likewise.
+        parameters, checkpoint_bytes, flops, latency_ms: see :class:`vitprune.pruning.Cost`.
+    """
+
+    ckpt: str
+    ckpt_digest: str
+    fine_tuning: Mapping[str, Any] | None
+    model: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    top1: float
+    top5: float
+    parameters: int
+    checkpoint_bytes: int
+    flops: int
+    latency_ms: float
+    clip_settings: Mapping[str, Any]
+    leakage: Mapping[str, int] | None
+    environment: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    asked: Mapping[str, Any]
+
+
+def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
+    """Evaluate a checkpoint, or explain what its heads do."""
+    run.seed()
+    if cfg.explain != "none":
+        return explain(cfg, run)
+    asked, path = cfg.settings(), Path(str(cfg.ckpt))
+    subject = subject_of(cfg, path, VideoClassifier.load(path))
+    classifier, test = subject.classifier, subject.data.splits["test"]
+    with run:
+        trainer = run.trainer()
+        trainer.test(classifier, datamodule=subject.data, verbose=False)
+        metrics = trainer.callback_metrics  # test() returns those that a logger got
+        classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
+        clip = test[0]["clips"][:1].to(next(classifier.parameters()))
+        (cost,) = costs([classifier.model], clip, trainer.precision_plugin.forward_context)
+        described = subject.described()
+        described["dataset"]["videos"] = len(test)
+        model = classifier.model
+        results = Evaluated(
+            **described,
+            **asdict(cost),
+            model={**asdict(model.spec), "dropped": list(model.dropped)},
+            top1=float(metrics["test/top1"]),
+            top5=float(metrics["test/top5"]),
+            environment=surroundings(trainer),
+            asked=asked,
+        )
+        if trainer.is_global_zero:
+            with run.publishing(asdict(results)):
+                pass
+    if trainer.is_global_zero:
+        print_summary(f"{cfg.ckpt} on {subject.data.name}", _summary(results))
+        run.say_where()
+    return results
+
+
+def _summary(results: Evaluated) -> dict[str, str]:
+    videos = results.dataset["videos"]
+    return {
+        "Top-1": f"{100 * results.top1:.2f} %",
+        "  95 % interval": interval_of(results.top1, videos),
+        "Top-5": f"{100 * results.top5:.2f} %",
+        "Test videos": str(videos),
+        "Dropped layers": ", ".join(map(str, results.model["dropped"])) or "none",
+        "Parameters": f"{results.parameters / 1e6:.3g} M",
+        "FLOPs per clip": f"{results.flops / 1e9:.3g} G",
+        "Latency per clip": f"{results.latency_ms:.3g} ms",
+    }

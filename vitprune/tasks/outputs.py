@@ -1,0 +1,87 @@
+"""The files of a job of prune.py, its pictures, and the same for W&B."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vitprune.data import VideoDataModule
+from vitprune.pruning import Comparison, Curve, Plan, PruningOutcome
+from vitprune.report.plots import plot_curve, plot_relevance
+from vitprune.results.writing import write_csv, write_json
+from vitprune.tasks.run import Run
+
+if TYPE_CHECKING:
+    from vitprune.launch.configuration import Prune
+
+
+def write_pruning(run: Run, cfg: Prune, outcome: PruningOutcome, data: VideoDataModule) -> None:
+    """Write the smaller model, the scores and the answers."""
+    outcome.pruned.save(run.directory / "pruned.ckpt")
+    _write_relevance(run, cfg, outcome.plan)
+    _write_predictions(run, outcome.comparison, data)
+
+
+def write_curve(run: Run, cfg: Prune, curve: Curve) -> None:
+    """Write Top-1 after 0, 1, ... k dropped layers."""
+    values = {"top1": {name: top1.tolist() for name, top1 in curve.top1.items()}}
+    write_json(run.directory / "curve.json", {**values, "latency_ms": curve.latency_ms})
+    plot_curve(
+        run.directory / "curve.png",
+        top1=curve.top1,
+        latency_ms=curve.latency_ms,
+        title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
+    )
+    run.tracker.image("curve/chart", run.directory / "curve.png")
+    run.tracker.series(
+        "curve/k",
+        {
+            **{f"curve/{name}": top1.mean(axis=0).tolist() for name, top1 in curve.top1.items()},
+            "curve/latency_ms": curve.latency_ms,
+        },
+    )
+
+
+def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
+    scores = plan.scores
+    scores.to_csv(run.directory / "scores.csv", cfg.target)
+    scores.save(run.directory / "scores.npz")
+    metrics = scores.metrics
+    mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
+    error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
+    plot_relevance(
+        run.directory / "relevance.png",
+        units=[str(unit) for unit in scores.units],
+        mean=mean,
+        standard_error=error,
+        dropped=[str(layer) for layer in plan.dropped],
+        title=f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
+        selected=cfg.metric,
+    )
+    run.tracker.image("relevance/chart", run.directory / "relevance.png")
+    run.tracker.table(
+        "relevance/layers",
+        ["layer", *metrics, *(f"{metric} standard error" for metric in metrics), "dropped"],
+        [
+            [
+                str(unit),
+                *(float(mean[metric][i]) for metric in metrics),
+                *(float(error[metric][i]) for metric in metrics),
+                unit.layer in plan.dropped,
+            ]
+            for i, unit in enumerate(scores.units)
+        ],
+    )
+    run.tracker.series(
+        "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+    )
+
+
+def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) -> None:
+    names, classes = data.splits["test"].names, data.class_names
+    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
+    columns = ["video", "label", "full", "pruned"]
+    rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
+    write_csv(run.directory / "predictions.csv", columns, rows)
+    run.tracker.table(
+        "predictions", columns, [(name, *(classes[c] for c in row)) for name, *row in rows]
+    )

@@ -1,0 +1,135 @@
+"""What a job is about: a checkpoint, and the clips that it is shown."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import torch
+
+from vitprune.data import VideoDataModule
+from vitprune.errors import InputError
+from vitprune.files import file_digest, files_digest
+from vitprune.models import build_model
+from vitprune.results.writing import BEST
+from vitprune.tasks.checkpoints import (
+    check_same_clips,
+    check_same_fine_tuning,
+    leakage,
+    with_checkpoint,
+)
+from vitprune.tasks.data import build_data, look_through
+from vitprune.tasks.run import Run
+from vitprune.tasks.train import fine_tune
+from vitprune.training import VideoClassifier
+from vitprune.training.attempt import exclusive
+
+if TYPE_CHECKING:
+    from vitprune.launch.configuration import Evaluate, Prune
+
+log = logging.getLogger(__name__)
+
+AnyJob = TypeVar("AnyJob", "Prune", "Evaluate")
+
+
+@dataclass(frozen=True)
+class Subject(Generic[AnyJob]):
+    """A checkpoint and the clips that it is shown, each found to be what the job asked for.
+
+    Attributes:
+        cfg: the configuration as it really is, with what the checkpoint decides.
+        path: of the checkpoint.
+        classifier: what it holds, in eval mode, on the CPU.
+        data: set up, with clips as the classifier wants them.
+        leakage: how many clips of which split the classifier was trained on; None for none.
+    """
+
+    cfg: AnyJob
+    path: Path
+    classifier: VideoClassifier
+    data: VideoDataModule
+    leakage: dict[str, int] | None
+
+    def described(self) -> dict[str, Any]:
+        """What ``results.json`` says of it."""
+        provenance = self.classifier.provenance
+        return {
+            "ckpt": str(self.path),
+            "ckpt_digest": file_digest(self.path),
+            "fine_tuning": None if provenance is None else dict(provenance.settings),
+            "clip_settings": self.classifier.clip_settings,
+            "dataset": {
+                "name": self.data.name,
+                "classes": self.data.class_names,
+                "files": files_digest(self.data.root),
+            },
+            "leakage": self.leakage,
+            "settings": self.cfg.settings(),
+        }
+
+
+def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
+    """The checkpoint that is to be pruned, and its clips.
+
+    It is the one that ``ckpt`` names, or that of train.py for the same model and dataset; where
+    there is none, it is fine-tuned first.
+
+    Raises:
+        InputError: the checkpoint is not what was asked for, or has seen what it is tested on.
+    """
+    path = Path(cfg.ckpt) if cfg.ckpt else Path(cfg.fine_tuned) / BEST
+    if cfg.ckpt or path.is_file():
+        log.info("Using the checkpoint %s", path)
+    else:
+        with torch.device("meta"):
+            check_k(cfg.k, build_model(cfg.model.name, cfg.model.variant).num_layers)
+        log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
+        with exclusive(path.parent):
+            if not path.is_file():  # nobody else made it meanwhile
+                fine_tune(cfg, build_data(cfg), run.beside("train", path.parent))
+    classifier = VideoClassifier.load(path)
+    if classifier.model.spec.name != cfg.model.name:
+        raise InputError(
+            f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
+        )
+    check_k(cfg.k, len(classifier.model.blocks))
+    if not cfg.ckpt:
+        check_same_fine_tuning(path, classifier, cfg)
+    return subject_of(cfg, path, classifier)
+
+
+def subject_of(
+    cfg: AnyJob, path: Path, classifier: VideoClassifier, *, same_classes: bool = True
+) -> Subject[AnyJob]:
+    """A checkpoint with the clips of ``cfg.dataset``, looked through before anything rests on them.
+
+    Args:
+        cfg: of prune.py or evaluate.py.
+        path: of the checkpoint.
+        classifier: what it holds.
+        same_classes: whether the clips' classes must be the checkpoint's.
+
+    Raises:
+        InputError: data, classes or videos are not as they should be, or were trained on.
+    """
+    if cfg.ckpt:
+        cfg = with_checkpoint(cfg, path, classifier)
+    data = build_data(cfg, classifier, same_classes=same_classes)
+    if not cfg.ckpt:
+        check_same_clips(path, classifier, data)
+    splits = cfg.evaluated_splits()
+    leaked = leakage(path, classifier, data, splits, allowed=cfg.allow_leakage)
+    look_through(cfg, data, splits)
+    return Subject(cfg, path, classifier, data, leaked)
+
+
+def check_k(k: int, layers: int) -> None:
+    """Refuse to drop all of a model's layers, or more.
+
+    Raises:
+        InputError: says how many there are.
+    """
+    if k >= layers:
+        raise InputError(f"k={k} is out of range; the model has {layers} layers: 1 to {layers - 1}")

@@ -1,0 +1,41 @@
+"""What is kept, and what is done, around the epochs of a fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+
+class RandomState(pl.Callback):
+    """Keeps torch's random state in checkpoints, for dropout and mixup after a resumption."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"cpu": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            state["cuda"] = torch.cuda.get_rng_state_all()
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._loaded = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._loaded is None:
+            return
+        torch.set_rng_state(self._loaded["cpu"].cpu())
+        states = self._loaded.get("cuda", [])
+        if states and len(states) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all([state.cpu() for state in states])
+
+
+class LastEpochValidated(pl.Callback):
+    """Has the last epoch validated, whatever the interval, so that it can be the best one."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        epoch, interval = trainer.current_epoch + 1, trainer.check_val_every_n_epoch
+        if epoch == trainer.max_epochs and interval is not None and epoch % interval:
+            trainer.check_val_every_n_epoch = epoch  # those that the interval divides are validated
