@@ -22,8 +22,9 @@ from omegaconf import DictConfig
 from small_commands import ROOT, SMALL, environment
 
 from vitprune.errors import InputError
-from vitprune.launch.arguments import CONF, check_overrides, keep_names, overrides_of
+from vitprune.launch.arguments import CONF, check_overrides, keep_names
 from vitprune.launch.sweeps import Guard
+from vitprune.results.command_lines import overrides_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 TASKS = ("train", "prune", "evaluate")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from vitprune.reporting import plot_curve, plot_relevance
+
+from vitprune.report.plots import plot_curve, plot_relevance
 
 
 def test_relevance_chart_shows_dropped_and_kept(tmp_path: Path) -> None:

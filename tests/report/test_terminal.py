@@ -6,7 +6,8 @@ from pathlib import Path
 
 from made_up_cells import write_cell
 from rich.console import Console
-from vitprune.reporting import interval_of, print_comparison, print_table
+
+from vitprune.report.terminal import interval_of, print_comparison, print_table
 
 
 def test_names_are_folded_not_cut() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import wandb
 from omegaconf import OmegaConf
-from vitprune.reporting import lineage
 
 from vitprune.errors import InputError
+from vitprune.tracking import lineage
 from vitprune.tracking.tracker import RunLogger, Tracker, wandb_logger
 
 
