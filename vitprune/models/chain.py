@@ -219,6 +219,9 @@ class VideoTransformer(nn.Module, ABC):
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec`` and ``blocks``.
     """
 
+    title: str
+    """What it is called in tables and pictures; :func:`vitprune.models.registry.architecture`
+    sets it."""
     spec: ModelSpec
     blocks: nn.ModuleList
     after: nn.Sequential
@@ -285,6 +288,14 @@ class VideoTransformer(nn.Module, ABC):
     def dropped(self) -> tuple[int, ...]:
         """The numbers of the layers that were dropped, ascending."""
         return tuple(sorted(set(range(self.num_layers)) - set(self.layers)))
+
+    def fit_positions(self, state: dict[str, Tensor]) -> None:
+        """Interpolate, in place, position embeddings of another input size, as the original does.
+
+        Args:
+            state: weights by the model's names, of another number of frames or resolution. What
+                cannot be interpolated stays as it is.
+        """
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that weight decay must leave alone, besides biases and norms."""

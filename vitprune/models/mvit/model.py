@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchvision.models.video.mvit import Pool, PositionalEncoding
 from torchvision.ops import StochasticDepth
 
+from vitprune.models import positions
 from vitprune.models.attention import attend, geometry
 from vitprune.models.chain import (
     Attention,
@@ -28,7 +29,10 @@ from vitprune.models.chain import (
     Tokens,
     VideoTransformer,
 )
+from vitprune.models.formats import State
+from vitprune.models.mvit.weights import FORMATS, KINETICS400
 from vitprune.models.places import nearest, spread
+from vitprune.models.registry import architecture
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -302,6 +306,7 @@ class WideningMlp(Mlp):
         return None if self.proj_skip is None else Leftover(self.norm, self.proj_skip)
 
 
+@architecture("mvit", title="MViT", variants=VARIANTS, formats=FORMATS, kinetics400=KINETICS400)
 class MViT(VideoTransformer):
     """A pyramid of pooling attentions; a class token is read out."""
 
@@ -374,9 +379,18 @@ class MViT(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.dropout(self.norm(tokens.x)[:, 0]))
 
+    def fit_positions(self, state: State) -> None:
+        # As in PySlowFast's slowfast/utils/checkpoint.py, load_checkpoint.
+        resizes = {
+            r"\.spatial_pos$": positions.square("bicubic"),
+            r"\.temporal_pos$": positions.line("linear"),
+            r"\.rel_pos_[thw]$": positions.line("linear"),
+        }
+        positions.fit(self, state, resizes)
+
     def no_weight_decay(self) -> set[str]:
-        positions = ("pos_encoding.", ".rel_pos_")
-        return {name for name, _ in self.named_parameters() if any(p in name for p in positions)}
+        tables = ("pos_encoding.", ".rel_pos_")
+        return {name for name, _ in self.named_parameters() if any(t in name for t in tables)}
 
 
 def _stages(depths: Sequence[int]) -> list[int]:

@@ -27,6 +27,10 @@ from vitprune.models.chain import (
     Tokens,
     VideoTransformer,
 )
+from vitprune.models.formats import State
+from vitprune.models.positions import misfits
+from vitprune.models.registry import architecture
+from vitprune.models.video_swin.weights import FORMATS, KINETICS400, resize_bias
 
 
 @dataclass(frozen=True)
@@ -220,6 +224,9 @@ class WindowAttention(Attention):
 
 NOT_ATTENDED = -100.0
 """The score of a masked pair, as in the original."""
+TABLE = "relative_position_bias_table"
+INDEX = "relative_position_index"
+"""What an attention's table of biases and, in others' files, its index of pairs are called."""
 
 
 class Merge(nn.Module):
@@ -234,6 +241,13 @@ class Merge(nn.Module):
         return Tokens(x.flatten(1, 3), tuple(x.shape[1:4]))
 
 
+@architecture(
+    "video_swin",
+    title="Video Swin",
+    variants=VARIANTS,
+    formats=FORMATS,
+    kinetics400=KINETICS400,
+)
 class VideoSwin(VideoTransformer):
     """A pyramid of attentions within windows, every other one shifted; the mean is read out."""
 
@@ -293,6 +307,15 @@ class VideoSwin(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x).mean(1))
 
+    def fit_positions(self, state: State) -> None:
+        # The index says no more than for which window a table is.
+        index = {name: state.pop(name) for name in list(state) if name.endswith(INDEX)}
+        for name, table, _ in misfits(self, state):
+            if name.endswith(TABLE):
+                attention = self.get_submodule(name.removesuffix("." + TABLE))
+                assert isinstance(attention, WindowAttention)
+                pairs = index.get(name.replace(TABLE, INDEX))
+                state[name] = resize_bias(table, pairs, attention.window)
+
     def no_weight_decay(self) -> set[str]:
-        tables = "relative_position_bias_table"
-        return {name for name, _ in self.named_parameters() if name.endswith(tables)}
+        return {name for name, _ in self.named_parameters() if name.endswith(TABLE)}

@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitprune.errors import InputError
+from vitprune.models import positions
 from vitprune.models.attention import attend
 from vitprune.models.chain import Attention, Block, Grid, Mlp, ModelSpec, Tokens, VideoTransformer
+from vitprune.models.formats import State
+from vitprune.models.registry import architecture
+from vitprune.models.timesformer.weights import FORMATS, KINETICS400
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,13 @@ class SpaceAttention(DividedAttention):
         return torch.cat([shares[..., 0].sum(2, keepdim=True), shares[..., 1:].flatten(2)], dim=2)
 
 
+@architecture(
+    "timesformer",
+    title="TimeSformer",
+    variants=VARIANTS,
+    formats=FORMATS,
+    kinetics400=KINETICS400,
+)
 class TimeSformer(VideoTransformer):
     """Per layer: attention over time, attention over space, MLP; a class token is read out.
 
@@ -197,6 +208,15 @@ class TimeSformer(VideoTransformer):
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))
+
+    def fit_positions(self, state: State) -> None:
+        # As in timesformer/models/vit.py, forward_features. Its load_pretrained resamples the
+        # patches as if they lay in one line, which mixes up rows; the forward pass does not.
+        resizes = {
+            r"^pos_embed$": positions.behind_class_token(positions.square("nearest")),
+            r"^time_embed$": positions.line("nearest"),
+        }
+        positions.fit(self, state, resizes)
 
     def no_weight_decay(self) -> set[str]:
         return {"cls_token", "pos_embed", "time_embed"}
