@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from vitprune.importance.stream import Departure, FullStream
-from vitprune.importance.unit import Unit, blocks_of, named_attentions, units_of
+from vitprune.importance.unit import Unit, blocks_of, named_attentions, resolved, units_of
 from vitprune.models.chain import Attention, Tokens, VideoTransformer
 
 SMALL = 64 * 2**20
@@ -79,7 +79,7 @@ def ablate(
         ValueError: an unknown scope, a unit that the model does not have, ``max_streams`` below
             one, or a model with gates set.
     """
-    units = units_of(model, scope) if units is None else list(units)
+    units = units_of(model, scope) if units is None else [resolved(model, u) for u in units]
     if max_streams is not None and max_streams < 1:
         raise ValueError(f"max_streams={max_streams}, and at least one is needed")
     logits: dict[Unit, Tensor] = {}
@@ -152,6 +152,7 @@ def without_heads(model: VideoTransformer, heads: Collection[Unit]) -> Iterator[
     Raises:
         ValueError: a head that the model does not have.
     """
+    heads = [resolved(model, unit) for unit in heads]
     if missing := [str(unit) for unit in heads if unit not in units_of(model, "head")]:
         raise ValueError(f"the model has no head {', '.join(missing)}")
     gated: list[Attention] = []

@@ -155,7 +155,8 @@ class Block(nn.Module):
 
     Args:
         index: the layer's number in the unpruned model.
-        branches: name -> branch; the names are ``attention`` (or ``time`` and ``space``), ``mlp``.
+        branches: name -> branch, in order of execution. An MLP is called ``mlp``; an attention as
+            its architecture calls it, ``attention`` where there is but one.
         before: Tokens -> Tokens modules that run first and are no part of the layer: Swin's
             patch merging, and what stays of layers that were dropped just before this one.
         stride: how many embedded tokens, along height and width, make one of its tokens.
@@ -176,7 +177,10 @@ class Block(nn.Module):
 
     @property
     def attentions(self) -> dict[str, Attention]:
-        """The attention branches by name, in order of execution."""
+        """The attention branches by name, in order of execution; the last one is the default.
+
+        A head of the default attention is written without its name: ``3.5``.
+        """
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
 
     def _steps(self) -> Iterable[Branch]:
