@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vitprune.errors import InputError
 from vitprune.importance import Unit, units_of
 from vitprune.importance.engine import evaluating
-from vitprune.importance.unit import blocks_of, named_attentions
+from vitprune.importance.unit import blocks_of, named_attentions, resolved
 from vitprune.models import Tokens, VideoTransformer
 from vitprune.models.chain import Attention, Block, Grid
 from vitprune.models.finite import check_attention, check_logits
@@ -59,31 +59,48 @@ class AttentionMap:
         return " x ".join(map(str, self.tokens.shape[1:])) + " tokens"
 
 
-def check_heads(model: VideoTransformer, names: Sequence[str]) -> list[Unit]:
-    """The heads that are written ``names``.
+def check_heads(model: VideoTransformer, names: Sequence[str | float]) -> list[Unit]:
+    """The heads that are written ``names``, as :meth:`vitprune.importance.Unit.parse` reads them.
+
+    Args:
+        model: whose heads.
+        names: ``22.10``, ``22h10``, ``3.time.5``; or the number 22.1, which is what a configuration
+            makes of ``22.1`` and ``22.10`` alike.
 
     Raises:
-        InputError: one that the model does not have; says which there are.
+        InputError: one that the model does not have, or a number that is two of its heads; says
+            which there are.
     """
+    return [_head(model, name) for name in names]
+
+
+def _head(model: VideoTransformer, name: str | float) -> Unit:
     known = units_of(model, "head")
-    heads = []
-    for name in names:
-        try:
-            unit = Unit.parse(str(name))
-        except ValueError:
-            unit = None
-        if unit is None or unit.head is None:
-            raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
-        if unit not in known:
-            beside = [other for other in known if other.layer == unit.layer]
-            there = (
-                f"layer {unit.layer} has {', '.join(map(str, beside))}"
-                if beside
-                else f"it has layers {', '.join(map(str, model.layers))}"
+    if isinstance(name, float):
+        same = [unit for unit in known if not unit.attention and float(str(unit)) == name]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            ways = " or ".join(f"{unit.layer}h{unit.head}" for unit in same)
+            raise InputError(
+                f"head={name} may be head {' or '.join(map(str, same))}, which are one number to a "
+                f"configuration; write {ways}"
             )
-            raise InputError(f"head={name} does not exist in {model.spec.name}; {there}")
-        heads.append(unit)
-    return heads
+    try:
+        unit = resolved(model, Unit.parse(str(name)))
+    except ValueError:
+        unit = None
+    if unit is None or unit.head is None:
+        raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
+    if unit not in known:
+        beside = [other for other in known if other.layer == unit.layer]
+        there = (
+            f"layer {unit.layer} has {', '.join(map(str, beside))}"
+            if beside
+            else f"it has layers {', '.join(map(str, model.layers))}"
+        )
+        raise InputError(f"head={name} does not exist in {model.spec.name}; {there}")
+    return unit
 
 
 def attention_maps(
@@ -131,8 +148,8 @@ def attention_maps(
         check_attention(found.tokens, f"head {unit}", model, logits, names)
     if query == "cls" and (blind := [str(u) for u in maps if not maps[u].tokens.any()]):
         raise InputError(
-            f"query=cls: the class token has no part in attention over time, so head "
-            f"{blind[0]} has no row of it; use query=mean"
+            f"query=cls: the class token has no part in the attention of head {blind[0]}; "
+            "use query=mean"
         )
     return {unit: maps[unit] for unit in heads}
 
