@@ -24,7 +24,7 @@ from vitprune.importance.unit import blocks_of, named_attentions, resolved
 from vitprune.models import Tokens, VideoTransformer
 from vitprune.models.chain import Attention, Block, Grid
 from vitprune.models.finite import check_attention, check_logits
-from vitprune.models.places import nearest, spread
+from vitprune.models.grids import nearest, spread
 
 QUERIES = ("mean", "cls")
 ROLLOUT = "rollout"
@@ -185,13 +185,15 @@ def rollout(
     check_logits(logits, model, clips, names)
     check_attention(share, ROLLOUT, model, logits, names)
     grid = steps[0].before.grid
-    places = share[:, -math.prod(grid) :].unflatten(1, grid).float()
+    received = share[:, -math.prod(grid) :].unflatten(1, grid).float()
     size: Grid = (clips.shape[2], clips.shape[3], clips.shape[4])
     axes = [  # of embedded tokens: before any patch merging, whatever layers were dropped
         nearest(pixels, tokens, pitch, model.centred)
         for pixels, tokens, pitch in zip(size, grid, model.patch, strict=True)
     ]
-    return AttentionMap(places / places.sum((1, 2, 3), keepdim=True), (axes[0], axes[1], axes[2]))
+    return AttentionMap(
+        received / received.sum((1, 2, 3), keepdim=True), (axes[0], axes[1], axes[2])
+    )
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,8 @@ class Step:
                 for n, m in zip(fine, coarse, strict=True)
             ]
             count = math.prod(coarse)
-            places = spread(share[:, -count:].unflatten(1, coarse), axes)
-            share = torch.cat([share[:, :-count], places.flatten(1)], dim=1)
+            spread_share = spread(share[:, -count:].unflatten(1, coarse), axes)
+            share = torch.cat([share[:, :-count], spread_share.flatten(1)], dim=1)
         return share if attended is None else (share + attended) / 2
 
 
@@ -256,10 +258,10 @@ def _has_class_token(tokens: Tokens) -> bool:
 def _queries(tokens: Tokens, query: str, head: Unit | None) -> Tensor:
     """How much each token counts as a query, [B, N']."""
     batch, count = tokens.x.shape[:2]
-    places = math.prod(tokens.grid)
+    patches = math.prod(tokens.grid)
     queries = torch.zeros(batch, count, device=tokens.x.device)
     if query == "mean":
-        queries[:, -places:] = 1 / places
+        queries[:, -patches:] = 1 / patches
     elif not _has_class_token(tokens):
         raise InputError(f"query=cls: this model has no class token (head {head}); use query=mean")
     else:

@@ -30,8 +30,8 @@ from vitprune.models.chain import (
     VideoTransformer,
 )
 from vitprune.models.formats import State
+from vitprune.models.grids import nearest, spread
 from vitprune.models.mvit.weights import FORMATS, KINETICS400
-from vitprune.models.places import nearest, spread
 from vitprune.models.registry import architecture
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
@@ -216,8 +216,8 @@ class PoolingAttention(Attention):
             nearest(n, m, stride, True)
             for n, m, stride in zip(grid, pooled, (1, *strides), strict=True)
         ]
-        places = spread(shares[..., 1:].unflatten(2, pooled), axes)
-        return torch.cat([shares[..., :1], places.flatten(2)], dim=2)
+        unpooled = spread(shares[..., 1:].unflatten(2, pooled), axes)
+        return torch.cat([shares[..., :1], unpooled.flatten(2)], dim=2)
 
     def _extend(
         self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid
@@ -230,10 +230,10 @@ class PoolingAttention(Attention):
         has to be made. The values grow as wide as the keys, and all of them to a multiple of eight,
         only because some of the fused kernels ask for it.
         """
-        places = q[:, 1:].unflatten(1, q_grid)
+        patches = q[:, 1:].unflatten(1, q_grid)
         tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
         biases = [
-            torch.einsum(f"bthwnd,{axis}kd->bthwnk", places, _relative(table, queries, keys))
+            torch.einsum(f"bthwnd,{axis}kd->bthwnk", patches, _relative(table, queries, keys))
             for axis, table, queries, keys in zip("thw", tables, q_grid, k_grid, strict=True)
         ]
         width = q.shape[-1]
@@ -287,8 +287,8 @@ def _rows(queries: int, keys: int, device: torch.device) -> Tensor:
 @geometry
 def _indicators(grid: Grid, device: torch.device) -> Tensor:
     """[1 + T*H*W, T + H + W]: ones where a token's frame, row and column are."""
-    places = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
-    hot = [F.one_hot(place.flatten(), size) for place, size in zip(places, grid, strict=True)]
+    positions = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
+    hot = [F.one_hot(axis.flatten(), size) for axis, size in zip(positions, grid, strict=True)]
     return F.pad(torch.cat(hot, dim=1).float(), (0, 0, 1, 0)).to(device)
 
 

@@ -27,7 +27,7 @@ _PYSLOWFAST_RULES = (
 )
 
 
-def _place_projection(state: State, name: str) -> State:
+def _assign_projection(state: State, name: str) -> State:
     """Put the projection that changes a layer's width into the branch that it belongs to.
 
     That is the attention in version 2, which alone has relative positions, and the MLP in 1.
@@ -58,7 +58,7 @@ def _from_pyslowfast(state: State) -> State:
     for key in ("pos_embed_spatial", "pos_embed_temporal"):
         if key in shaped:
             shaped[key] = shaped[key].flatten(0, 1)
-    return _place_projection(shaped, "proj")
+    return _assign_projection(shaped, "proj")
 
 
 FORMATS = (
@@ -73,7 +73,7 @@ FORMATS = (
             (r"^(blocks\.\d+)\.mlp\.3\.", r"\1.branches.mlp.fc2."),
             (r"^head\.1\.", "head."),
         ),
-        lambda state: _place_projection(state, "project"),
+        lambda state: _assign_projection(state, "project"),
     ),
     # https://github.com/facebookresearch/SlowFast, slowfast/models/attention.py and
     # video_model_builder.py, with configs/Kinetics/{MVIT_B_16x4_CONV,MVITv2_S_16x4}.yaml
