@@ -299,10 +299,7 @@ class Prune(FineTuning):
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
         names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "precision": self.trainer.precision,
-        }
+        return {name: getattr(self, name) for name in names}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prune:
