@@ -139,6 +139,7 @@ class Recipe(Section):
 class Model(Section):
     """Which model, and its recipe. ``full`` and ``tiny`` are what the rest was chosen from."""
 
+    target: Text = Field(alias="_target_")
     name: Text
     k: Whole
     variant: TextOrNull
@@ -152,6 +153,11 @@ class Model(Section):
     recipe: Recipe
     full: dict[str, Any] = Field(default_factory=dict)
     tiny: dict[str, Any] = Field(default_factory=dict)
+
+    def node(self) -> dict[str, Any]:
+        """As ``instantiate`` takes it."""
+        built_of = {"target", "name", "variant", "weights", "num_frames", "image_size"}
+        return self.model_dump(by_alias=True, include=built_of)
 
 
 class Views(Section):
