@@ -2,15 +2,25 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from in_process import call
 from small_commands import ROOT, command, environment
 
+from vitprune.pruning.cost import latencies
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hurried() -> Iterator[None]:
+    """Latency is taken of five turns, and not of as many as there are in two seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(latencies.__kwdefaults__, "seconds", 0.0)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -45,7 +46,10 @@ def call(
         sys.argv = [program, *arguments]
         try:
             if program.startswith("-m"):
-                runpy.run_module(program.removeprefix("-m"), run_name="__main__", alter_sys=True)
+                module = program.removeprefix("-m")
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.delitem(sys.modules, module, raising=False)
+                    runpy.run_module(module, run_name="__main__", alter_sys=True)
             else:
                 sys.path.insert(0, str(Path(program).parent))
                 runpy.run_path(program, run_name="__main__")

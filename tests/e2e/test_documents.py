@@ -150,6 +150,7 @@ def one_each(words: Sequence[str]) -> list[str]:
     ]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb-workspaces itself
 def test_every_command_of_the_documents_does_what_it_says(directory: Path, tmp_path: Path) -> None:
     commands = shell_lines(DOCUMENTS)
     assert any(words[:2] == ["python", "prune.py"] for _, words in commands)

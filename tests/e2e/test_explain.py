@@ -12,7 +12,7 @@ import torch
 
 from vitprune.data.demo.car import ACTIONS
 from vitprune.models import build_model
-from vitprune.training import VideoClassifier
+from vitprune.training import Provenance, VideoClassifier
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,7 +26,8 @@ def checkpoint(directory: Path) -> Path:
         "mean": [0.45] * 3, "std": [0.225] * 3,
     }  # fmt: skip
     path = directory / "untrained.ckpt"
-    VideoClassifier(model, list(ACTIONS), settings).save(path)
+    untrained = Provenance({}, {}, [])
+    VideoClassifier(model, list(ACTIONS), settings, provenance=untrained).save(path)
     return path
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from vitprune.files import file_digest
+from vitprune.files import file_digest, files_digest, files_digest_of
 from vitprune.launch import cells
+from vitprune.results.writing import publishing
 
 SETTINGS: dict[str, Any] = {"metric": "R", "k": 5, "seed": 0, "dataset": {"root": "nowhere"}}
 
@@ -29,7 +30,7 @@ def cell(tmp_path: Path, checkpoint: Path) -> Path:
         "k": 5, "ckpt": str(checkpoint), "ckpt_digest": file_digest(checkpoint),
         "asked": SETTINGS, "dataset": {"name": "demo"},
     }  # fmt: skip
-    with cells.publishing(directory, results):
+    with publishing(directory, results):
         pass
     return directory
 
@@ -84,19 +85,19 @@ def test_a_cell_of_other_data_is_not(tmp_path: Path, checkpoint: Path) -> None:
     settings = {**SETTINGS, "dataset": {"root": str(root)}}
     results = {
         "ckpt": str(checkpoint), "ckpt_digest": file_digest(checkpoint), "asked": settings,
-        "dataset": {"files": cells.files_digest(root)},
+        "dataset": {"files": files_digest(root)},
     }  # fmt: skip
-    with cells.publishing(tmp_path / "cell", results):
+    with publishing(tmp_path / "cell", results):
         pass
     assert cells.finished(tmp_path / "cell", settings, checkpoint) is not None
     (root / "v.mp4").write_bytes(b"other frames")
-    cells.files_digest_of.cache_clear()
+    files_digest_of.cache_clear()
     assert cells.finished(tmp_path / "cell", settings, checkpoint) is None
 
 
 def test_results_are_there_only_while_they_are_of_the_files_beside_them(cell: Path) -> None:
     def interrupted() -> None:
-        with cells.publishing(cell, {"k": 6}):
+        with publishing(cell, {"k": 6}):
             assert not (cell / "results.json").exists()
             raise KeyboardInterrupt
 

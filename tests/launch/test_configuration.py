@@ -10,7 +10,7 @@ import pytest
 
 from vitprune.errors import InputError
 from vitprune.launch.arguments import CONF
-from vitprune.launch.configuration import Evaluate, Prune, Train, choices, parse
+from vitprune.launch.configuration import Evaluate, Prune, Train, parse, values_of
 
 Compose = Callable[..., Any]
 
@@ -126,10 +126,10 @@ def test_choices_are_those_of_the_code() -> None:
     from vitprune.pruning import STRATEGIES
     from vitprune.tasks.explain import EXPLANATIONS
 
-    assert set(choices("metric")) == {*METRICS, *MEASURES} - {"ablation"}
-    assert choices("direction") == DIRECTIONS
-    assert choices("scope") == SCOPES
-    assert set(choices("target")) == set(TARGETS)
-    assert set(choices("strategy")) == set(STRATEGIES)
-    assert set(choices("explain")) == {"none", *EXPLANATIONS}
-    assert set(choices("query")) == {*QUERIES, ROLLOUT}
+    assert set(values_of("metric")) == {*METRICS, *MEASURES} - {"ablation"}
+    assert values_of("direction") == DIRECTIONS
+    assert values_of("scope") == SCOPES
+    assert set(values_of("target")) == set(TARGETS)
+    assert set(values_of("strategy")) == set(STRATEGIES)
+    assert set(values_of("explain")) == {"none", *EXPLANATIONS}
+    assert set(values_of("query")) == {*QUERIES, ROLLOUT}

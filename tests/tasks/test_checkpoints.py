@@ -12,15 +12,14 @@ from made_up_videos import make_video, write_ucf101
 
 from vitprune.errors import InputError
 from vitprune.launch.configuration import Prune, parse
-from vitprune.models import build_model
-from vitprune.results.settings import fine_tuning_of
-from vitprune.tasks import build_data
 from vitprune.tasks.checkpoints import (
     check_same_clips,
     check_same_fine_tuning,
     leakage,
     with_checkpoint,
 )
+from vitprune.tasks.data import build_data
+from vitprune.tasks.train import new_classifier
 from vitprune.training import VideoClassifier
 from vitprune.training.provenance import Excerpt, Provenance
 
@@ -45,19 +44,14 @@ def config(composed: Callable[..., dict[str, Any]], tmp_path: Path) -> Compose:
     return config
 
 
+def given_by(cfg: Prune, *keys: str) -> Prune:
+    """The same where the command line names ``keys``, and a checkpoint."""
+    return cfg.model_copy(update={"given": frozenset(keys), "ckpt": "best.ckpt"})
+
+
 def fine_tuned(cfg: Prune, path: Path) -> VideoClassifier:
     """What train.py would leave, but for the training."""
-    data = build_data(cfg)
-    spec = {"num_frames": cfg.model.num_frames, "image_size": cfg.model.image_size}
-    model = build_model("mvit", "tiny", num_classes=data.num_classes, **spec)
-    provenance = Provenance(
-        fine_tuning_of(cfg.plain()),
-        {name: split.listing() for name, split in data.splits.items()},
-        data.splits["train"].excerpts(),
-    )
-    classifier = VideoClassifier(
-        model, data.class_names, data.clip_settings(), provenance=provenance
-    )
+    classifier = new_classifier(cfg, build_data(cfg))
     classifier.save(path)
     return VideoClassifier.load(path)
 
@@ -161,12 +155,12 @@ def test_the_split_comes_from_the_checkpoint(config: Compose, tmp_path: Path) ->
     """With ckpt= given by hand, what the command line does not name is the checkpoint's."""
     path = tmp_path / "best.ckpt"
     classifier = fine_tuned(config("dataset.split=2", "dataset.val_seed=3"), path)
-    cfg = with_checkpoint(config(), path, classifier, given=[])
+    cfg = with_checkpoint(given_by(config()), path, classifier)
     assert cfg.dataset.model_dump()["split"] == 2
     assert cfg.dataset.val_seed == 3
     data = build_data(cfg, classifier)
     assert leakage(path, classifier, data, ["test", "val"], allowed=False) is None
-    kept = with_checkpoint(config(), path, classifier, given=["dataset.split"])
+    kept = with_checkpoint(given_by(config(), "dataset.split"), path, classifier)
     assert kept.dataset.model_dump()["split"] == 1
 
 
@@ -174,12 +168,12 @@ def test_what_was_given_is_used_or_refused(config: Compose, tmp_path: Path) -> N
     path = tmp_path / "best.ckpt"
     classifier = fine_tuned(config(), path)
     other = config("dataset.sampling=dense", "model.tiny.image_size=64")
-    cfg = with_checkpoint(other, path, classifier, given=["metric"])
+    cfg = with_checkpoint(given_by(other, "metric"), path, classifier)
     assert (cfg.dataset.sampling, cfg.dataset.image_size) == ("uniform", 32)
     for given in ("dataset.sampling", "model.tiny.image_size"):
         with pytest.raises(InputError, match=r"leave .* out, or fine-tune with it"):
-            with_checkpoint(other, path, classifier, given=[given])
-    with_checkpoint(config(), path, classifier, given=["dataset.sampling", "model.variant"])
+            with_checkpoint(given_by(other, given), path, classifier)
+    with_checkpoint(given_by(config(), "dataset.sampling", "model.variant"), path, classifier)
 
 
 @pytest.mark.parametrize(

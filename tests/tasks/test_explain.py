@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -23,10 +22,9 @@ from vitprune.errors import InputError
 from vitprune.launch.configuration import parse
 from vitprune.models import build_model
 from vitprune.results.statistics import holm
-from vitprune.tasks import subjects
+from vitprune.tasks import Run
 from vitprune.tasks.explain import explain
 from vitprune.tasks.explain.attention import picture_stems
-from vitprune.tracking.tracker import Tracker
 from vitprune.training import VideoClassifier
 from vitprune.training.provenance import Provenance
 
@@ -79,11 +77,11 @@ def run(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Explain
             given += [o.replace("dataset.", "other_dataset.") for o in SMALL[2:]]
         with initialize_config_dir(str(CONF), version_base="1.3"):
             cfg = parse(OmegaConf.to_container(compose("evaluate", given), resolve=True))  # type: ignore[arg-type]
-        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-        results = explain(cfg, subjects(cfg, trainer), tmp_path, Tracker(None))
-        written = json.loads((tmp_path / "results.json").read_text())
-        assert written.pop("settings")["explain"] == results["explain"]
-        assert written == results
+        results = explain(cfg, Run(cfg, "explain", tmp_path)).plain()
+        assert json.loads((tmp_path / "results.json").read_text()) == json.loads(
+            json.dumps(results)
+        )
+        assert results["settings"]["explain"] == results["explain"]
         return results, tmp_path
 
     return run

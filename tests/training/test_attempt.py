@@ -19,12 +19,11 @@ from vitprune.data.loading import SeededSampler
 from vitprune.errors import InputError
 from vitprune.training.attempt import (
     Attempt,
-    LastEpochValidated,
-    RandomState,
     WholeCheckpoints,
     exclusive,
     joined_metrics,
 )
+from vitprune.training.callbacks import LastEpochValidated, RandomState
 
 
 @pytest.fixture

@@ -139,6 +139,7 @@ class Recipe(Section):
 class Model(Section):
     """Which model, and its recipe. ``full`` and ``tiny`` are what the rest was chosen from."""
 
+    target: Text = Field(alias="_target_")
     name: Text
     k: Whole
     variant: TextOrNull
@@ -152,6 +153,11 @@ class Model(Section):
     recipe: Recipe
     full: dict[str, Any] = Field(default_factory=dict)
     tiny: dict[str, Any] = Field(default_factory=dict)
+
+    def node(self) -> dict[str, Any]:
+        """As ``instantiate`` takes it."""
+        built_of = {"target", "name", "variant", "weights", "num_frames", "image_size"}
+        return self.model_dump(by_alias=True, include=built_of)
 
 
 class Views(Section):
@@ -299,10 +305,7 @@ class Prune(FineTuning):
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
         names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
-        return {
-            **{name: getattr(self, name) for name in names},
-            "precision": self.trainer.precision,
-        }
+        return {name: getattr(self, name) for name in names}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prune:

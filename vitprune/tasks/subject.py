@@ -12,7 +12,6 @@ import torch
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.files import file_digest, files_digest
-from vitprune.models import build_model
 from vitprune.results.writing import BEST
 from vitprune.tasks.checkpoints import (
     check_same_clips,
@@ -21,7 +20,7 @@ from vitprune.tasks.checkpoints import (
     with_checkpoint,
 )
 from vitprune.tasks.data import build_data, look_through
-from vitprune.tasks.run import Run
+from vitprune.tasks.run import Run, build
 from vitprune.tasks.train import fine_tune
 from vitprune.training import VideoClassifier
 from vitprune.training.attempt import exclusive
@@ -84,7 +83,7 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
         log.info("Using the checkpoint %s", path)
     else:
         with torch.device("meta"):
-            check_k(cfg.k, build_model(cfg.model.name, cfg.model.variant).num_layers)
+            check_k(cfg.k, build("model", {**cfg.model.node(), "weights": None}).num_layers)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile

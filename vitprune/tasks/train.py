@@ -10,11 +10,10 @@ from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vitprune.data import VideoDataModule
-from vitprune.models import build_model
 from vitprune.results.writing import BEST
 from vitprune.tasks.data import build_data, look_through
 from vitprune.tasks.lineage import dataset_asset
-from vitprune.tasks.run import Run, surroundings
+from vitprune.tasks.run import Run, build, surroundings
 from vitprune.tracking import lineage
 from vitprune.training import Provenance, VideoClassifier
 from vitprune.training.attempt import Attempt, exclusive
@@ -92,14 +91,7 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
 
 def new_classifier(cfg: FineTuning, data: VideoDataModule) -> VideoClassifier:
     """The model that is to be fine-tuned, which knows what it is going to be trained on."""
-    model = build_model(
-        cfg.model.name,
-        cfg.model.variant,
-        num_classes=data.num_classes,
-        num_frames=cfg.model.num_frames,
-        image_size=cfg.model.image_size,
-        weights=cfg.model.weights,
-    )
+    model = build("model", cfg.model.node(), num_classes=data.num_classes)
     model.checkpointing = cfg.model.checkpointing
     if cfg.model.compile:
         model.compile(dynamic=False)  # in place: names of parameters and checkpoints stay
