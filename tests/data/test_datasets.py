@@ -14,7 +14,15 @@ from made_up_videos import make_video
 from omegaconf import OmegaConf
 from torch import distributed
 
-from vitprune.data import Clip, ClipSpec, DAIDataModule, UCF101DataModule, VideoDataset, Views
+from vitprune.data import (
+    Clip,
+    ClipSpec,
+    DAIDataModule,
+    UCF101DataModule,
+    VideoDataModule,
+    VideoDataset,
+    Views,
+)
 from vitprune.errors import InputError
 
 Make = Callable[..., Any]
@@ -247,3 +255,15 @@ def test_videos_are_named_by_path_and_time(tmp_path: Path) -> None:
     assert names == [
         "videos/a b.mp4", "videos/a b.mp4#t=1.5,3", "videos/a b.mp4#t=,2", "videos/a b.mp4#t=4",
     ]  # fmt: skip
+
+
+def test_a_dataset_without_a_stand_in_does_not_speak_of_one(tmp_path: Path) -> None:
+    class Mine(VideoDataModule):
+        def read_layout(self) -> Any:
+            return [], {}
+
+    data = Mine(root=tmp_path / "none", num_frames=4, image_size=32)
+    assert data.name == "Mine"
+    data.prepare_data()
+    with pytest.raises(InputError, match=r"none, where Mine should be; .*to where it is$"):
+        data.setup()

@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from documented import fenced, inline_code, mentioned, shell_lines
@@ -22,8 +23,10 @@ from omegaconf import DictConfig
 from small_commands import ROOT, SMALL, environment
 
 from vitprune.errors import InputError
+from vitprune.importance import MEASURES
 from vitprune.launch.arguments import CONF, check_lists, check_overrides
 from vitprune.launch.sweeps import Guard
+from vitprune.models.registry import ARCHITECTURES
 from vitprune.results.command_lines import overrides_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -165,7 +168,8 @@ def test_every_command_of_the_documents_does_what_it_says(directory: Path, tmp_p
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_every_snippet_of_python_runs(document: Path) -> None:
     for snippet in fenced(document, "python"):
-        exec(compile(snippet, str(document), "exec"), {"__name__": "snippet"})
+        with patch.dict(MEASURES), patch.dict(ARCHITECTURES):  # what a snippet adds goes with it
+            exec(compile(snippet, str(document), "exec"), {"__name__": "snippet"})
 
 
 def test_a_command_that_nobody_knows_how_to_run_is_no_success(tmp_path: Path) -> None:

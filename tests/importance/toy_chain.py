@@ -81,7 +81,6 @@ class Toy(VideoTransformer):
             [*plain, Block(2, two), Block(3, wide), Block(4, last, [Merge()])]
         )
         self.num_layers = 5
-        self.after = nn.Sequential()
         self.norm = nn.LayerNorm(2 * dim)
         self.head = nn.Linear(2 * dim, num_classes)
 

@@ -27,7 +27,7 @@ class Mixer(VideoTransformer):
         super().__init__()
         self.spec, self.num_layers = spec, variant.depth
         blocks = (Block(i, {"mlp": Mlp(192, 8, norm=nn.Identity())}) for i in range(variant.depth))
-        self.blocks, self.after = nn.ModuleList(blocks), nn.Sequential()
+        self.blocks = nn.ModuleList(blocks)
         self.head = nn.Linear(192, spec.num_classes)
 
     def embed(self, clips: Tensor) -> Tokens:
@@ -78,5 +78,5 @@ def test_what_is_not_registered_is_refused(mixer):
 def test_titles_of_the_papers_three():
     from vitprune.results.paper import title
 
-    for name, known in ARCHITECTURES.items():
-        assert known.build.title == title(name)
+    for name in ("timesformer", "video_swin", "mvit"):
+        assert ARCHITECTURES[name].build.title == title(name)

@@ -69,7 +69,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             files that is not as the layout says.
     """
 
-    layout: ClassVar[Layout]
+    layout: ClassVar[Layout | None] = None
+    """What its stand-in is rendered as; None if there is none."""
     official_splits: ClassVar[tuple[int, ...]] = (1,)
 
     class_names: list[str]
@@ -101,7 +102,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         demo: Mapping[str, Any] | DemoSettings | None = None,
     ) -> None:
         super().__init__()
-        self.name: str = name or self.layout
+        self.name: str = name or self.layout or type(self).__name__
         self.root = Path(root).expanduser().absolute()
         self.spec = ClipSpec(
             num_frames=whole("num_frames", num_frames),
@@ -142,7 +143,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Render the stand-in, if this is one, and if it is not there yet."""
-        if self.demo is not None:
+        if self.demo is not None and self.layout is not None:
             render(self.layout, self.root, self.demo)
 
     def setup(self, stage: str | None = None) -> None:
@@ -150,12 +151,11 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         if self.splits:
             return
         if not self.root.is_dir():
-            how = (
-                "call prepare_data() to render it"
-                if self.demo is not None
-                else f"put {self.name} there or set dataset.root to where it is "
-                f"(dataset=demo_{self.layout} renders a stand-in and needs no download)"
-            )
+            how = f"put {self.name} there or set dataset.root to where it is"
+            if self.demo is not None:
+                how = "call prepare_data() to render it"
+            elif self.layout is not None:
+                how += f" (dataset=demo_{self.layout} renders a stand-in and needs no download)"
             raise InputError(f"no directory {self.root}, where {self.name} should be; {how}")
         self.class_names, clips = self.read_layout()
         for split in SPLITS:

@@ -238,7 +238,8 @@ class ModelSpec:
 class VideoTransformer(nn.Module, ABC):
     """The chain: clips -> tokens -> blocks -> logits.
 
-    Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec`` and ``blocks``.
+    Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec``, ``blocks``,
+    ``num_layers`` and ``patch``.
     """
 
     title: str
@@ -259,6 +260,10 @@ class VideoTransformer(nn.Module, ABC):
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a quarter more time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after = nn.Sequential()
 
     @abstractmethod
     def embed(self, clips: Tensor) -> Tokens:

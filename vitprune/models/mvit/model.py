@@ -356,7 +356,6 @@ class MViT(VideoTransformer):
             stride *= q_stride
             grid = (grid[0], grid[1] // q_stride, grid[2] // q_stride)
             dim = out
-        self.after = nn.Sequential()
         self.norm = LayerNorm(dim)
         self.dropout = nn.Dropout(variant.dropout)
         self.head = nn.Linear(dim, spec.num_classes)

@@ -163,7 +163,6 @@ class TimeSformer(VideoTransformer):
                 ),
             }
             self.blocks.append(Block(i, branches))
-        self.after = nn.Sequential()
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, spec.num_classes)
         self._initialise()

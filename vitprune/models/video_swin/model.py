@@ -285,7 +285,6 @@ class VideoSwin(VideoTransformer):
                 self.blocks.append(Block(index, branches, before, stride=2**stage))
             dim *= 2
         dim //= 2
-        self.after = nn.Sequential()
         self.norm = nn.LayerNorm(dim)
         self.head = nn.Linear(dim, spec.num_classes)
         self._initialise()
