@@ -332,7 +332,7 @@ def test_clips_of_another_size(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("swin",), "unknown model 'swin'; there are timesformer, video_swin, mvit"),
+        (("swin",), "unknown model 'swin'; there are mvit, timesformer, video_swin"),
         (("mvit", "b"), "mvit has no variant 'b'; it has v2_s, v1_b, v1_b_2021, tiny"),
     ],
 )
@@ -354,5 +354,5 @@ def test_branches_of_a_tiny_model_begin_as_large_as_its_architecture_says(name: 
     for block in model.blocks:
         for branch in block.branches.values():
             last = branch.fc2 if isinstance(branch, Mlp) else branch.proj
-            bound = model.scratch_gain * (6 / sum(last.weight.shape)) ** 0.5
+            bound = {"timesformer": 3}.get(name, 1) * (6 / sum(last.weight.shape)) ** 0.5
             assert 0.9 * bound < last.weight.abs().max() <= bound

@@ -173,7 +173,7 @@ class BoxFigures:
     share: Floats
 
     def summary(self, seed: int = 0) -> BoxSummary:
-        """Over the clips; ``seed`` is of the bootstrap."""
+        """Means over the clips with intervals; ``seed`` is of the bootstrap."""
         return BoxSummary(
             bootstrap_intervals(self.lift, seed),
             bootstrap_intervals(self.hit, seed=seed),

@@ -35,7 +35,7 @@ BATCH = 20
 """Most that a branch holds over the bytes of the tokens that go in, for streams that go as one
 batch. In most branches it is 9 to 11; 18 where MViT v2 widens before it pools."""
 HELD = 4
-"""What the full stream holds during a wave: its tokens, and its layer's heads and their sum."""
+"""The full stream's tokens, and its layer's heads and their sum, which it holds during a wave."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 ROOT = Path("runs/cache/importance")
 VERSION = 1
-"""To be raised when the same inputs would give other scores: old entries are then left unread."""
+"""Raise it when the same inputs would give other scores: old entries are then not read again."""
 PATIENCE = 5.0
 """Seconds between two looks at a lock that another job holds. Well below the time after which
 process groups give up on a collective, since the other processes wait in one."""

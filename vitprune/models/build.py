@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import nn
-
 from vitprune.errors import InputError
 from vitprune.models.chain import ModelSpec, VideoTransformer
 from vitprune.models.registry import ARCHITECTURES
@@ -52,25 +50,7 @@ def build_model(
     )
     model = architecture.build(spec, config)
     if variant == "tiny":
-        _initialise_for_scratch(model)
+        model.initialise_for_scratch()
     if weights is not None:
         load_weights(model, weights)
     return model
-
-
-def _initialise_for_scratch(model: VideoTransformer) -> None:
-    """Weights from which a small model learns in minutes.
-
-    The originals' small ones are made for long schedules, and for starting from an image model
-    that does not know time: with them it learns too slowly, or never tells a motion from its
-    reverse.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
-            ends_branch = name.endswith((".proj", ".fc2"))
-            nn.init.xavier_uniform_(module.weight, model.scratch_gain if ends_branch else 1.0)
-    for name, parameter in model.named_parameters():
-        if name.endswith("_embed"):  # added to tokens of about unit size
-            nn.init.normal_(parameter, std=1.0)
-        elif "pos_encoding." in name or ".rel_pos_" in name:
-            nn.init.normal_(parameter, std=0.3)

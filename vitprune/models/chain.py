@@ -7,11 +7,12 @@ drop layers and to reuse prefixes without knowing any architecture::
 
     a block, its shortcut, and what it leaves behind when it is dropped
 
-        tokens ----> before --+--> update --(+)--+--> update --(+)---> tokens     forward
-                              |  (attention) ^   |    (MLP)     ^
-                              +---> skip ----+   +---> skip ----+
+                                attention              MLP
+        tokens ---> before --+--> update --(+)---+--> update --(+)---> tokens     forward
+                             |              |    |              |
+                             +---> skip ----+    +---> skip ----+
 
-        tokens ----> before ------> skip --------------> skip -------> tokens     shortcut
+        tokens ---> before -------> skip --------------> skip -------> tokens     shortcut
 
     dropping layer 1 of a chain: its leftover, the modules that compute its shortcut, goes into
     ``before`` of the next layer, or into ``after`` of the model where no layer follows
@@ -87,7 +88,7 @@ class Branch(nn.Module, ABC):
 
 
 class Attention(Branch):
-    """Multi-head self-attention as a residual branch; the base of all three architectures'.
+    """Multi-head self-attention as a residual branch; the base of every architecture's.
 
     Subclasses write :meth:`heads` (calling :func:`vitprune.models.attention.attend` with
     ``observe=self.observer``) and name their output projection ``proj``.
@@ -255,8 +256,6 @@ class VideoTransformer(nn.Module, ABC):
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
     """Whether tokens lie around their pixels rather than cover a patch; see ``models/grids.py``."""
-    scratch_gain: float = 1.0
-    """How large what branches add to the residual stream begins in a ``tiny`` variant."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a quarter more time."""
@@ -315,6 +314,21 @@ class VideoTransformer(nn.Module, ABC):
     def dropped(self) -> tuple[int, ...]:
         """The numbers of the layers that were dropped, ascending."""
         return tuple(sorted(set(range(self.num_layers)) - set(self.layers)))
+
+    def initialise_for_scratch(self, gain: float = 1.0) -> None:
+        """Draw weights from which a small model learns in minutes: a ``tiny`` variant's.
+
+        The originals' are made for long schedules, and for starting from an image model that does
+        not know time: with them a small model learns too slowly, or never tells a motion from its
+        reverse.
+
+        Args:
+            gain: how large what branches add to the residual stream begins.
+        """
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                ends_branch = name.endswith((".proj", ".fc2"))
+                nn.init.xavier_uniform_(module.weight, gain if ends_branch else 1.0)
 
     def fit_positions(self, state: dict[str, Tensor]) -> None:
         """Interpolate, in place, position embeddings of another input size, as the original does.

@@ -1,4 +1,4 @@
-"""What a model answers must be numbers: where it is not, which video, which model, which layer."""
+"""Refuses logits, scores and maps that are not finite, and names the video, model and layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sweeper such as Optuna's maximises: one number from the results of a job.
+"""One number from the results of a job, for a sweeper such as Optuna's to maximise.
 
 It is made of the figures of the validation split, ``results["val"]``, which ``prune.py`` measures
 where an objective is configured. The test split must not choose: its Top-1 would then be the best

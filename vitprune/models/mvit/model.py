@@ -378,6 +378,12 @@ class MViT(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.dropout(self.norm(tokens.x)[:, 0]))
 
+    def initialise_for_scratch(self, gain: float = 1.0) -> None:
+        super().initialise_for_scratch(gain)
+        for name, parameter in self.named_parameters():
+            if "pos_encoding." in name or ".rel_pos_" in name:
+                nn.init.normal_(parameter, std=0.3)
+
     def fit_positions(self, state: State) -> None:
         # As in PySlowFast's slowfast/utils/checkpoint.py, load_checkpoint.
         resizes = {

@@ -128,10 +128,6 @@ class TimeSformer(VideoTransformer):
         InputError: the image size is no multiple of the patch size.
     """
 
-    # At 1 the small one's layers, all of one width and resolution, learn to do the same and stand
-    # in for each other: which of them matter then hangs on chance.
-    scratch_gain = 3.0
-
     def __init__(self, spec: ModelSpec, variant: Variant) -> None:
         super().__init__()
         if spec.image_size % variant.patch_size:
@@ -207,6 +203,13 @@ class TimeSformer(VideoTransformer):
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))
+
+    def initialise_for_scratch(self, gain: float = 3.0) -> None:
+        # At 1 the small one's layers, all of one width and resolution, learn to do the same and
+        # stand in for each other: which of them matter then hangs on chance.
+        super().initialise_for_scratch(gain)
+        for table in (self.pos_embed, self.time_embed):  # added to tokens of about unit size
+            nn.init.normal_(table, std=1.0)
 
     def fit_positions(self, state: State) -> None:
         # As in timesformer/models/vit.py, forward_features. Its load_pretrained resamples the
