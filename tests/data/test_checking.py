@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from made_up_videos import make_video
 
-from vitprune.data import Clip, ClipSettings, VideoDataset
+from vitprune.data import Clip, ClipSpec, VideoDataset
 from vitprune.data.checking import check_videos
 from vitprune.errors import InputError
 
-SETTINGS = ClipSettings(4, 32, "uniform", 4, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+SETTINGS = ClipSpec(4, 32, "uniform", 4, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
 @pytest.fixture

@@ -14,23 +14,23 @@ from made_up_videos import make_video
 from omegaconf import OmegaConf
 from torch import distributed
 
-from vitprune.data import Clip, ClipSettings, DAIDataModule, UCF101DataModule, VideoDataset, Views
+from vitprune.data import Clip, ClipSpec, DAIDataModule, UCF101DataModule, VideoDataset, Views
 from vitprune.errors import InputError
 
 Make = Callable[..., Any]
 CONF = Path(__file__).parents[2] / "conf" / "dataset"
 
 
-def settings(**changes: Any) -> ClipSettings:
+def spec(**changes: Any) -> ClipSpec:
     values = {
         "num_frames": 4, "image_size": 32, "sampling": "uniform", "stride": 2,
         "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), **changes,
     }  # fmt: skip
-    return ClipSettings(**values)
+    return ClipSpec(**values)
 
 
 def dataset(path: Path, clip: Clip | None = None, **options: Any) -> VideoDataset:
-    chosen = options.pop("settings", settings())
+    chosen = options.pop("spec", spec())
     return VideoDataset([clip or Clip(path, 0)], ["a"], chosen, root=path.parent, **options)
 
 
@@ -87,7 +87,7 @@ def test_three_crops_show_left_centre_and_right(stand_ins: Path) -> None:
 
 def test_a_view_in_time_shows_what_it_should(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", 16)
-    views = dataset(path, settings=settings(sampling="dense"), views=Views(3, 1))[0]["clips"]
+    views = dataset(path, spec=spec(sampling="dense"), views=Views(3, 1))[0]["clips"]
     brightness = views.mean(dim=(1, 3, 4))
     assert (brightness.diff(dim=1) > 0).all()  # in a clip
     assert (brightness.diff(dim=0) > 0).all()  # from view to view
@@ -97,8 +97,8 @@ def test_a_view_in_time_shows_what_it_should(tmp_path: Path) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_a_video_shorter_than_a_clip(tmp_path: Path, sampling: str, training: bool) -> None:
     path = make_video(tmp_path / "short.mp4", 2)
-    chosen = settings(num_frames=7, sampling=sampling)
-    clip = dataset(path, settings=chosen, training=training)[0]["clips"]
+    chosen = spec(num_frames=7, sampling=sampling)
+    clip = dataset(path, spec=chosen, training=training)[0]["clips"]
     assert clip.shape == (1, 3, 7, 32, 32)
     assert (clip.mean(dim=(0, 1, 3, 4)).diff() >= -1e-4).all()
 
@@ -137,7 +137,7 @@ def test_normalisation(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", 4)
     plain = dataset(path)[0]["clips"]
     assert 0 <= plain.min() < plain.max() <= 1
-    scaled = dataset(path, settings=settings(mean=(0.5,) * 3, std=(0.25,) * 3))[0]["clips"]
+    scaled = dataset(path, spec=spec(mean=(0.5,) * 3, std=(0.25,) * 3))[0]["clips"]
     torch.testing.assert_close(scaled, (plain - 0.5) / 0.25)
 
 
@@ -164,7 +164,7 @@ def test_the_fingerprint_follows_clips_settings_and_files(tmp_path: Path) -> Non
     path = make_video(tmp_path / "a.mp4", 4)
     first = dataset(path).fingerprint()
     assert dataset(path, training=True, views=Views(2, 3)).fingerprint() == first
-    assert dataset(path, settings=settings(num_frames=5)).fingerprint() != first
+    assert dataset(path, spec=spec(num_frames=5)).fingerprint() != first
     assert dataset(path, Clip(path, 0, end=1.0)).fingerprint() != first
     make_video(path, 5)
     assert dataset(path).fingerprint() != first
@@ -232,9 +232,9 @@ def test_the_configuration_builds_its_module(name: str, monkeypatch: pytest.Monk
     module = instantiate(config.dataset)
     assert module.name == name
     assert module.root == Path("/somewhere") / name
-    assert module.settings.num_frames == 8
-    assert module.settings.image_size == 64
-    assert module.settings.mean == (0.4, 0.4, 0.4)
+    assert module.spec.num_frames == 8
+    assert module.spec.image_size == 64
+    assert module.spec.mean == (0.4, 0.4, 0.4)
     assert module.flip is ("ucf101" in name)
     assert (module.demo is not None) is name.startswith("demo")
 
@@ -242,7 +242,7 @@ def test_the_configuration_builds_its_module(name: str, monkeypatch: pytest.Monk
 def test_videos_are_named_by_path_and_time(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "a b.mp4"
     clips = [Clip(path, 0), Clip(path, 0, start=1.5, end=3), Clip(path, 0, end=2), Clip(path, 0, 4)]
-    names = VideoDataset(clips, ["x"], settings(), root=tmp_path).names
+    names = VideoDataset(clips, ["x"], spec(), root=tmp_path).names
     assert names == [
         "videos/a b.mp4", "videos/a b.mp4#t=1.5,3", "videos/a b.mp4#t=,2", "videos/a b.mp4#t=4",
     ]  # fmt: skip

@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from small_commands import ROOT, SMALL, environment
 
 from vitprune.errors import InputError
-from vitprune.launch.arguments import CONF, check_overrides, keep_names
+from vitprune.launch.arguments import CONF, check_lists, check_overrides
 from vitprune.launch.sweeps import Guard
 from vitprune.results.command_lines import overrides_of
 
@@ -103,7 +103,9 @@ class Reader:
 
     def task(self, task: str, words: list[str]) -> None:
         """Run a job, or the first cell of a sweep; where data are real ones, only compose."""
-        values = [word for word in keep_names(words) if not word.startswith("-")]
+        values = [word for word in words if not word.startswith("-")]
+        if len(values) == len(words):
+            check_lists(words)
         multirun = "-m" in words or composed(task, one_each(values)).hydra.mode == RunMode.MULTIRUN
         cells = sweep_of(task, [*values, f"runs={self.place / 'runs'}"]) if multirun else [values]
         names = [composed(task, cell).dataset.name for cell in cells]

@@ -131,7 +131,7 @@ def test_the_class_tokens_row() -> None:
     with pytest.raises(InputError, match="no class token"):
         attention_maps(swin, clips, [Unit(0, 0)], "cls")
     model = build_model("timesformer", "tiny", num_classes=3, num_frames=4, image_size=32)
-    with pytest.raises(InputError, match=r"head 3\.time\.1 has no row"):
+    with pytest.raises(InputError, match=r"no part in the attention of head 3\.time\.1; use"):
         attention_maps(model, clips, [Unit(3, 1, "time")], "cls")
     unit = Unit(3, 1)
     own, mean = (attention_maps(model, clips, [unit], query)[unit] for query in ("cls", "mean"))
@@ -187,3 +187,55 @@ def test_heads_that_are_not_there(name: str, line: str) -> None:
     assert check_heads(model, ["22.4", "0.0"]) == [Unit(22, 4), Unit(0, 0)]
     with pytest.raises(InputError, match=line):
         check_heads(model, ["22.4", name])
+
+
+@pytest.fixture(scope="module")
+def wide() -> VideoTransformer:
+    """Twelve layers with 3 to 24 heads, and no memory for weights."""
+    with torch.device("meta"):
+        return build_model("video_swin", "t", num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "head"),
+    [
+        (0.1, "0.1"),  # layer 0 has no head 10
+        (5.0, "5.0"),
+        (5.11, "5.11"),
+        (11.3, "11.3"),
+        ("11.2", "11.2"),
+        ("11.20", "11.20"),
+        ("11h2", "11.2"),
+        ("11h20", "11.20"),
+        ("11.attention.h20", "11.20"),
+    ],
+)
+def test_a_number_is_the_head_that_it_can_only_be(
+    wide: VideoTransformer, given: str | float, head: str
+) -> None:
+    assert check_heads(wide, [given, "0.0"]) == [Unit.parse(head), Unit(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("number", "line"),
+    [
+        (11.2, "head=11.2 may be head 11.2 or 11.20, .* configuration; write 11h2 or 11h20$"),
+        (5.1, "head=5.1 may be head 5.1 or 5.10, .*; write 5h1 or 5h10$"),
+        (0.5, r"head=0\.5 does not exist in video_swin; layer 0 has 0\.0, 0\.1, 0\.2$"),
+        (12.5, "it has layers 0, 1, 2"),
+        (1e20, "is no head"),
+    ],
+)
+def test_a_number_that_is_two_heads_or_none(
+    wide: VideoTransformer, number: float, line: str
+) -> None:
+    with pytest.raises(InputError, match=line) as caught:
+        check_heads(wide, [number])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_number_is_a_head_of_the_last_attention() -> None:
+    model = build_model("timesformer", "tiny", num_classes=3)
+    assert check_heads(model, [3.2, "3.space.1", "3.time.h2"]) == [
+        Unit(3, 2), Unit(3, 1), Unit(3, 2, "time"),
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from vitprune.heads.attention import AttentionMap
 from vitprune.heads.boxes import Targets, box_looks, by_kind, mask, partners
 from vitprune.importance import units_of
 from vitprune.models import build_model
-from vitprune.models.places import nearest
+from vitprune.models.grids import nearest
 
 SIZE = 32
 

@@ -5,7 +5,7 @@ from torch._subclasses import FakeTensorMode
 from toy_chain import naive, toy
 
 from vitprune.importance import SCOPES, Unit, ablate, ablate_sets, ablate_together, units_of
-from vitprune.importance.engine import _next_wave, room_for_streams
+from vitprune.importance.engine import _next_wave, bytes_for_streams
 from vitprune.importance.stream import Departure
 from vitprune.models import build_model
 from vitprune.models.chain import drop_layers
@@ -72,7 +72,7 @@ def test_ablating_several_layers_equals_dropping_them(architecture, videos):
 
 @pytest.mark.parametrize("width", [1, 2, 50])
 def test_many_sets_at_once_equal_dropping_each(architecture, videos, width, monkeypatch):
-    monkeypatch.setattr("vitprune.importance.engine.room_for_streams", lambda *_: width * 40_000)
+    monkeypatch.setattr("vitprune.importance.engine.bytes_for_streams", lambda *_: width * 40_000)
     first, last = architecture.layers[0], architecture.layers[-1]
     sets = [[], [2], [2, last], [last, 2], [first, 2, 5], [5]]
     got = ablate_sets(architecture, videos, sets)
@@ -168,11 +168,11 @@ def test_waves_widen_where_tokens_are_small():
 
     def widths(*tokens, most=None):
         departures = iter([Departure(Unit(0), 1, one, one) for one in tokens])
-        room = room_for_streams(model, tokens[0])
-        return [len(wave) for wave in iter(lambda: _next_wave(departures, most, room), [])]
+        most_bytes = bytes_for_streams(model, tokens[0])
+        return [len(wave) for wave in iter(lambda: _next_wave(departures, most, most_bytes), [])]
 
     assert widths(*[small] * 100) == [100]
-    assert widths(large, large, *[narrow] * 12) == [1, 1, 5, 5, 2]  # room for 0.7 large ones
+    assert widths(large, large, *[narrow] * 12) == [1, 1, 5, 5, 2]  # most_bytes for 0.7 large ones
     assert widths(*[large] * 5, most=2) == [2, 2, 1]
 
 

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from vitprune.launch.arguments import check_arguments, keep_names
+from vitprune.launch.arguments import check_arguments
+from vitprune.launch.configuration import parse
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,12 +32,28 @@ def test_refuses_in_one_line(argument: str, line: str, capsys: pytest.CaptureFix
     assert error.count("\n") == 1
 
 
-def test_names_of_heads_are_no_numbers() -> None:
-    given = ["head=22.10", "other_head=3.time.5", "k=5", "head=22.4,22.10", "head=[1.0, 1.10]"]
-    kept = ["head='22.10'", "other_head='3.time.5'", "k=5", "head='22.4,22.10'", "head='1.0, 1.10'"]
-    assert keep_names(given) == kept
-    assert keep_names(["-m", "head=22.4,22.10"]) == ["-m", "head='22.4','22.10'"]
-    assert keep_names(["head=null", "head='1.0'"]) == ["head=null", "head='1.0'"]
+@pytest.mark.parametrize("key", ["head", "other_head"])
+def test_several_heads_are_a_list(key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        check_arguments("evaluate", [f"{key}=4.1,19.10"])
+    assert capsys.readouterr().err == (
+        f"error: {key}=4.1,19.10 is a sweep, a job for each; write '{key}=[4.1,19.10]' for all in "
+        "one job, or add -m\n"
+    )
+    for fine in ("[4.1,19.10]", "[4h1,3.time.h5]", "'4.1,19.10'", "4h1", "22.10", "null"):
+        check_arguments("evaluate", [f"{key}={fine}"])
+    for multirun in ("-m", "--multirun", "hydra.mode=MULTIRUN"):
+        check_arguments("evaluate", [f"{key}=4.1,19.10", multirun])
+
+
+def test_heads_are_read_as_they_are_written(composed: Callable[..., Any]) -> None:
+    """Only 22.1 and 22.10 are one number; what reads heads knows which of them there is."""
+    for written, read in {
+        "22h10": "22h10", "3.time.h5": "3.time.h5", "'22.10'": "22.10", "22.10": 22.1,
+        "[4h1,19h10]": ["4h1", "19h10"], "[4.1,3.time.5]": [4.1, "3.time.5"],
+    }.items():  # fmt: skip
+        values = composed("evaluate", "ckpt=x", f"head={written}")
+        assert parse(values).head == values["head"] == read
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from vitprune.models.mvit import _relative, _rows
+from vitprune.models.mvit.model import _relative, _rows
 
 
 def test_a_table_for_another_size_is_interpolated_with_gradients() -> None:

@@ -29,7 +29,7 @@ from vitprune.errors import InputError
 from vitprune.models import VideoTransformer, build_model, timesformer
 from vitprune.models.chain import ModelSpec, drop_layers
 from vitprune.models.weights import load_weights
-from vitprune.models.weights.kinetics400 import download
+from vitprune.models.weights.download import download
 
 Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]

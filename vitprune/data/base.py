@@ -17,7 +17,7 @@ from torch.utils.data import DistributedSampler
 
 from vitprune.data.checks import area, channels, choice, fraction, whole
 from vitprune.data.classes import class_numbers
-from vitprune.data.dataset import Clip, ClipSettings, VideoDataset, Views
+from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.loading import SeededSampler, VideoLoader
 from vitprune.data.sampling import SAMPLINGS, SamplingName
 from vitprune.errors import InputError
@@ -37,7 +37,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         root: its directory.
         num_frames: T.
         image_size: H and W, in pixels.
-        sampling: ``dense`` or ``uniform``; see :class:`~vitprune.data.dataset.ClipSettings`.
+        sampling: ``dense`` or ``uniform``; see :class:`~vitprune.data.dataset.ClipSpec`.
         stride: distance of frames in dense sampling.
         batch_size: videos per batch in training.
         eval_batch_size: videos per batch everywhere else.
@@ -101,7 +101,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         super().__init__()
         self.name: str = name or self.layout
         self.root = Path(root).expanduser().absolute()
-        self.settings = ClipSettings(
+        self.spec = ClipSpec(
             num_frames=whole("num_frames", num_frames),
             image_size=whole("image_size", image_size),
             sampling=choice("sampling", sampling, SAMPLINGS),
@@ -163,7 +163,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             split: VideoDataset(
                 clips[split],
                 self.class_names,
-                self.settings,
+                self.spec,
                 root=self.root,
                 training=split == "train",
                 flip=self.flip,
@@ -225,7 +225,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
 
     def clip_settings(self) -> dict[str, Any]:
         """What a checkpoint must remember to be shown clips like those that it was trained on."""
-        return asdict(self.settings)
+        return asdict(self.spec)
 
     def fingerprint(self, split: SplitName) -> str:
         """A hash of the split's clips, files and settings; see `VideoDataset.fingerprint`."""

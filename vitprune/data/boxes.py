@@ -90,7 +90,7 @@ def boxes_in_clip(
     """
     dataset = dataset.evaluating()
     path = dataset.clips[number].path
-    index, size = index_video(path), dataset.settings.image_size
+    index, size = index_video(path), dataset.spec.image_size
     height, width = resized_size(index.height, index.width, size)
     ((top, left),) = crop_corners(height, width, size, crops=1)
     sx, sy = width / index.width, height / index.height

@@ -57,5 +57,5 @@ def _name(dataset: VideoDataset, decode: bool) -> str:
     for clip in dataset.clips:
         stat = clip.path.stat()
         rows.append([str(clip.path), clip.start, clip.end, stat.st_size, stat.st_mtime_ns])
-    frames = [dataset.settings.num_frames, dataset.settings.sampling, dataset.settings.stride]
+    frames = [dataset.spec.num_frames, dataset.spec.sampling, dataset.spec.stride]
     return hashlib.sha256(json.dumps([rows, decode and frames]).encode()).hexdigest()[:32]

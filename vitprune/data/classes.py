@@ -16,7 +16,7 @@ def class_numbers(
     where: str,
     names: Mapping[str, str] | None = None,
 ) -> list[int]:
-    """For every class of a dataset its number among a model's classes: by name, never by place.
+    """The number that each class of a dataset has among a model's classes: by name, not order.
 
     Args:
         given: the dataset's classes.

@@ -52,7 +52,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class ClipSettings:
+class ClipSpec:
     """How a video becomes a clip; what a checkpoint must remember to be shown the same.
 
     Attributes:
@@ -92,7 +92,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
     Args:
         clips: the annotated clips, in order.
         class_names: the classes that labels count.
-        settings: length, size and sampling.
+        spec: length, size and sampling of clips.
         root: what paths are relative to in :meth:`fingerprint`.
         training: whether places in time and space are drawn at random.
         views: for evaluation.
@@ -105,7 +105,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
         self,
         clips: Sequence[Clip],
         class_names: Sequence[str],
-        settings: ClipSettings,
+        spec: ClipSpec,
         *,
         root: Path,
         training: bool = False,
@@ -116,19 +116,19 @@ class VideoDataset(Dataset[dict[str, Any]]):
     ) -> None:
         self.clips = list(clips)
         self.class_names = list(class_names)
-        self.settings = settings
+        self.spec = spec
         self.root = root
         self.training = training
         self.views = views or Views()
-        colours = {"mean": settings.mean, "std": settings.std}
+        colours = {"mean": spec.mean, "std": spec.std}
         self.training_transform = training_transform(
-            settings.image_size,
+            spec.image_size,
             flip=flip,
             crop_area=crop_area,
             colour_jitter=colour_jitter,
             **colours,
         )
-        self.evaluation_transform = evaluation_transform(settings.image_size, **colours)
+        self.evaluation_transform = evaluation_transform(spec.image_size, **colours)
 
     def evaluating(self, views: Views | None = None) -> VideoDataset:
         """The same clips without randomness, in ``views`` (default: one, the centre)."""
@@ -168,12 +168,12 @@ class VideoDataset(Dataset[dict[str, Any]]):
     def _training_view(self, number: int, seed: int) -> Tensor:
         clip = self.clips[number]
         first, last = _span(clip)
-        settings = self.settings
+        spec = self.spec
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(seed)
-            places = torch.rand(settings.num_frames, dtype=torch.float64).tolist()
+            places = torch.rand(spec.num_frames, dtype=torch.float64).tolist()
             indices = training_indices(
-                last - first, settings.num_frames, settings.sampling, settings.stride, places
+                last - first, spec.num_frames, spec.sampling, spec.stride, places
             )
             frames = as_tensor(read_frames(clip.path, first + indices))
             return as_clip(self.training_transform(frames))[None]
@@ -181,12 +181,12 @@ class VideoDataset(Dataset[dict[str, Any]]):
     def frame_numbers(self, number: int) -> np.ndarray:
         """Which frames of its file a video's evaluation views show: int64 [views.clips, T]."""
         first, last = _span(self.clips[number])
-        settings = self.settings
+        spec = self.spec
         return first + evaluation_indices(
             last - first,
-            settings.num_frames,
-            settings.sampling,
-            settings.stride,
+            spec.num_frames,
+            spec.sampling,
+            spec.stride,
             self.views.clips,
         )
 
@@ -209,7 +209,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
         distinct, places = np.unique(wanted, return_inverse=True)
         frames = read_frames(self.clips[number].path, distinct)
         resized = self.evaluation_transform(as_tensor(frames))
-        size, crops = self.settings.image_size, self.views.crops
+        size, crops = self.spec.image_size, self.views.crops
         return torch.stack(
             [
                 as_clip(crop)
@@ -236,11 +236,11 @@ class VideoDataset(Dataset[dict[str, Any]]):
     def fingerprint(self) -> str:
         """A hash of what one centre view of every clip is made of: SHA-256, hexadecimal.
 
-        Of the list of clips with their files' sizes and dates, of the classes and of the
-        settings; scores that were measured under the same one are still true.
+        It covers the list of clips with their files' sizes and dates, the classes and the
+        :class:`ClipSpec`; scores that were measured under the same one are still true.
         """
         digest = hashlib.sha256()
-        facts = {"settings": asdict(self.settings), "classes": self.class_names}
+        facts = {"settings": asdict(self.spec), "classes": self.class_names}
         digest.update(json.dumps(facts, sort_keys=True).encode())
         for clip in self.clips:
             stat = clip.path.stat()

@@ -140,7 +140,7 @@ def read_frames(path: str | os.PathLike[str], indices: Sequence[int] | np.ndarra
 def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
     """Encode uint8 frames [H, W, 3]: H.264 for .mp4, MPEG-4 part 2 for .avi.
 
-    On one thread and without dates, so that the same frames give the same bytes.
+    The same frames give the same bytes: it is done on one thread and writes no dates.
     """
     h264 = path.suffix == ".mp4"
     height, width = frames[0].shape[:2]

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from vitprune.errors import InputError
 from vitprune.importance import Unit, units_of
 from vitprune.importance.engine import evaluating
-from vitprune.importance.unit import blocks_of, named_attentions
+from vitprune.importance.unit import blocks_of, named_attentions, resolved
 from vitprune.models import Tokens, VideoTransformer
 from vitprune.models.chain import Attention, Block, Grid
 from vitprune.models.finite import check_attention, check_logits
-from vitprune.models.places import nearest, spread
+from vitprune.models.grids import nearest, spread
 
 QUERIES = ("mean", "cls")
 ROLLOUT = "rollout"
@@ -59,31 +59,48 @@ class AttentionMap:
         return " x ".join(map(str, self.tokens.shape[1:])) + " tokens"
 
 
-def check_heads(model: VideoTransformer, names: Sequence[str]) -> list[Unit]:
-    """The heads that are written ``names``.
+def check_heads(model: VideoTransformer, names: Sequence[str | float]) -> list[Unit]:
+    """The heads that are written ``names``, as :meth:`vitprune.importance.Unit.parse` reads them.
+
+    Args:
+        model: whose heads.
+        names: ``22.10``, ``22h10``, ``3.time.5``; or the number 22.1, which is what a configuration
+            makes of ``22.1`` and ``22.10`` alike.
 
     Raises:
-        InputError: one that the model does not have; says which there are.
+        InputError: one that the model does not have, or a number that is two of its heads; says
+            which there are.
     """
+    return [_head(model, name) for name in names]
+
+
+def _head(model: VideoTransformer, name: str | float) -> Unit:
     known = units_of(model, "head")
-    heads = []
-    for name in names:
-        try:
-            unit = Unit.parse(str(name))
-        except ValueError:
-            unit = None
-        if unit is None or unit.head is None:
-            raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
-        if unit not in known:
-            beside = [other for other in known if other.layer == unit.layer]
-            there = (
-                f"layer {unit.layer} has {', '.join(map(str, beside))}"
-                if beside
-                else f"it has layers {', '.join(map(str, model.layers))}"
+    if isinstance(name, float):
+        same = [unit for unit in known if not unit.attention and float(str(unit)) == name]
+        if len(same) == 1:
+            return same[0]
+        if same:
+            ways = " or ".join(f"{unit.layer}h{unit.head}" for unit in same)
+            raise InputError(
+                f"head={name} may be head {' or '.join(map(str, same))}, which are one number to a "
+                f"configuration; write {ways}"
             )
-            raise InputError(f"head={name} does not exist in {model.spec.name}; {there}")
-        heads.append(unit)
-    return heads
+    try:
+        unit = resolved(model, Unit.parse(str(name)))
+    except ValueError:
+        unit = None
+    if unit is None or unit.head is None:
+        raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
+    if unit not in known:
+        beside = [other for other in known if other.layer == unit.layer]
+        there = (
+            f"layer {unit.layer} has {', '.join(map(str, beside))}"
+            if beside
+            else f"it has layers {', '.join(map(str, model.layers))}"
+        )
+        raise InputError(f"head={name} does not exist in {model.spec.name}; {there}")
+    return unit
 
 
 def attention_maps(
@@ -131,8 +148,8 @@ def attention_maps(
         check_attention(found.tokens, f"head {unit}", model, logits, names)
     if query == "cls" and (blind := [str(u) for u in maps if not maps[u].tokens.any()]):
         raise InputError(
-            f"query=cls: the class token has no part in attention over time, so head "
-            f"{blind[0]} has no row of it; use query=mean"
+            f"query=cls: the class token has no part in the attention of head {blind[0]}; "
+            "use query=mean"
         )
     return {unit: maps[unit] for unit in heads}
 
@@ -168,13 +185,15 @@ def rollout(
     check_logits(logits, model, clips, names)
     check_attention(share, ROLLOUT, model, logits, names)
     grid = steps[0].before.grid
-    places = share[:, -math.prod(grid) :].unflatten(1, grid).float()
+    received = share[:, -math.prod(grid) :].unflatten(1, grid).float()
     size: Grid = (clips.shape[2], clips.shape[3], clips.shape[4])
     axes = [  # of embedded tokens: before any patch merging, whatever layers were dropped
         nearest(pixels, tokens, pitch, model.centred)
         for pixels, tokens, pitch in zip(size, grid, model.patch, strict=True)
     ]
-    return AttentionMap(places / places.sum((1, 2, 3), keepdim=True), (axes[0], axes[1], axes[2]))
+    return AttentionMap(
+        received / received.sum((1, 2, 3), keepdim=True), (axes[0], axes[1], axes[2])
+    )
 
 
 @dataclass(frozen=True)
@@ -202,8 +221,8 @@ class Step:
                 for n, m in zip(fine, coarse, strict=True)
             ]
             count = math.prod(coarse)
-            places = spread(share[:, -count:].unflatten(1, coarse), axes)
-            share = torch.cat([share[:, :-count], places.flatten(1)], dim=1)
+            spread_share = spread(share[:, -count:].unflatten(1, coarse), axes)
+            share = torch.cat([share[:, :-count], spread_share.flatten(1)], dim=1)
         return share if attended is None else (share + attended) / 2
 
 
@@ -239,10 +258,10 @@ def _has_class_token(tokens: Tokens) -> bool:
 def _queries(tokens: Tokens, query: str, head: Unit | None) -> Tensor:
     """How much each token counts as a query, [B, N']."""
     batch, count = tokens.x.shape[:2]
-    places = math.prod(tokens.grid)
+    patches = math.prod(tokens.grid)
     queries = torch.zeros(batch, count, device=tokens.x.device)
     if query == "mean":
-        queries[:, -places:] = 1 / places
+        queries[:, -patches:] = 1 / patches
     elif not _has_class_token(tokens):
         raise InputError(f"query=cls: this model has no class token (head {head}); use query=mean")
     else:

@@ -61,7 +61,7 @@ class Looks(NamedTuple):
             attention on frame t, M_t(box) that in its boxes and s_t the boxes' share of the
             frame: ``sum_t M_t(box) / sum_t M_t s_t`` over the frames that have a box. 1 is even.
         hit: pointing game (Zhang et al. 2018, arXiv:1608.00507): share of frames in which the
-            place of highest attention lies in a box. The place is the middle of the highest
+            point of highest attention lies in a box. The point is the middle of the highest
             token's pixels; several that are equally high count in parts.
     """
 
@@ -192,7 +192,7 @@ class BoxSummary(NamedTuple):
 
 
 def partners(clips: int, seed: int = 0) -> NDArray[np.int64]:
-    """For every clip another one, of whatever class, each taken once: [clips]."""
+    """Pairs every clip with another one, of whatever class; each is taken once: [clips]."""
     order = np.random.default_rng(seed).permutation(clips)
     other = np.empty(clips, np.int64)
     other[order] = np.roll(order, 1)

@@ -14,11 +14,11 @@ from vitprune.importance import Unit, units_of, without_heads
 from vitprune.models import VideoTransformer
 from vitprune.models.finite import check_logits, names_of
 
-Heads = tuple[Unit, ...]
+HeadSet = tuple[Unit, ...]
 
 
 def probabilities_without(
-    model: VideoTransformer, batches: Iterable[Mapping[str, Any]], sets: Sequence[Heads]
+    model: VideoTransformer, batches: Iterable[Mapping[str, Any]], sets: Sequence[HeadSet]
 ) -> np.ndarray:
     """Softmax with each set of heads ablated: [sets, N, C], for one view of each of N clips.
 
@@ -50,7 +50,7 @@ class RandomSets(NamedTuple):
             heads' own attention has too few others (some have only one head).
     """
 
-    sets: list[Heads]
+    sets: list[HeadSet]
     elsewhere: int
 
 
@@ -69,7 +69,7 @@ def random_peers(
         elsewhere += 0 if enough else count
         pools.append((count, beside if enough else others))
     rng = np.random.default_rng(seed)
-    drawn: dict[Heads, None] = {}
+    drawn: dict[HeadSet, None] = {}
     for _ in range(20 * draws):  # where there are few sets, most draws are known already
         picked = {pool[i] for n, pool in pools for i in rng.permutation(len(pool))[:n]}
         if len(picked) == len(heads):

@@ -24,11 +24,11 @@ import torch
 from torch import Tensor, nn
 
 from vitprune.importance.stream import Departure, FullStream
-from vitprune.importance.unit import Unit, blocks_of, named_attentions, units_of
+from vitprune.importance.unit import Unit, blocks_of, named_attentions, resolved, units_of
 from vitprune.models.chain import Attention, Tokens, VideoTransformer
 
 SMALL = 64 * 2**20
-"""Bytes that nobody misses: waves are not made narrower to save less than this."""
+"""Waves are not made narrower to save fewer bytes than this."""
 FORWARD = 9
 """Least peak of a plain forward pass over the bytes of its embedded tokens: 9 to 11, measured."""
 BATCH = 20
@@ -79,16 +79,16 @@ def ablate(
         ValueError: an unknown scope, a unit that the model does not have, ``max_streams`` below
             one, or a model with gates set.
     """
-    units = units_of(model, scope) if units is None else list(units)
+    units = units_of(model, scope) if units is None else [resolved(model, u) for u in units]
     if max_streams is not None and max_streams < 1:
         raise ValueError(f"max_streams={max_streams}, and at least one is needed")
     logits: dict[Unit, Tensor] = {}
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
-        room = room_for_streams(model, tokens)
+        most_bytes = bytes_for_streams(model, tokens)
         stream = FullStream(model, tokens, scope, units)
         departures = iter(stream)
-        while wave := _next_wave(departures, max_streams, room):
+        while wave := _next_wave(departures, max_streams, most_bytes):
             going = [departure.unit for departure in wave]
             logits.update(zip(going, _finish(model, stream.steps, wave), strict=True))
         full = model.classify(stream.tokens)
@@ -111,7 +111,7 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
         raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
-        room = room_for_streams(model, tokens)
+        most_bytes = bytes_for_streams(model, tokens)
         streams = {frozenset[int](): tokens}  # by the layers ablated so far
         ahead = set(model.layers)
         for block in blocks_of(model):
@@ -120,7 +120,7 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
             here = {layers for layers in behind if block.index in layers}
             through = sorted(behind - here, key=sorted)
             following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
-            width = max(1, room // _bytes(streams[through[0]])) if through else 1
+            width = max(1, most_bytes // _bytes(streams[through[0]])) if through else 1
             for start in range(0, len(through), width):
                 group = through[start : start + width]
                 joined = torch.cat([streams[layers].x for layers in group])
@@ -152,6 +152,7 @@ def without_heads(model: VideoTransformer, heads: Collection[Unit]) -> Iterator[
     Raises:
         ValueError: a head that the model does not have.
     """
+    heads = [resolved(model, unit) for unit in heads]
     if missing := [str(unit) for unit in heads if unit not in units_of(model, "head")]:
         raise ValueError(f"the model has no head {', '.join(missing)}")
     gated: list[Attention] = []
@@ -171,7 +172,7 @@ def without_heads(model: VideoTransformer, heads: Collection[Unit]) -> Iterator[
                 attention.head_gate = None
 
 
-def room_for_streams(model: VideoTransformer, tokens: Tokens) -> int:
+def bytes_for_streams(model: VideoTransformer, tokens: Tokens) -> int:
     """How many bytes of tokens may go as one batch, peak memory under twice a plain forward's.
 
     Args:
@@ -195,7 +196,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _next_wave(
-    departures: Iterator[Departure], max_streams: int | None, room: int
+    departures: Iterator[Departure], max_streams: int | None, most_bytes: int
 ) -> list[Departure]:
     """The next streams that go as one batch; none when all have gone.
 
@@ -205,7 +206,7 @@ def _next_wave(
     for departure in departures:
         wave.append(departure)
         streams = len(wave)
-        full = (streams + 1) * _bytes(departure.ablated) > room
+        full = (streams + 1) * _bytes(departure.ablated) > most_bytes
         if full if max_streams is None else streams == max_streams:
             break
     return wave

@@ -29,7 +29,8 @@ from vitprune.models.finite import (
 Batch = Mapping[str, Any]
 """``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B], and
 maybe ``name``, a list of B texts."""
-Report = Callable[[int, int | None], None]
+BatchDone = Callable[[int, int | None], None]
+"""Called after each batch with the number of batches done and of all (None if unknown)."""
 
 
 def score(
@@ -41,11 +42,11 @@ def score(
     max_streams: int | None = None,
     seed: int = 0,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
-    progress: bool | Report = True,
+    progress: bool | BatchDone = True,
 ) -> Scores:
     """Relevance of every unit of a scope on every clip of a calibration split.
 
-    In a process group, every process hands in its share of the clips and gets the scores of all.
+    Every process of a group hands in its share of the clips and gets the scores of all.
 
     Args:
         model: put into eval mode, and back when done.
@@ -56,8 +57,7 @@ def score(
         seed: for measures that draw.
         autocast: gives the context to run the model in, for example
             ``partial(torch.autocast, "cuda", torch.bfloat16)``.
-        progress: a progress bar, nothing, or what to call after each batch with the number of
-            batches done and of all (None if unknown).
+        progress: a progress bar, nothing, or what to call; see :data:`BatchDone`.
 
     Raises:
         ValueError: an unknown scope or measure, clips with several views, or no clips.
@@ -133,7 +133,7 @@ def _without_clips(
 
 
 @contextmanager
-def _reporting(progress: bool | Report, total: int | None, title: str) -> Iterator[Report]:
+def _reporting(progress: bool | BatchDone, total: int | None, title: str) -> Iterator[BatchDone]:
     """What to call after each batch, with the number of batches done and of all."""
     if callable(progress):
         yield progress

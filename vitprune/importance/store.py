@@ -81,10 +81,10 @@ class ScoreStore:
     def get(self, name: str, compute: Callable[[], Scores]) -> Scores:
         """The scores kept under ``name``; if there are none yet, ``compute()``, then kept.
 
-        Of several jobs that ask for the same name at once, one computes and the others wait for
-        it; if it fails, the next one computes. A damaged entry is computed anew, with a warning.
-        In a process group all processes call this together and get the same scores; only the
-        first touches files.
+        Where several jobs ask for the same name at once, one computes and the others wait for it;
+        if it fails, the next one computes. A damaged entry is computed anew, with a warning. All
+        processes of a group call this together and get the same scores; only the first touches
+        files.
         """
         if not self.enabled:
             return compute()

@@ -1,4 +1,4 @@
-"""The full model's walk through its chain, and where the stream of each unit leaves it."""
+"""The full model's way through its chain, step by step, and where each unit's stream departs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Departure(NamedTuple):
         unit: what is ablated.
         step: the step that the stream takes next.
         ablated: the stream's tokens.
-        full: the full stream's tokens at the same place.
+        full: the full stream's tokens at the same step.
     """
 
     unit: Unit
@@ -37,10 +37,10 @@ class Span(NamedTuple):
 
 
 class FullStream:
-    """A walk through all steps; iterating yields a :class:`Departure` per unit, in order.
+    """Runs all steps; iterating yields a :class:`Departure` per unit, in order.
 
-    The walk goes no further than the departures taken so far need. Once they are all taken and
-    the iterator is exhausted, ``tokens`` is what comes out of the last step.
+    It runs no further than the departures taken so far need. Once they are all taken and the
+    iterator is exhausted, ``tokens`` is what comes out of the last step.
 
     A unit's departure costs what its block does from the unit's first step to its last without
     the unit. A head's costs one linear layer of the head's width: its attention is computed once,
@@ -55,7 +55,7 @@ class FullStream:
     Attributes:
         steps: the chain as a flat list of Tokens -> Tokens modules: for each block, what comes
             before it and its branches.
-        tokens: where the walk has got to.
+        tokens: what came out of the last step that was run.
 
     Raises:
         ValueError: an unknown scope, a unit that the model does not have, or gates that are set.

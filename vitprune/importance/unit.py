@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import total_ordering
 
 from vitprune.models.chain import Attention, Block, Branch, VideoTransformer
@@ -10,18 +11,22 @@ from vitprune.models.chain import Attention, Block, Branch, VideoTransformer
 SCOPES = ("layer", "attention", "mlp", "head")
 
 
+WRITTEN = re.compile(r"(\d+)(?:(?:\.|h|\.([^\W\d]\w*)\.h?)(\d+))?", re.ASCII)
+"""Layer; layer and head; layer, attention and head."""
+
+
 @total_ordering
 @dataclass(frozen=True)
 class Unit:
-    """A unit, written ``layer`` or ``layer.head`` (``3``, ``22.4``, ``3.time.5``).
+    """A unit, written ``layer``, ``layer.head`` or ``layer.attention.head``.
 
     Units sort in order of execution: by layer, then by attention, then by head.
 
     Attributes:
         layer: the layer's number in the unpruned model.
         head: the head, in scope ``head``.
-        attention: the attention that the head belongs to, where the layer has several; empty for
-            the layer's last one, so that ``3.5`` means TimeSformer's space attention.
+        attention: the name of the attention that the head belongs to, where the layer has several;
+            empty for the layer's last one.
 
     Example:
         >>> str(Unit(22, 4)), str(Unit(3, 5, "time"))
@@ -47,22 +52,20 @@ class Unit:
 
     @classmethod
     def parse(cls, text: str) -> Unit:
-        """The unit that is written ``text``; ``3.space.5`` is ``3.5``.
+        """The unit that is written ``text``: ``3``, ``22.10`` or ``3.time.5``.
+
+        An ``h`` may mark a head's number: ``22h10`` is ``22.10``, and ``3.time.h5`` is
+        ``3.time.5``. So no reader of configurations takes head 22.10 for the number 22.1.
+
+        A layer's last attention may be named as well; :func:`resolved` takes the name off.
 
         Raises:
-            ValueError: not ``layer``, ``layer.head`` or ``layer.attention.head``.
+            ValueError: it is none of these.
         """
-        try:
-            match text.split("."):
-                case [layer]:
-                    return cls(int(layer))
-                case [layer, head]:
-                    return cls(int(layer), int(head))
-                case [layer, attention, head] if attention.isidentifier():
-                    return cls(int(layer), int(head), "" if attention == "space" else attention)
-        except ValueError:
-            pass
-        raise ValueError(f"{text!r} is no unit; write 3, 3.5 or 3.time.5")
+        if not (found := WRITTEN.fullmatch(text)):
+            raise ValueError(f"{text!r} is no unit; write 3, 3.5 (or 3h5) or 3.time.5")
+        layer, attention, head = found.groups()
+        return cls(int(layer), None if head is None else int(head), attention or "")
 
 
 def check_scope(scope: str) -> None:
@@ -90,6 +93,18 @@ def units_of(model: VideoTransformer, scope: str = "layer") -> list[Unit]:
         for name, attention in named_attentions(block).items()
         for head in range(attention.num_heads)
     ]
+
+
+def resolved(model: VideoTransformer, unit: Unit) -> Unit:
+    """The unit as ``model`` calls it: without the name of its layer's last attention.
+
+    ``3.space.5`` is ``3.5`` where layer 3 ends in an attention that is called ``space``. Whether
+    the model has such a unit is not looked at.
+    """
+    for block in blocks_of(model):
+        if block.index == unit.layer and unit.attention == next(reversed(block.attentions), None):
+            return replace(unit, attention="")
+    return unit
 
 
 def blocks_of(model: VideoTransformer) -> list[Block]:

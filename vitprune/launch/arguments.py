@@ -5,7 +5,6 @@ Nothing here imports torch, so that a mistyped value is refused at once.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -16,6 +15,9 @@ from omegaconf import OmegaConf
 from vitprune.errors import InputError, exit_with
 from vitprune.results.command_lines import parsed
 
+MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
+LISTS = ("head", "other_head")
+"""Keys that take lists."""
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
@@ -25,30 +27,25 @@ def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
     Before Hydra composes anything; see :func:`check_overrides`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    words = [a for a in arguments if "=" in a and not a.startswith("-")]
     try:
-        check_overrides(task, [a for a in arguments if "=" in a and not a.startswith("-")])
+        check_overrides(task, words)
+        if not MULTIRUN.intersection(arguments):
+            check_lists(words)
     except InputError as error:
         exit_with(error)
 
 
-def keep_names(arguments: Iterable[str] | None = None) -> list[str]:
-    """The arguments with heads quoted, since Hydra would read head 22.10 as the number 22.1.
-
-    ``head=22.4,22.10`` becomes one string; in a multirun, a sweep over two.
-    """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sweeping = any(argument in ("-m", "--multirun") for argument in arguments)
-
-    def quoted(argument: str) -> str:
-        key, equals, value = argument.partition("=")
-        if key not in ("head", "other_head") or not re.fullmatch(r"\[?[\w., ]+\]?", value):
-            return argument
-        if value == "null":
-            return argument
-        parts = value.strip("[]").split(",") if sweeping else [value.strip("[]")]
-        return f"{key}{equals}" + ",".join(f"'{part.strip()}'" for part in parts)
-
-    return [quoted(argument) for argument in arguments]
+def check_lists(words: Iterable[str]) -> None:
+    """Raise :class:`InputError` if several heads are given as Hydra writes a sweep."""
+    for override in parsed(words):
+        key = override.key_or_group
+        if key in LISTS and override.is_discrete_sweep():
+            value = str(override.input_line).partition("=")[2]
+            raise InputError(
+                f"{key}={value} is a sweep, a job for each; write '{key}=[{value}]' for all in one "
+                "job, or add -m"
+            )
 
 
 def check_overrides(task: str, words: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
 from vitprune.launch import cells
-from vitprune.launch.arguments import check_arguments, keep_names
+from vitprune.launch.arguments import check_arguments
 from vitprune.launch.chatter import silence
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
@@ -49,7 +49,6 @@ KILLED = (
 
 def main(task: str, command: Callable[[], None]) -> None:
     """Run a Hydra command; what the user can put right is said in one line, without a traceback."""
-    sys.argv[1:] = keep_names()
     check_arguments(task)
     show_all = os.environ.get(FULL_ERROR) == "1"
     os.environ[FULL_ERROR] = "1"  # so that Hydra leaves errors to this function

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from vitprune.errors import InputError
-from vitprune.models import mvit, timesformer, video_swin
 from vitprune.models.chain import ModelSpec, VideoTransformer
-
-ARCHITECTURES: dict[str, tuple[Callable[..., VideoTransformer], Mapping[str, Any]]] = {
-    "timesformer": (timesformer.TimeSformer, timesformer.VARIANTS),
-    "video_swin": (video_swin.VideoSwin, video_swin.VARIANTS),
-    "mvit": (mvit.MViT, mvit.VARIANTS),
-}
-"""Name -> the class and its variants; the first variant is the default."""
+from vitprune.models.registry import ARCHITECTURES
+from vitprune.models.weights import load_weights
 
 
 def build_model(
@@ -45,7 +37,8 @@ def build_model(
     """
     if name not in ARCHITECTURES:
         raise InputError(f"unknown model {name!r}; there are {', '.join(ARCHITECTURES)}")
-    architecture, variants = ARCHITECTURES[name]
+    architecture = ARCHITECTURES[name]
+    variants = architecture.variants
     variant = variant or next(iter(variants))
     if variant not in variants:
         raise InputError(f"{name} has no variant {variant!r}; it has {', '.join(variants)}")
@@ -57,12 +50,10 @@ def build_model(
         num_frames or config.num_frames,
         image_size or config.image_size,
     )
-    model = architecture(spec, config)
+    model = architecture.build(spec, config)
     if variant == "tiny":
         _initialise_for_scratch(model)
     if weights is not None:
-        from vitprune.models.weights import load_weights
-
         load_weights(model, weights)
     return model
 

@@ -2,8 +2,26 @@
 
 A :class:`VideoTransformer` embeds clips into :class:`Tokens`, passes them through its ``blocks``
 and classifies what comes out. A :class:`Block` is a chain of residual :class:`Branch` es
-(attention, MLP), and each of them can say what is left without it. With that, ablating, reusing
-prefixes and dropping layers need not know any architecture.
+(attention, MLP), and each of them can say what is left without it. That is enough to ablate and
+drop layers and to reuse prefixes without knowing any architecture::
+
+    a block, its shortcut, and what it leaves behind when it is dropped
+
+        tokens ----> before --+--> update --(+)--+--> update --(+)---> tokens     forward
+                              |  (attention) ^   |    (MLP)     ^
+                              +---> skip ----+   +---> skip ----+
+
+        tokens ----> before ------> skip --------------> skip -------> tokens     shortcut
+
+    dropping layer 1 of a chain: its leftover, the modules that compute its shortcut, goes into
+    ``before`` of the next layer, or into ``after`` of the model where no layer follows
+
+        embed --> [before 0] --> [before 1] --> [before 2] --> after --> read_out
+        embed --> [before 0] ---> [leftover 1, before 2] ----> after --> read_out
+
+A skip is the identity in most branches and then leaves nothing over. It has parameters of its own
+where a branch changes width or resolution (MViT). ``before`` has what is part of no layer, such as
+Swin's patch merging, and stays whatever is dropped.
 """
 
 from __future__ import annotations
@@ -18,7 +36,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vitprune.models.places import nearest
+from vitprune.models.grids import nearest
 
 Grid = tuple[int, int, int]
 
@@ -86,17 +104,17 @@ class Attention(Branch):
     def heads(self, tokens: Tokens) -> Tensor:
         """What every head puts into the output projection, ungated: [B, N', H, D].
 
-        In the order of ``skip(tokens)``'s tokens, not of windows or frames.
+        Its tokens are in the order of ``skip(tokens)``'s, not of windows or frames.
         """
 
     @abstractmethod
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         """How much attention each token that comes in receives, per head: [B, H, N].
 
-        The inverse of how :meth:`heads` lays out tokens for attention: windows are put back where
-        they were, pooled keys on the places that they were pooled from, copies of the class token
-        are added up. Attention to padding is cut off, so a head's row sums to ``queries``' sum
-        less what went to padding.
+        It undoes how :meth:`heads` lays out tokens for attention: windows are put back where
+        they were, pooled keys go to the positions that they were pooled from, copies of the class
+        token are added up. Attention to padding is cut off, so a head's row sums to ``queries``'
+        sum less what went to padding.
 
         Args:
             weights: as the ``observer`` gets them.
@@ -155,7 +173,8 @@ class Block(nn.Module):
 
     Args:
         index: the layer's number in the unpruned model.
-        branches: name -> branch; the names are ``attention`` (or ``time`` and ``space``), ``mlp``.
+        branches: name -> branch, in order of execution. An MLP is called ``mlp``; an attention as
+            its architecture calls it, ``attention`` where there is but one.
         before: Tokens -> Tokens modules that run first and are no part of the layer: Swin's
             patch merging, and what stays of layers that were dropped just before this one.
         stride: how many embedded tokens, along height and width, make one of its tokens.
@@ -176,7 +195,10 @@ class Block(nn.Module):
 
     @property
     def attentions(self) -> dict[str, Attention]:
-        """The attention branches by name, in order of execution."""
+        """The attention branches by name, in order of execution; the last one is the default.
+
+        A head of the default attention is written without its name: ``3.5``.
+        """
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
 
     def _steps(self) -> Iterable[Branch]:
@@ -219,6 +241,9 @@ class VideoTransformer(nn.Module, ABC):
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec`` and ``blocks``.
     """
 
+    title: str
+    """What it is called in tables and pictures; :func:`vitprune.models.registry.architecture`
+    sets it."""
     spec: ModelSpec
     blocks: nn.ModuleList
     after: nn.Sequential
@@ -228,7 +253,7 @@ class VideoTransformer(nn.Module, ABC):
     patch: Grid
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
-    """Whether tokens lie around their pixels rather than in cells; see ``models/places.py``."""
+    """Whether tokens lie around their pixels rather than cover a patch; see ``models/grids.py``."""
     scratch_gain: float = 1.0
     """How large what branches add to the residual stream begins in a ``tiny`` variant."""
     checkpointing: bool = False
@@ -266,7 +291,7 @@ class VideoTransformer(nn.Module, ABC):
             size: of the clip, (T, H, W).
 
         Returns:
-            [T, t], [H, h] and [W, w], for :func:`vitprune.models.places.spread`.
+            [T, t], [H, h] and [W, w], for :func:`vitprune.models.grids.spread`.
         """
         t, h, w = (
             nearest(pixels, tokens, pitch * stride, self.centred)
@@ -285,6 +310,14 @@ class VideoTransformer(nn.Module, ABC):
     def dropped(self) -> tuple[int, ...]:
         """The numbers of the layers that were dropped, ascending."""
         return tuple(sorted(set(range(self.num_layers)) - set(self.layers)))
+
+    def fit_positions(self, state: dict[str, Tensor]) -> None:
+        """Interpolate, in place, position embeddings of another input size, as the original does.
+
+        Args:
+            state: weights by the model's names, of another number of frames or resolution. What
+                cannot be interpolated stays as it is.
+        """
 
     def no_weight_decay(self) -> set[str]:
         """Names of parameters that weight decay must leave alone, besides biases and norms."""

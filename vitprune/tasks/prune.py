@@ -26,7 +26,7 @@ class Pruned:
     """What a job of prune.py found; its fields are the keys of ``results.json``.
 
     Attributes:
-        model: specification of the full model.
+        model: specification of the full model, and its title in tables.
         ckpt: its checkpoint, with ``ckpt_digest`` and what it was fine-tuned with.
         dropped: the layers, the first to go first.
         full: Top-1, Top-5 and cost of the full model.
@@ -73,7 +73,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
     start, asked = time.perf_counter(), cfg.settings()
     run.seed()
     subject = pruning_subject(cfg, run)
-    cfg, data = subject.cfg, subject.data
+    cfg, data, model = subject.cfg, subject.data, subject.classifier.model
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
 
@@ -92,7 +92,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         results = Pruned(
             **subject.described(),
             **outcome.described(),
-            model=asdict(subject.classifier.model.spec),
+            model={**asdict(model.spec), "title": model.title},
             calibration={"split": cfg.calibration, "clips": len(outcome.plan.scores.clips)},
             precision=trainer.precision,  # on a CPU, Lightning takes bf16 for fp16
             environment=surroundings(trainer),

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from vitprune.errors import InputError
-from vitprune.models.weights.formats import State
+from vitprune.models.formats import State
 
 WRAPPERS = ("state_dict", "model_state", "model", "module")
 """Keys under which training code keeps the state dict beside its optimizer: Lightning and

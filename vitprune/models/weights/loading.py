@@ -8,20 +8,16 @@ from pathlib import Path
 
 from vitprune.errors import InputError
 from vitprune.models.chain import ModelSpec, VideoTransformer
-from vitprune.models.weights import kinetics400, mvit, timesformer, video_swin
+from vitprune.models.formats import Format, State
+from vitprune.models.registry import ARCHITECTURES
+from vitprune.models.weights.download import download
 from vitprune.models.weights.files import Checkpoint, listed, read
-from vitprune.models.weights.formats import Format, State
-from vitprune.models.weights.positions import fit_positions
 
 OWN = Format(
     "vitprune's own",
-    "",  # of any architecture
     (r"^(model\.)?blocks\.\d+\.branches\.",),
     ((r"^model\.", ""),),
 )
-
-FORMATS = (OWN, *timesformer.FORMATS, *video_swin.FORMATS, *mvit.FORMATS)
-"""All that :func:`load_weights` knows; the first that matches is taken."""
 
 
 def load_weights(model: VideoTransformer, source: str | Path) -> None:
@@ -32,18 +28,19 @@ def load_weights(model: VideoTransformer, source: str | Path) -> None:
 
     Args:
         model: its parameters are overwritten, in place.
-        source: ``kinetics400``, which downloads, or a file in one of :data:`FORMATS`.
+        source: ``kinetics400``, which downloads, or a file: vitprune's own, or in a format of
+            one of the architectures.
 
     Raises:
         InputError: the source cannot be had or read, is in no known format or a refused one, is
             for another model, or does not fit this one key by key. The model is as it was.
     """
     fetch = str(source) == "kinetics400"
-    checkpoint = read(kinetics400.download(model.spec) if fetch else Path(source))
-    format = _recognise(checkpoint)
-    _expect(checkpoint, format, model)
+    checkpoint = read(download(model.spec) if fetch else Path(source))
+    architecture, format = _recognise(checkpoint)
+    _expect(checkpoint, architecture, format, model)
     state = format.convert(checkpoint.state)
-    fit_positions(model, state)
+    model.fit_positions(state)
 
     own = model.state_dict()
     if format.fresh is not None:
@@ -55,26 +52,31 @@ def load_weights(model: VideoTransformer, source: str | Path) -> None:
     model.load_state_dict(state)
 
 
-def _recognise(checkpoint: Checkpoint) -> Format:
-    for format in FORMATS:
+def _recognise(checkpoint: Checkpoint) -> tuple[str, Format]:
+    """The name of an architecture and the first of its formats that matches."""
+    every = [("", OWN)]  # of any architecture
+    every += [(name, f) for name, known in ARCHITECTURES.items() for f in known.formats]
+    for name, format in every:
         if format.matches(checkpoint.state):
-            return format
-    known = ", ".join(format.name for format in FORMATS if format.refusal is None)
+            return name, format
+    known = ", ".join(format.name for _, format in every if format.refusal is None)
     raise InputError(
         f"{checkpoint.path} is in no known format; its keys are "
         f"{listed(list(checkpoint.state))}; known are {known} weights"
     )
 
 
-def _expect(checkpoint: Checkpoint, format: Format, model: VideoTransformer) -> None:
+def _expect(
+    checkpoint: Checkpoint, architecture: str, format: Format, model: VideoTransformer
+) -> None:
     """Raise InputError if the weights are for another model than this one."""
     path, spec = checkpoint.path, model.spec
     if format.refusal is not None:
         raise InputError(f"{path} holds {format.name} weights: {format.refusal}")
     if format is not OWN:
-        if format.architecture != spec.name:
+        if architecture != spec.name:
             raise InputError(
-                f"{path} holds {format.name} weights, for {format.architecture}; "
+                f"{path} holds {format.name} weights, for {architecture}; "
                 f"the model is {spec.name} {spec.variant}"
             )
         if format.variant not in (None, spec.variant):

@@ -88,7 +88,7 @@ def box_figures(probe: Probe, split: SplitName) -> dict[str, BoxFigures]:
     cfg, dataset = probe.cfg, probe.data.splits[split]
     path = cfg.boxes if probe.dataset == cfg.dataset.name else None
     known = read_boxes(probe.data.root, path)
-    size, frames = dataset.settings.image_size, dataset.settings.num_frames
+    size, frames = dataset.spec.image_size, dataset.spec.num_frames
     clips = [by_kind(boxes_in_clip(dataset, i, known)) for i in range(len(dataset))]
     kinds = sorted({kind for clip in clips for kind in clip})
     if not kinds:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitprune.heads.causal import (
-    Heads,
+    HeadSet,
     RandomSets,
     accuracy_per_class,
     probabilities_without,
@@ -97,7 +97,7 @@ class Finding:
     """
 
     name: str
-    heads: Heads
+    heads: HeadSet
     drawn: RandomSets
     without: tuple[Floats, Floats]
     random: tuple[Floats, Floats]
@@ -131,7 +131,7 @@ class Finding:
         return f"{before:{style}} → {after:{style}}", f"{mean:{style}} ({lowest:{style}})"
 
 
-def _claims(probe: Probe) -> list[tuple[str, Heads]]:
+def _claims(probe: Probe) -> list[tuple[str, HeadSet]]:
     """The named sets of heads to ablate: the head alone, and with its peers if it has any."""
     cfg = probe.cfg
     given = given_heads(probe, cfg.head)
@@ -139,18 +139,18 @@ def _claims(probe: Probe) -> list[tuple[str, Heads]]:
     if len(given) < 2:
         ranked = most_relevant(probe, cfg.peers + len(given))
         peers = [*given, *(unit for unit in ranked if unit not in given)][: cfg.peers]
-    claims: list[tuple[str, Heads]] = [("alone", (peers[0],))]
+    claims: list[tuple[str, HeadSet]] = [("alone", (peers[0],))]
     if len(peers) > 1:
         claims.append((f"with {len(peers) - 1} peers", tuple(peers)))
     return claims
 
 
 def _ablate(
-    probe: Probe, claims: list[tuple[str, Heads]]
+    probe: Probe, claims: list[tuple[str, HeadSet]]
 ) -> tuple[tuple[Floats, Floats], list[Finding]]:
     cfg = probe.cfg
     draws = [random_peers(probe.model, heads, cfg.draws, cfg.seed) for _, heads in claims]
-    sets: list[Heads] = [()]
+    sets: list[HeadSet] = [()]
     for (_, heads), drawn in zip(claims, draws, strict=True):
         sets += [heads, *drawn.sets]
     probabilities = probabilities_without(probe.model, probe.data.loader(cfg.split), sets)

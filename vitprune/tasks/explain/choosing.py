@@ -45,11 +45,17 @@ def density_of(found: AttentionMap) -> Floats:
 
 
 def given_heads(probe: Probe, given: Any) -> list[Unit]:
-    """The heads of ``head=22.4,22.7``, which may come as text or as a list; none for null."""
-    if given is None:
-        return []
-    names = given if isinstance(given, list | tuple) else str(given).strip("[]").split(",")
-    return check_heads(probe.model, [str(n).strip() for n in names if str(n).strip()])
+    """The heads of ``head=22.4`` or ``head=[22.4,22h10]``; none for null.
+
+    Args:
+        probe: whose model has them.
+        given: a number, a text, or a list of them; a text may name several, ``22.4,22.10``.
+    """
+    every = [] if given is None else given if isinstance(given, list | tuple) else [given]
+    names = [part for one in every for part in (one.split(",") if isinstance(one, str) else [one])]
+    return check_heads(
+        probe.model, [name if isinstance(name, float) else str(name).strip() for name in names]
+    )
 
 
 def most_relevant(probe: Probe, count: int = 1) -> list[Unit]:

@@ -19,7 +19,7 @@ from vitprune.tasks.explain.choosing import (
     first_of_each_class,
     maps_of,
 )
-from vitprune.tasks.explain.relevance import Heads
+from vitprune.tasks.explain.relevance import HeadFigures
 from vitprune.tasks.explain.study import Probe, Study
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def explorer(study: Study) -> dict[str, Any]:
     scores = probe.scores(cfg.split)
     units = scores.units
     rows, places = figures.grid_of(units)
-    heads = Heads.of(probe, scores)
+    heads = HeadFigures.of(probe, scores)
     classes = len(probe.class_names)
     relevances = {
         metric: np.concatenate(

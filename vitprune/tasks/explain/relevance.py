@@ -36,9 +36,9 @@ def relevance(study: Study) -> dict[str, Any]:
     """
     cfg, probe = study.cfg, study.load()
     scores = probe.scores(cfg.split)
-    heads = Heads.of(probe, scores)
+    heads = HeadFigures.of(probe, scores)
     apart = cfg.split != cfg.calibration
-    chosen = Heads.of(probe, probe.scores(cfg.calibration)) if apart else heads
+    chosen = HeadFigures.of(probe, probe.scores(cfg.calibration)) if apart else heads
     how = f"chosen on the {cfg.calibration} split, figures of the {cfg.split} split"
     scores.save(study.directory / "scores.npz")
     values, names = probe.values(scores), [str(unit) for unit in scores.units]
@@ -114,7 +114,7 @@ def relevance(study: Study) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Heads:
+class HeadFigures:
     """Figures of U heads from their relevance for the clips of a split."""
 
     values: Floats
@@ -125,7 +125,7 @@ class Heads:
     test: SelectivityTest
 
     @classmethod
-    def of(cls, probe: Probe, scores: Scores) -> Heads:
+    def of(cls, probe: Probe, scores: Scores) -> HeadFigures:
         values = probe.values(scores)
         count = values.shape[1]
         top = default_top(count) if probe.cfg.top is None else probe.cfg.top
@@ -176,7 +176,7 @@ class Heads:
 
 
 def best_per_class(
-    probe: Probe, names: Sequence[str], heads: Heads, chosen: Heads, count: int = 3
+    probe: Probe, names: Sequence[str], heads: HeadFigures, chosen: HeadFigures, count: int = 3
 ) -> list[list[Any]]:
     """(class, head, mean, low, high, confidence) of every class's most relevant heads.
 

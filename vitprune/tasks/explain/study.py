@@ -124,8 +124,8 @@ class Probe:
 
     def frames(self, clip: Tensor) -> pictures.Frames:
         """A clip [1, 3, T, H, W] as pictures [T, H, W, 3]."""
-        settings = self.data.settings
-        return pictures.frames_of(clip[0], settings.mean, settings.std)
+        spec = self.data.spec
+        return pictures.frames_of(clip[0], spec.mean, spec.std)
 
     def label(self, split: SplitName, number: int) -> int:
         """The number of a clip's class among :attr:`class_names`."""

@@ -23,48 +23,50 @@ from vitprune.training import VideoClassifier
 def transfer(study: Study) -> dict[str, Any]:
     """The paper's Figure 1: the same clips through a head of this model and one of another."""
     cfg = study.cfg
-    visitor = study.load(same_classes=False)
-    resident = study.load(ckpt=cfg.other_ckpt, same_classes=False)
-    _check_same_clips(visitor.classifier, resident.classifier)
-    numbers = choose_clips(visitor)
-    away = cfg.other_dataset is not None
-    home = study.load(other_dataset=True, same_classes=False) if away else visitor
-    (own, *_) = given_heads(home, cfg.head) or most_relevant(home)
-    (theirs, *_) = given_heads(resident, cfg.other_head) or most_relevant(resident)
+    probe = study.load(same_classes=False)
+    other_probe = study.load(ckpt=cfg.other_ckpt, same_classes=False)
+    _check_same_clips(probe.classifier, other_probe.classifier)
+    numbers = choose_clips(probe)
+    two_datasets = cfg.other_dataset is not None
+    # The dataset that the first model was trained on, where the clips are of another.
+    source = study.load(other_dataset=True, same_classes=False) if two_datasets else probe
+    (head, *_) = given_heads(source, cfg.head) or most_relevant(source)
+    (other_head, *_) = given_heads(other_probe, cfg.other_head) or most_relevant(other_probe)
     panels = []
-    if away:
-        first = first_of_each_class(home, cfg.split, 6)
+    if two_datasets:
+        first = first_of_each_class(source, cfg.split, 6)
+        count = len(source.class_names)
         panels.append(
             pictures.Panel(
-                f"{home.dataset}: a clip each of {len(first)} of {len(home.class_names)} classes",
-                _series(home, first, [("its own model", home, own)]),
-                [home.label_name(cfg.split, i) for i in first],
+                f"{source.dataset}: a clip each of {len(first)} of {count} classes",
+                _series(source, first, [("its own model", source, head)]),
+                [source.label_name(cfg.split, i) for i in first],
                 across=True,
             )
         )
     looks = [
-        (f"model of {visitor.dataset}", resident, theirs),
-        (f"model of {home.dataset}" if away else "the other model", visitor, own),
+        (f"model of {probe.dataset}", other_probe, other_head),
+        (f"model of {source.dataset}" if two_datasets else "the other model", probe, head),
     ]
     panels.append(
         pictures.Panel(
-            visitor.dataset,
-            _series(visitor, numbers, looks),
-            [visitor.label_name(cfg.split, i) for i in numbers],
+            probe.dataset,
+            _series(probe, numbers, looks),
+            [probe.label_name(cfg.split, i) for i in numbers],
         )
     )
     pictures.write_panels(
         study.directory / "transfer.png",
         panels,
-        title=f"{visitor.model.spec.name}: heads across datasets (middle frames)",
+        title=f"{probe.model.spec.name}: heads across datasets (middle frames)",
     )
     study.picture("transfer.png")
     return {
-        "head": str(own),
-        "head_chosen_on": "given" if cfg.head else home.dataset,
+        "head": str(head),
+        "head_chosen_on": "given" if cfg.head else source.dataset,
         "other_ckpt": str(cfg.other_ckpt),
-        "other_head": str(theirs),
-        "videos": [visitor.video_name(cfg.split, i) for i in numbers],
+        "other_head": str(other_head),
+        "videos": [probe.video_name(cfg.split, i) for i in numbers],
     }
 
 

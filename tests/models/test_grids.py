@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vitprune.models import Tokens, build_model
 from vitprune.models.chain import Attention, Grid
+from vitprune.models.grids import nearest, spread
 from vitprune.models.mvit import PoolingAttention
-from vitprune.models.places import nearest, spread
 from vitprune.models.timesformer import SpaceAttention, TimeAttention
 from vitprune.models.video_swin import WindowAttention
 

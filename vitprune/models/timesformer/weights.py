@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vitprune.models.weights.formats import Format, State
+from vitprune.models.formats import Format, State
 
 _OFFICIAL_RULES = (
     (r"^model\.", ""),
@@ -57,19 +57,16 @@ FORMATS = (
     # https://github.com/facebookresearch/TimeSformer, timesformer/models/vit.py
     Format(
         "the official TimeSformer repository's",
-        "timesformer",
         (r"^(model\.)?blocks\.\d+\.temporal_attn\.qkv\.", r"^(model\.)?time_embed$"),
         _OFFICIAL_RULES,
     ),
     Format(
         "the official TimeSformer repository's joint_space_time",
-        "timesformer",
         (r"^(model\.)?blocks\.\d+\.attn\.qkv\.", r"^(model\.)?time_embed$"),
         refusal=_UNSUPPORTED,
     ),
     Format(
         "the official TimeSformer repository's space_only",
-        "timesformer",
         # What tells it from an image model's is the wrapper that all of TimeSformer's have.
         (r"^model\.blocks\.\d+\.attn\.qkv\.", r"^model\.pos_embed$"),
         refusal=_UNSUPPORTED,
@@ -77,20 +74,17 @@ FORMATS = (
     # https://huggingface.co/facebook, transformers/models/timesformer/modeling_timesformer.py
     Format(
         "the hub's TimeSformer",
-        "timesformer",
         (r"^timesformer\.encoder\.layer\.\d+\.temporal_attention\.",),
         _HUB_RULES,
     ),
     Format(
         "the hub's joint_space_time or space_only TimeSformer",
-        "timesformer",
         (r"^timesformer\.encoder\.layer\.\d+\.attention\.",),
         refusal=_UNSUPPORTED,
     ),
     # timm/models/vision_transformer.py
     Format(
         "timm's ViT image",
-        "timesformer",
         (r"^blocks\.\d+\.attn\.qkv\.", r"^pos_embed$", r"^patch_embed\.proj\."),
         # timm itself drops the pre_logits that some of its older files have.
         ((r"^pre_logits\.", None), *_OFFICIAL_RULES),
@@ -99,3 +93,9 @@ FORMATS = (
         fresh=r"^time_embed$|\.branches\.time\.fc\.|^head\.",
     ),
 )
+
+KINETICS400 = {
+    "base": "https://huggingface.co/facebook/timesformer-base-finetuned-k400"
+    "/resolve/main/pytorch_model.bin"
+}
+"""Variant -> where it is published."""

@@ -25,7 +25,6 @@ class Format:
 
     Args:
         name: for messages, as in "NAME weights".
-        architecture: which of ours they are for: :attr:`ModelSpec.name`.
         marks: a state dict is in this format if each of these patterns is found in a key of it.
         rules: applied to every key, all of them, in order.
         prepare: what rules cannot do, before them: the whole state dict to another.
@@ -36,7 +35,6 @@ class Format:
     """
 
     name: str
-    architecture: str
     marks: tuple[str, ...]
     rules: tuple[Rule, ...] = ()
     prepare: Callable[[State], State] = _as_it_is

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import torch
+from torchvision.models import get_model_weights
 
-from vitprune.models.weights.formats import Format, State
+from vitprune.models.formats import Format, State
 
 _BLOCK_RULES = (
     (r"^(blocks\.\d+)\.norm1\.", r"\1.branches.attention.norm."),
@@ -26,7 +27,7 @@ _PYSLOWFAST_RULES = (
 )
 
 
-def _place_projection(state: State, name: str) -> State:
+def _assign_projection(state: State, name: str) -> State:
     """Put the projection that changes a layer's width into the branch that it belongs to.
 
     That is the attention in version 2, which alone has relative positions, and the MLP in 1.
@@ -57,14 +58,13 @@ def _from_pyslowfast(state: State) -> State:
     for key in ("pos_embed_spatial", "pos_embed_temporal"):
         if key in shaped:
             shaped[key] = shaped[key].flatten(0, 1)
-    return _place_projection(shaped, "proj")
+    return _assign_projection(shaped, "proj")
 
 
 FORMATS = (
     # torchvision/models/video/mvit.py
     Format(
         "torchvision's MViT",
-        "mvit",
         (r"^blocks\.\d+\.attn\.project\.0\.", r"^conv_proj\.", r"^pos_encoding\.class_token$"),
         (
             (r"^(blocks\.\d+)\.attn\.project\.0\.", r"\1.branches.attention.proj."),
@@ -73,13 +73,12 @@ FORMATS = (
             (r"^(blocks\.\d+)\.mlp\.3\.", r"\1.branches.mlp.fc2."),
             (r"^head\.1\.", "head."),
         ),
-        lambda state: _place_projection(state, "project"),
+        lambda state: _assign_projection(state, "project"),
     ),
     # https://github.com/facebookresearch/SlowFast, slowfast/models/attention.py and
     # video_model_builder.py, with configs/Kinetics/{MVIT_B_16x4_CONV,MVITv2_S_16x4}.yaml
     Format(
         "PySlowFast's MViT",
-        "mvit",
         (r"^blocks\.15\.attn\.pool_k\.weight$", r"^patch_embed\.proj\.", r"^head\.projection\."),
         _PYSLOWFAST_RULES,
         _from_pyslowfast,
@@ -88,10 +87,15 @@ FORMATS = (
     # and so has the file in its model zoo: https://github.com/facebookresearch/SlowFast/issues/456
     Format(
         "PySlowFast's MViT v1 of 2021",
-        "mvit",
         (r"^blocks\.13\.attn\.pool_k\.", r"^blocks\.15\.attn\.qkv\.", r"^head\.projection\."),
         _PYSLOWFAST_RULES,
         _from_pyslowfast,
         variant="v1_b_2021",
     ),
 )
+
+KINETICS400 = {
+    variant: get_model_weights(f"mvit_{variant}")["KINETICS400_V1"].url
+    for variant in ("v2_s", "v1_b")
+}
+"""Variant -> where torchvision publishes it."""

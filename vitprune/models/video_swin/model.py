@@ -27,6 +27,10 @@ from vitprune.models.chain import (
     Tokens,
     VideoTransformer,
 )
+from vitprune.models.formats import State
+from vitprune.models.positions import misfits
+from vitprune.models.registry import architecture
+from vitprune.models.video_swin.weights import FORMATS, KINETICS400, resize_bias
 
 
 @dataclass(frozen=True)
@@ -59,26 +63,26 @@ VARIANTS = {
 }
 
 
-class Cells(NamedTuple):
-    """G cells of n tokens each; every token attends to all in its cell."""
+class Windows(NamedTuple):
+    """G windows, or parts of windows, of n tokens each; a token attends to all in its own."""
 
     tokens: Tensor
-    """[G, n]: numbers of the cells' tokens; one past the last stands for padding."""
+    """[G, n]: numbers of the windows' tokens; one past the last stands for padding."""
     rows: Tensor
     """[K, n, n]: the row of the bias table that holds for each pair of tokens, for K kinds of
-    cells; one past the last stands for a pair that must not attend."""
+    windows; one past the last stands for a pair that must not attend."""
     kind: Tensor
-    """[G]: the kind of each cell."""
+    """[G]: the kind of each window."""
 
 
 @geometry
-def _cells(
+def _windows(
     grid: Grid, window: Grid, shift: Grid, split: bool, device: torch.device
-) -> tuple[Cells, ...]:
+) -> tuple[Windows, ...]:
     """How (shifted) windows cut up a grid that is padded at its end to whole windows.
 
     The shift is cyclic: a window at the border has tokens from opposite borders, that must not
-    attend to each other. If ``split``, the parts of such a window are cells of their own: more
+    attend to each other. If ``split``, the parts of such a window go as windows of their own: more
     steps, but no masks and less to compute. Otherwise all windows come in one step, with masks.
     """
     # Along an axis that one window spans there is no shift.
@@ -87,20 +91,20 @@ def _cells(
     padding = torch.zeros((), dtype=torch.bool)
     for n, (w, s) in zip(grid, fit, strict=True):
         padded = -(-n // w) * w
-        place = torch.arange(padded)
-        coordinate = (place + s) % padded
+        position = torch.arange(padded)
+        coordinate = (position + s) % padded
         token = token[..., None] * n + coordinate
-        region = region[..., None] * 2 + (place >= padded - s)
+        region = region[..., None] * 2 + (position >= padded - s)
         padding = padding[..., None] | (coordinate >= n)
     token[padding] = math.prod(grid)
     tokens, regions = (_partition(x, [w for w, _ in fit]) for x in (token, region))
 
-    # A pair's row is the difference of its places' offsets, counted from the middle row. As in
-    # the original, places in a window that was cut down to the grid are numbered through the
+    # A pair's row is the difference of its tokens' offsets, counted from the middle row. As in
+    # the original, tokens in a window that was cut down to the grid are numbered through the
     # whole window.
     strides = ((2 * window[1] - 1) * (2 * window[2] - 1), 2 * window[2] - 1, 1)
-    places = torch.stack(torch.unravel_index(torch.arange(tokens.shape[1]), window))
-    offset = (places * torch.tensor(strides)[:, None]).sum(0)
+    positions = torch.stack(torch.unravel_index(torch.arange(tokens.shape[1]), window))
+    offset = (positions * torch.tensor(strides)[:, None]).sum(0)
     middle = sum((w - 1) * stride for w, stride in zip(window, strides, strict=True))
     rows = offset[:, None] - offset + middle
 
@@ -108,7 +112,7 @@ def _cells(
         kinds, kind = regions.unique(dim=0, return_inverse=True)
         apart = kinds[:, :, None] != kinds[:, None]
         rows = rows.expand_as(apart).masked_fill(apart, 2 * middle + 1)
-        return (Cells(tokens.to(device), rows.to(device), kind.to(device)),)
+        return (Windows(tokens.to(device), rows.to(device), kind.to(device)),)
     alike: dict[tuple[int, ...], list[Tensor]] = {}
     rows_of: dict[tuple[int, ...], Tensor] = {}
     for window_tokens, window_regions in zip(tokens, regions, strict=True):
@@ -118,17 +122,17 @@ def _cells(
             alike.setdefault(shape, []).append(window_tokens[inside])
             rows_of[shape] = rows[inside[:, None], inside]
     return tuple(
-        Cells(
-            torch.stack(cells).to(device),
+        Windows(
+            torch.stack(same).to(device),
             rows_of[shape][None].to(device),
-            torch.zeros(len(cells), dtype=torch.long, device=device),
+            torch.zeros(len(same), dtype=torch.long, device=device),
         )
-        for shape, cells in alike.items()
+        for shape, same in alike.items()
     )
 
 
 def _partition(x: Tensor, window: Sequence[int]) -> Tensor:
-    """[T, H, W] to [G, n]: the places of each window."""
+    """[T, H, W] to [G, n]: what lies in each window."""
     for axis, size in enumerate(window):
         x = x.unflatten(2 * axis, (-1, size))
     return x.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(0, 2)
@@ -138,19 +142,19 @@ def _partition(x: Tensor, window: Sequence[int]) -> Tensor:
 def _order(
     batch: int, grid: Grid, window: Grid, shift: Grid, split: bool, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """Where each token goes and comes from when a batch is cut into cells.
+    """Where each token goes and comes from when a batch is cut into windows.
 
     Returns:
-        The numbers of the batch's tokens, clip by clip, in the order of cells: [B, G, n] of
-        the first :class:`Cells`, and so on; one past the last stands for padding. And the
+        The numbers of the batch's tokens, clip by clip, in the order of windows: [B, G, n] of
+        the first :class:`Windows`, and so on; one past the last stands for padding. And the
         inverse: where to find each token of the batch in that order, [B * N].
     """
     count = math.prod(grid)
     clip = torch.arange(batch, device=device)[:, None, None] * count
     order = torch.cat(
         [
-            torch.where(cells.tokens < count, clip + cells.tokens, batch * count).flatten()
-            for cells in _cells(grid, window, shift, split, device)
+            torch.where(windows.tokens < count, clip + windows.tokens, batch * count).flatten()
+            for windows in _windows(grid, window, shift, split, device)
         ]
     )
     inverse = torch.empty(batch * count + 1, dtype=torch.long, device=device)
@@ -162,7 +166,7 @@ class WindowAttention(Attention):
     """Attention within (shifted) windows, with a bias for each relative position.
 
     On a CPU windows at the border are taken apart, which saves masks and work (see
-    :func:`_cells`); elsewhere one step is faster than several, and an observer gets whole
+    :func:`_windows`); elsewhere one step is faster than several, and an observer gets whole
     windows: [B, windows, H, n, n].
     """
 
@@ -191,35 +195,38 @@ class WindowAttention(Attention):
         qkv = self.qkv(x.index_select(0, order))
         table = F.pad(self.relative_position_bias_table.t(), (0, 1), value=NOT_ATTENDED)
         parts, start = [], 0
-        for cells in _cells(*layout):
-            number, size = cells.tokens.shape
+        for windows in _windows(*layout):
+            number, size = windows.tokens.shape
             part = qkv[start : start + batch * number * size]
             start += len(part)
             q, k, v = part.view(batch, number, size, 3, self.num_heads, -1).permute(
                 3, 0, 1, 4, 2, 5
             )
-            heads = attend(q, k, v, self._bias(table, cells), observe=self.observer)
+            heads = attend(q, k, v, self._bias(table, windows), observe=self.observer)
             parts.append(heads.transpose(2, 3).reshape(-1, dim))
         heads = torch.cat(parts).index_select(0, inverse)
         return heads.view(batch, -1, self.num_heads, dim // self.num_heads)
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         layout = (grid, self.window, self.shift, False, queries.device)
-        (cells,) = _cells(*layout)
+        (windows,) = _windows(*layout)
         _, inverse = _order(1, *layout)
-        shares = F.pad(queries, (0, 1))[:, cells.tokens]  # padding asks nothing
+        shares = F.pad(queries, (0, 1))[:, windows.tokens]  # padding asks nothing
         return torch.einsum("bgn,bghnm->bhgm", shares, weights).flatten(2)[..., inverse]
 
-    def _bias(self, table: Tensor, cells: Cells) -> Tensor:
-        """[H, n, n], or [G, H, n, n] if there are several kinds of cells."""
-        rows = cells.rows
+    def _bias(self, table: Tensor, windows: Windows) -> Tensor:
+        """[H, n, n], or [G, H, n, n] if there are several kinds of windows."""
+        rows = windows.rows
         bias = table.gather(1, rows.flatten().expand(self.num_heads, -1))
         bias = bias.view(-1, *rows.shape)
-        return bias[:, 0] if len(rows) == 1 else bias.transpose(0, 1)[cells.kind]
+        return bias[:, 0] if len(rows) == 1 else bias.transpose(0, 1)[windows.kind]
 
 
 NOT_ATTENDED = -100.0
 """The score of a masked pair, as in the original."""
+TABLE = "relative_position_bias_table"
+INDEX = "relative_position_index"
+"""What an attention's table of biases and, in others' files, its index of pairs are called."""
 
 
 class Merge(nn.Module):
@@ -234,6 +241,13 @@ class Merge(nn.Module):
         return Tokens(x.flatten(1, 3), tuple(x.shape[1:4]))
 
 
+@architecture(
+    "video_swin",
+    title="Video Swin",
+    variants=VARIANTS,
+    formats=FORMATS,
+    kinetics400=KINETICS400,
+)
 class VideoSwin(VideoTransformer):
     """A pyramid of attentions within windows, every other one shifted; the mean is read out."""
 
@@ -293,6 +307,15 @@ class VideoSwin(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x).mean(1))
 
+    def fit_positions(self, state: State) -> None:
+        # The index says no more than for which window a table is.
+        index = {name: state.pop(name) for name in list(state) if name.endswith(INDEX)}
+        for name, table, _ in misfits(self, state):
+            if name.endswith(TABLE):
+                attention = self.get_submodule(name.removesuffix("." + TABLE))
+                assert isinstance(attention, WindowAttention)
+                pairs = index.get(name.replace(TABLE, INDEX))
+                state[name] = resize_bias(table, pairs, attention.window)
+
     def no_weight_decay(self) -> set[str]:
-        tables = "relative_position_bias_table"
-        return {name for name, _ in self.named_parameters() if name.endswith(tables)}
+        return {name for name, _ in self.named_parameters() if name.endswith(TABLE)}

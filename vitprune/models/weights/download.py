@@ -1,4 +1,4 @@
-"""Weights trained on Kinetics-400, from where torchvision and the hub publish them."""
+"""Weights trained on Kinetics-400, from where each architecture says that they are published."""
 
 from __future__ import annotations
 
@@ -6,26 +6,10 @@ import re
 from pathlib import Path
 
 import torch
-from torchvision.models import get_model_weights
 
 from vitprune.errors import InputError
 from vitprune.models.chain import ModelSpec
-
-
-def _torchvision(name: str) -> str:
-    return get_model_weights(name)["KINETICS400_V1"].url
-
-
-_URLS = {
-    ("timesformer", "base"): "https://huggingface.co/facebook/timesformer-base-finetuned-k400"
-    "/resolve/main/pytorch_model.bin",
-    ("video_swin", "t"): _torchvision("swin3d_t"),
-    ("video_swin", "s"): _torchvision("swin3d_s"),
-    ("video_swin", "b"): _torchvision("swin3d_b"),
-    ("mvit", "v2_s"): _torchvision("mvit_v2_s"),
-    ("mvit", "v1_b"): _torchvision("mvit_v1_b"),
-}
-"""Model and variant -> a file in one of the formats that :func:`load_weights` knows."""
+from vitprune.models.registry import ARCHITECTURES
 
 
 def download(spec: ModelSpec) -> Path:
@@ -34,9 +18,13 @@ def download(spec: ModelSpec) -> Path:
     Raises:
         InputError: there are none for the variant, or they cannot be fetched.
     """
-    url = _URLS.get((spec.name, spec.variant))
+    url = ARCHITECTURES[spec.name].kinetics400.get(spec.variant)
     if url is None:
-        known = ", ".join(f"{name} {variant}" for name, variant in _URLS)
+        known = ", ".join(
+            f"{name} {variant}"
+            for name, architecture in ARCHITECTURES.items()
+            for variant in architecture.kinetics400
+        )
         raise InputError(
             f"model.weights=kinetics400: there are none for {spec.name} {spec.variant}; "
             f"there are for {known}"

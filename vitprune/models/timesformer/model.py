@@ -14,8 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vitprune.errors import InputError
+from vitprune.models import positions
 from vitprune.models.attention import attend
 from vitprune.models.chain import Attention, Block, Grid, Mlp, ModelSpec, Tokens, VideoTransformer
+from vitprune.models.formats import State
+from vitprune.models.registry import architecture
+from vitprune.models.timesformer.weights import FORMATS, KINETICS400
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class DividedAttention(Attention):
 
 
 class TimeAttention(DividedAttention):
-    """Attention over the T frames at one place; the class token has no part in it.
+    """Attention over the T frames at one position in them; the class token has no part in it.
 
     The class token's row of :meth:`heads` is zero and so is that of :meth:`project`, biases
     included: the branch leaves the class token exactly as it is.
@@ -67,15 +71,15 @@ class TimeAttention(DividedAttention):
 
     def heads(self, tokens: Tokens) -> Tensor:
         frames, height, width = tokens.grid
-        places = tokens.x[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
-        heads = self.attend_in(self.norm(places))  # [B, HW, T, H, D]
+        patches = tokens.x[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
+        heads = self.attend_in(self.norm(patches))  # [B, HW, T, H, D]
         return F.pad(heads.transpose(1, 2).flatten(1, 2), (0, 0, 0, 0, 1, 0))
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         """See the base. What the class token counts stays on it, as no head moves it."""
         frames, height, width = grid
-        places = queries[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
-        shares = torch.einsum("bgn,bghnm->bhmg", places, weights).flatten(2)
+        patches = queries[:, 1:].unflatten(1, (frames, height * width)).transpose(1, 2)
+        shares = torch.einsum("bgn,bghnm->bhmg", patches, weights).flatten(2)
         own = queries[:, None, :1].expand(-1, self.num_heads, -1)
         return torch.cat([own, shares], dim=2)
 
@@ -95,19 +99,26 @@ class SpaceAttention(DividedAttention):
     def heads(self, tokens: Tokens) -> Tensor:
         frames, height, width = tokens.grid
         x = self.norm(tokens.x)
-        places = x[:, 1:].unflatten(1, (frames, height * width))
+        patches = x[:, 1:].unflatten(1, (frames, height * width))
         copies = x[:, None, :1].expand(-1, frames, -1, -1)
-        heads = self.attend_in(torch.cat([copies, places], dim=2))  # [B, T, 1 + HW, H, D]
+        heads = self.attend_in(torch.cat([copies, patches], dim=2))  # [B, T, 1 + HW, H, D]
         return torch.cat([heads[:, :, :1].mean(1), heads[:, :, 1:].flatten(1, 2)], dim=1)
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         frames, height, width = grid
-        places = queries[:, 1:].unflatten(1, (frames, height * width))
+        patches = queries[:, 1:].unflatten(1, (frames, height * width))
         copies = (queries[:, :1] / frames).expand(-1, frames)[..., None]
-        shares = torch.einsum("bgn,bghnm->bhgm", torch.cat([copies, places], dim=2), weights)
+        shares = torch.einsum("bgn,bghnm->bhgm", torch.cat([copies, patches], dim=2), weights)
         return torch.cat([shares[..., 0].sum(2, keepdim=True), shares[..., 1:].flatten(2)], dim=2)
 
 
+@architecture(
+    "timesformer",
+    title="TimeSformer",
+    variants=VARIANTS,
+    formats=FORMATS,
+    kinetics400=KINETICS400,
+)
 class TimeSformer(VideoTransformer):
     """Per layer: attention over time, attention over space, MLP; a class token is read out.
 
@@ -176,17 +187,17 @@ class TimeSformer(VideoTransformer):
         batch, _, frames, *size = clips.shape
         height, width = self.patch_embed.dynamic_feat_size((size[0], size[1]))
         x = self.patch_embed(clips.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, frames))
-        x = x + self._place_embed(height, width)[:, None] + self._time_embed(frames)[:, :, None]
+        x = x + self._space_embed(height, width)[:, None] + self._time_embed(frames)[:, :, None]
         cls_token = (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
         return Tokens(torch.cat([cls_token, x.flatten(1, 2)], dim=1), (frames, height, width))
 
-    def _place_embed(self, height: int, width: int) -> Tensor:
+    def _space_embed(self, height: int, width: int) -> Tensor:
         """[1, height * width, C]."""
-        places = self.pos_embed[:, 1:]
+        patches = self.pos_embed[:, 1:]
         if (height, width) == self.patch_embed.grid_size:
-            return places
-        places = places.transpose(1, 2).unflatten(2, self.patch_embed.grid_size)
-        return F.interpolate(places, (height, width), mode="nearest").flatten(2).transpose(1, 2)
+            return patches
+        patches = patches.transpose(1, 2).unflatten(2, self.patch_embed.grid_size)
+        return F.interpolate(patches, (height, width), mode="nearest").flatten(2).transpose(1, 2)
 
     def _time_embed(self, frames: int) -> Tensor:
         """[1, frames, C]."""
@@ -197,6 +208,15 @@ class TimeSformer(VideoTransformer):
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))
+
+    def fit_positions(self, state: State) -> None:
+        # As in timesformer/models/vit.py, forward_features. Its load_pretrained resamples the
+        # patches as if they lay in one line, which mixes up rows; the forward pass does not.
+        resizes = {
+            r"^pos_embed$": positions.behind_class_token(positions.square("nearest")),
+            r"^time_embed$": positions.line("nearest"),
+        }
+        positions.fit(self, state, resizes)
 
     def no_weight_decay(self) -> set[str]:
         return {"cls_token", "pos_embed", "time_embed"}

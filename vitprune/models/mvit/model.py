@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from torchvision.models.video.mvit import Pool, PositionalEncoding
 from torchvision.ops import StochasticDepth
 
+from vitprune.models import positions
 from vitprune.models.attention import attend, geometry
 from vitprune.models.chain import (
     Attention,
@@ -28,7 +29,10 @@ from vitprune.models.chain import (
     Tokens,
     VideoTransformer,
 )
-from vitprune.models.places import nearest, spread
+from vitprune.models.formats import State
+from vitprune.models.grids import nearest, spread
+from vitprune.models.mvit.weights import FORMATS, KINETICS400
+from vitprune.models.registry import architecture
 
 LayerNorm = partial(nn.LayerNorm, eps=1e-6)
 
@@ -212,8 +216,8 @@ class PoolingAttention(Attention):
             nearest(n, m, stride, True)
             for n, m, stride in zip(grid, pooled, (1, *strides), strict=True)
         ]
-        places = spread(shares[..., 1:].unflatten(2, pooled), axes)
-        return torch.cat([shares[..., :1], places.flatten(2)], dim=2)
+        unpooled = spread(shares[..., 1:].unflatten(2, pooled), axes)
+        return torch.cat([shares[..., :1], unpooled.flatten(2)], dim=2)
 
     def _extend(
         self, q: Tensor, k: Tensor, v: Tensor, q_grid: Grid, k_grid: Grid
@@ -226,10 +230,10 @@ class PoolingAttention(Attention):
         has to be made. The values grow as wide as the keys, and all of them to a multiple of eight,
         only because some of the fused kernels ask for it.
         """
-        places = q[:, 1:].unflatten(1, q_grid)
+        patches = q[:, 1:].unflatten(1, q_grid)
         tables = (self.rel_pos_t, self.rel_pos_h, self.rel_pos_w)
         biases = [
-            torch.einsum(f"bthwnd,{axis}kd->bthwnk", places, _relative(table, queries, keys))
+            torch.einsum(f"bthwnd,{axis}kd->bthwnk", patches, _relative(table, queries, keys))
             for axis, table, queries, keys in zip("thw", tables, q_grid, k_grid, strict=True)
         ]
         width = q.shape[-1]
@@ -283,8 +287,8 @@ def _rows(queries: int, keys: int, device: torch.device) -> Tensor:
 @geometry
 def _indicators(grid: Grid, device: torch.device) -> Tensor:
     """[1 + T*H*W, T + H + W]: ones where a token's frame, row and column are."""
-    places = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
-    hot = [F.one_hot(place.flatten(), size) for place, size in zip(places, grid, strict=True)]
+    positions = torch.meshgrid(*(torch.arange(size) for size in grid), indexing="ij")
+    hot = [F.one_hot(axis.flatten(), size) for axis, size in zip(positions, grid, strict=True)]
     return F.pad(torch.cat(hot, dim=1).float(), (0, 0, 1, 0)).to(device)
 
 
@@ -302,6 +306,7 @@ class WideningMlp(Mlp):
         return None if self.proj_skip is None else Leftover(self.norm, self.proj_skip)
 
 
+@architecture("mvit", title="MViT", variants=VARIANTS, formats=FORMATS, kinetics400=KINETICS400)
 class MViT(VideoTransformer):
     """A pyramid of pooling attentions; a class token is read out."""
 
@@ -374,9 +379,18 @@ class MViT(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.dropout(self.norm(tokens.x)[:, 0]))
 
+    def fit_positions(self, state: State) -> None:
+        # As in PySlowFast's slowfast/utils/checkpoint.py, load_checkpoint.
+        resizes = {
+            r"\.spatial_pos$": positions.square("bicubic"),
+            r"\.temporal_pos$": positions.line("linear"),
+            r"\.rel_pos_[thw]$": positions.line("linear"),
+        }
+        positions.fit(self, state, resizes)
+
     def no_weight_decay(self) -> set[str]:
-        positions = ("pos_encoding.", ".rel_pos_")
-        return {name for name, _ in self.named_parameters() if any(p in name for p in positions)}
+        tables = ("pos_encoding.", ".rel_pos_")
+        return {name for name, _ in self.named_parameters() if any(t in name for t in tables)}
 
 
 def _stages(depths: Sequence[int]) -> list[int]:
