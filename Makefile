@@ -10,27 +10,27 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "%-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.vitprune ## install into .venv (again only when pyproject.toml changed)
+setup: $(VENV)/.vitprune ## install into .venv, again only when pyproject.toml has changed
 
-prune: setup ## score the tiny MViT on the stand-in of DAI, drop 5 layers, compare (ARGS=... adds overrides)
+prune: setup ## a first result: fine-tune a small MViT, drop 5 of its layers, compare (ARGS=... adds overrides)
 	$(BIN)/python prune.py model=mvit metric=R k=5 $(ARGS)
 
-table1: setup ## Table 1 on both stand-ins, 36 cells, everything from nothing (again: goes on where it was stopped)
+table1: setup ## Table 1 on both stand-ins, 36 cells; again: goes on where it was stopped (ARGS=... likewise)
 	$(BIN)/python prune.py experiment=table1_demo $(ARGS)
 
-test: $(VENV)/.vitprune-test ## run the tests, two at a time (ARGS=... goes to pytest)
+test: $(VENV)/.vitprune-test ## run all tests, two at a time (ARGS=... goes to pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: $(VENV)/.vitprune-test ## check format, lint, types and the direction of imports
+lint: $(VENV)/.vitprune-test ## check format, lint, types and the direction of imports; changes nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.vitprune-test ## run the benchmarks, minutes each
+bench: $(VENV)/.vitprune-test ## run the benchmarks, minutes each; their tables are those of benchmarks/RESULTS.md
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-clean: ## remove what was built, rendered and run, but not .venv
+clean: ## remove caches, runs/ and all of data/, your own there, too; not .venv
 	rm -rf build dist *.egg-info .grimp_cache .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis data runs
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 

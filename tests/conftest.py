@@ -21,6 +21,8 @@ import vitprune.launch.commands  # noqa: F401  (sets how OpenMP waits, before to
 import torch
 # isort: on
 
+from vitprune.data import DAIDataModule, UCF101DataModule
+from vitprune.demo import StandIn
 from vitprune.launch.arguments import CONF
 
 if TYPE_CHECKING:
@@ -51,6 +53,44 @@ def composed() -> Callable[..., Any]:
             return OmegaConf.to_container(compose(task, list(overrides)), resolve=True)
 
     return composed
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory with ``demo_dai`` and ``demo_ucf101``."""
+    root = tmp_path_factory.mktemp("stand-ins")
+    for layout in ("dai", "ucf101"):
+        small = StandIn(layout, {"train": 4, "val": 2, "test": 2}, frames=10)  # type: ignore[arg-type]
+        small(root / f"demo_{layout}")
+    return root
+
+
+@pytest.fixture(scope="session")
+def dai_module(stand_ins: Path) -> Callable[..., DAIDataModule]:
+    """Makes a DataModule over the small stand-in of DAI, set up."""
+
+    def make(**options: Any) -> DAIDataModule:
+        options = {"num_frames": 4, "image_size": 32, "batch_size": 5, "num_workers": 0, **options}
+        module = DAIDataModule(**{"root": stand_ins / "demo_dai", **options})
+        module.prepare_data()
+        module.setup()
+        return module
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ucf101_module(stand_ins: Path) -> Callable[..., UCF101DataModule]:
+    """Makes a DataModule over the small stand-in of UCF101, set up."""
+
+    def make(**options: Any) -> UCF101DataModule:
+        options = {"num_frames": 4, "image_size": 32, "batch_size": 5, "num_workers": 0, **options}
+        module = UCF101DataModule(**{"root": stand_ins / "demo_ucf101", **options})
+        module.prepare_data()
+        module.setup()
+        return module
+
+    return make
 
 
 class OpenPage(Protocol):

@@ -7,10 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vitprune.data.demo import DemoSettings
 from vitprune.data.video import write_video
-
-SMALL = DemoSettings({"train": 4, "val": 2, "test": 2}, frames=10)
 
 
 def make_video(

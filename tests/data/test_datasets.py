@@ -217,7 +217,6 @@ def test_a_broken_file_is_named_in_one_line(tmp_path: Path, workers: int) -> Non
         ({"mean": [0.5]}, r"dataset\.mean is \[0\.5\]; it must be three numbers"),
         ({"crop_area": [0.9, 0.1]}, r"dataset\.crop_area is \[0\.9, 0\.1\]"),
         ({"flip": "maybe"}, r"dataset\.flip is 'maybe'; it must be True or False"),
-        ({"demo": {"videos_per_class": {"train": 1}}}, "it takes train, val and test"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

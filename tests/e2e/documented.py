@@ -39,6 +39,18 @@ def inline_code(document: Path) -> list[str]:
     return re.findall(r"(?<!`)`([^`]+)`(?!`)", text)
 
 
+def links(document: Path) -> list[str]:
+    """What a Markdown file links to and shows within the repository: ``page.md#heading``."""
+    found = re.findall(r"\]\(([^)\s]+)\)", document.read_text())
+    return [target for target in found if "://" not in target]
+
+
+def anchors(document: Path) -> set[str]:
+    """What links can name of a Markdown file: its headings, as hosts of repositories write them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
 def mentioned(files: Iterable[Path]) -> Iterator[tuple[str, list[str]]]:
     """Commands in docstrings, comments and prose: the program and its overrides.
 

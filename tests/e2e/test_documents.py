@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from documented import fenced, inline_code, mentioned, shell_lines
+from documented import anchors, fenced, inline_code, links, mentioned, shell_lines
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -30,6 +30,7 @@ from vitprune.models.registry import ARCHITECTURES
 from vitprune.results.command_lines import overrides_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 TASKS = ("train", "prune", "evaluate")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -98,7 +99,7 @@ class Reader:
             assert extra, words
             project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
             assert extra[1] is None or extra[1] in project["optional-dependencies"]
-        elif words[:2] == ["wandb", "sweep"]:  # tests/reporting has what an agent makes of it
+        elif words[:2] == ["wandb", "sweep"]:  # tests/tracking has what an agent makes of it
             assert (ROOT / words[2]).is_file()
         else:
             raise AssertionError("no test knows how to run this command: teach Reader.do")
@@ -166,10 +167,15 @@ def test_every_command_of_the_documents_does_what_it_says(directory: Path, tmp_p
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
-def test_every_snippet_of_python_runs(document: Path) -> None:
-    for snippet in fenced(document, "python"):
-        with patch.dict(MEASURES), patch.dict(ARCHITECTURES):  # what a snippet adds goes with it
-            exec(compile(snippet, str(document), "exec"), {"__name__": "snippet"})
+def test_every_snippet_of_python_runs(
+    document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other; each has the names of those before it in its document."""
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "snippet"}
+    with patch.dict(MEASURES), patch.dict(ARCHITECTURES):  # what snippets add goes with them
+        for snippet in fenced(document, "python"):
+            exec(compile(snippet, str(document), "exec"), names)
 
 
 def test_a_command_that_nobody_knows_how_to_run_is_no_success(tmp_path: Path) -> None:
@@ -202,6 +208,20 @@ def test_keys_that_are_mentioned_exist(document: Path) -> None:
                 reasons.append(error)
         else:
             pytest.fail(f"{document.name}: `{code}`: {reasons[-1]}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_links_lead_to_a_file_and_a_heading_in_it(page: Path) -> None:
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_every_picture_is_shown_on_some_page() -> None:
+    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
+    assert not {*(ROOT / "docs" / "images").iterdir()} - shown
 
 
 def missing(word: str) -> bool:

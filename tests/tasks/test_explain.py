@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from scipy import stats
 
-from vitprune.data.demo import DemoSettings, render
+from vitprune.demo import StandIn
 from vitprune.errors import InputError
 from vitprune.launch.configuration import parse
 from vitprune.models import build_model
@@ -29,7 +29,7 @@ from vitprune.training import VideoClassifier
 from vitprune.training.provenance import Provenance
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
-SIZES = DemoSettings({"train": 2, "val": 1, "test": 2}, frames=8)
+SIZES = {"train": 2, "val": 1, "test": 2}
 SMALL = (
     "trainer=cpu", "logger=none", "dataset.num_workers=0",
     "dataset.demo.videos_per_class={train: 2, val: 1, test: 2}", "dataset.demo.frames=8",
@@ -47,7 +47,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the data and three models lie: two of DAI's classes, one of UCF101's."""
     root = tmp_path_factory.mktemp("explanations")
     for layout in ("dai", "ucf101"):
-        render(layout, root / "data" / f"demo_{layout}", SIZES)  # type: ignore[arg-type]
+        stand_in = StandIn(layout, SIZES, frames=8)  # type: ignore[arg-type]
+        stand_in(root / "data" / f"demo_{layout}")
     torch.manual_seed(0)
     sports = [
         line.split()[1]

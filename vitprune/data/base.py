@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -18,8 +18,6 @@ from torch.utils.data import DistributedSampler
 from vitprune.data.checks import area, channels, choice, fraction, whole
 from vitprune.data.classes import class_numbers
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
-from vitprune.data.demo import DemoSettings, render
-from vitprune.data.demo.render import Layout
 from vitprune.data.loading import SeededSampler, VideoLoader
 from vitprune.data.sampling import SAMPLINGS, SamplingName
 from vitprune.errors import InputError
@@ -57,8 +55,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         allow_missing: go on, with a warning, if files that are listed are not there.
         mean: of the three channels, for values in [0, 1].
         std: likewise.
-        demo: what to render to ``root`` if ``root`` is that of a stand-in: the arguments of
-            :class:`~vitprune.data.demo.DemoSettings`; None for real data.
+        demo: called with ``root`` before it is used, for a stand-in that renders itself there
+            (:class:`vitprune.demo.StandIn`); None for real data.
 
     Attributes:
         class_names: the classes in the order of their labels; from :meth:`setup` on.
@@ -69,7 +67,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             files that is not as the layout says.
     """
 
-    layout: ClassVar[Layout | None] = None
+    layout: ClassVar[str | None] = None
     """What its stand-in is rendered as; None if there is none."""
     official_splits: ClassVar[tuple[int, ...]] = (1,)
 
@@ -99,7 +97,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         allow_missing: bool = False,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
-        demo: Mapping[str, Any] | DemoSettings | None = None,
+        demo: Callable[[Path], object] | None = None,
     ) -> None:
         super().__init__()
         self.name: str = name or self.layout or type(self).__name__
@@ -126,7 +124,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.val_seed = whole("val_seed", val_seed, least=0)
         self.seed = whole("seed", seed, least=0)
         self.allow_missing = choice("allow_missing", allow_missing, (True, False))
-        self.demo = demo if isinstance(demo, DemoSettings | None) else DemoSettings(**demo)
+        self.demo = demo
         self.splits = {}
 
     # What a dataset says of itself
@@ -143,8 +141,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
 
     def prepare_data(self) -> None:
         """Render the stand-in, if this is one, and if it is not there yet."""
-        if self.demo is not None and self.layout is not None:
-            render(self.layout, self.root, self.demo)
+        if self.demo is not None:
+            self.demo(self.root)
 
     def setup(self, stage: str | None = None) -> None:
         """Read and check the layout; fills ``class_names`` and ``splits``."""

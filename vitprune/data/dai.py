@@ -16,7 +16,6 @@ from typing import ClassVar
 
 from vitprune.data.base import SPLITS, SplitName, VideoDataModule
 from vitprune.data.dataset import Clip
-from vitprune.data.demo.render import Layout
 from vitprune.data.groups import held_out_groups, joined
 from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
 from vitprune.errors import InputError
@@ -42,7 +41,7 @@ class DAIDataModule(VideoDataModule):
     See :class:`~vitprune.data.base.VideoDataModule` for the arguments.
     """
 
-    layout: ClassVar[Layout] = "dai"
+    layout: ClassVar[str] = "dai"
 
     def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:
         """See the base; the classes are in the order of classes.txt, or sorted without it."""

@@ -12,7 +12,6 @@ from typing import ClassVar
 
 from vitprune.data.base import SplitName, VideoDataModule
 from vitprune.data.dataset import Clip
-from vitprune.data.demo.render import Layout
 from vitprune.data.groups import held_out_groups
 from vitprune.errors import InputError
 
@@ -26,7 +25,7 @@ class UCF101DataModule(VideoDataModule):
     trained on. See :class:`~vitprune.data.base.VideoDataModule` for the arguments.
     """
 
-    layout: ClassVar[Layout] = "ucf101"
+    layout: ClassVar[str] = "ucf101"
     official_splits: ClassVar[tuple[int, ...]] = (1, 2, 3)
 
     def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:

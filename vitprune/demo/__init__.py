@@ -1,5 +1,5 @@
 """The stand-ins of DAI and UCF101: drawn scenes in real video files, so that all runs anywhere."""
 
-from vitprune.data.demo.render import DemoSettings, render
+from vitprune.demo.render import StandIn
 
-__all__ = ["DemoSettings", "render"]
+__all__ = ["StandIn"]

@@ -9,19 +9,26 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
-from made_up_videos import SMALL, decode_all
+from made_up_videos import decode_all
 from PIL import Image
 
 from vitprune.data import DAIDataModule, UCF101DataModule, read_boxes
-from vitprune.data.demo import DemoSettings, car, render, sports
-from vitprune.data.demo.render import LAYOUTS, STAMP
+from vitprune.demo import StandIn, car, sports
+from vitprune.demo.render import LAYOUTS, STAMP, Layout
 from vitprune.errors import InputError
 
-TINY = DemoSettings({"train": 1, "val": 1, "test": 1}, frames=2)
+FRAMES = 10
+SIZES = {"train": 4, "val": 2, "test": 2}
+"""Of the small stand-ins of the session."""
+
+
+def tiny(layout: Layout = "dai", seed: int = 0) -> StandIn:
+    return StandIn(layout, {"train": 1, "val": 1, "test": 1}, frames=2, seed=seed)
 
 
 def hashes(root: Path) -> dict[str, str]:
@@ -37,7 +44,7 @@ def test_the_stand_in_of_dai(dai_module: Callable[..., DAIDataModule]) -> None:
     assert module.class_names == list(car.ACTIONS)
     assert module.num_classes >= 8
     people: list[set[str]] = []
-    for name, per_class in SMALL.videos_per_class.items():
+    for name, per_class in SIZES.items():
         clips = module.splits[name].clips
         assert Counter(c.label for c in clips) == dict.fromkeys(
             range(module.num_classes), per_class
@@ -71,16 +78,15 @@ def test_the_files_are_real_videos(
         stream = container.streams.video[0]
         assert stream.codec_context.name == codec
         assert (stream.width, stream.height) == size
-        assert sum(1 for _ in container.decode(stream)) == SMALL.frames
+        assert sum(1 for _ in container.decode(stream)) == FRAMES
 
 
 @pytest.mark.parametrize("layout", ["dai", "ucf101"])
-def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, layout: str) -> None:
-    render(layout, tmp_path / "a", TINY, workers=1)  # type: ignore[arg-type]
-    render(layout, tmp_path / "b", TINY, workers=2)  # type: ignore[arg-type]
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path, layout: Layout) -> None:
+    tiny(layout)(tmp_path / "a", workers=1)
+    tiny(layout)(tmp_path / "b", workers=2)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
-    other = DemoSettings(TINY.videos_per_class, frames=2, seed=1)
-    assert render(layout, tmp_path / "b", other)  # type: ignore[arg-type]
+    assert tiny(layout, seed=1)(tmp_path / "b")
     first, second = hashes(tmp_path / "a"), hashes(tmp_path / "b")
     videos = [name for name in first if name.endswith((".mp4", ".avi"))]
     assert first.keys() == second.keys()
@@ -92,22 +98,22 @@ def test_jobs_that_start_together_render_once(
 ) -> None:
     calls = []
 
-    def slow(root: Path, settings: DemoSettings, workers: int) -> None:
+    def slow(root: Path, stand_in: StandIn, workers: int) -> None:
         calls.append(root)
         root.mkdir()
 
     monkeypatch.setitem(LAYOUTS, "dai", slow)
     with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(lambda _: render("dai", tmp_path / "data", TINY), range(8)))
+        done = list(pool.map(lambda _: tiny()(tmp_path / "data"), range(8)))
     assert sorted(done) == [False] * 7 + [True]
     assert len(calls) == 1
-    assert json.loads((tmp_path / "data" / STAMP).read_text())["seed"] == TINY.seed
+    assert json.loads((tmp_path / "data" / STAMP).read_text())["seed"] == 0
 
 
 def test_a_rendering_that_was_cut_off_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(root: Path, settings: DemoSettings, workers: int) -> None:
+    def fails(root: Path, stand_in: StandIn, workers: int) -> None:
         root.mkdir()
         (root / "half").touch()
         raise KeyboardInterrupt
@@ -115,9 +121,9 @@ def test_a_rendering_that_was_cut_off_is_done_again(
     with monkeypatch.context() as patch:
         patch.setitem(LAYOUTS, "dai", fails)
         with pytest.raises(KeyboardInterrupt):
-            render("dai", tmp_path / "data", TINY)
+            tiny()(tmp_path / "data")
     assert not (tmp_path / "data").exists()
-    assert render("dai", tmp_path / "data", TINY)
+    assert tiny()(tmp_path / "data")
     assert not (tmp_path / "data" / "half").exists()
     assert not list(tmp_path.glob(".*partial"))
 
@@ -125,8 +131,23 @@ def test_a_rendering_that_was_cut_off_is_done_again(
 def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     with pytest.raises(InputError, match=r"holds files that are no stand-in.*dataset\.root"):
-        render("dai", tmp_path, TINY)
+        tiny()(tmp_path)
     assert (tmp_path / "videos").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"videos_per_class": {"train": 1}}, "it takes train, val and test, each at least 1"),
+        ({"videos_per_class": {"train": 1, "val": 0, "test": 1}}, "each at least 1"),
+        ({"frames": 0}, r"dataset\.demo\.frames is 0; it must be at least 1"),
+        ({"layout": "imax"}, r"dataset\.demo\.layout is 'imax'; it takes dai, ucf101"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict[str, Any], line: str) -> None:
+    good = {"layout": "dai", "videos_per_class": {"train": 1, "val": 1, "test": 1}}
+    with pytest.raises(InputError, match=line):
+        StandIn(**{**good, **options})
 
 
 def test_prepare_data_renders_on_first_use(tmp_path: Path) -> None:
@@ -134,7 +155,7 @@ def test_prepare_data_renders_on_first_use(tmp_path: Path) -> None:
         root=tmp_path / "demo",
         num_frames=2,
         image_size=16,
-        demo={"videos_per_class": {"train": 1, "val": 1, "test": 1}, "frames": 2},
+        demo=tiny(),
     )
     with pytest.raises(InputError, match=r"prepare_data\(\)"):
         module.setup()
@@ -152,7 +173,7 @@ def test_boxes_lie_inside_the_frame(stand_ins: Path, name: str) -> None:
     assert set(boxes) == videos
     width, height = car.SIZE if name == "demo_dai" else sports.SIZE
     for frames in boxes.values():
-        assert sorted(frames) == list(range(SMALL.frames))
+        assert sorted(frames) == list(range(FRAMES))
         for seen in frames.values():
             assert {"head", "hand_left", "hand_right"} <= seen.keys()
             for x0, y0, x1, y1 in seen.values():

@@ -22,12 +22,12 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress
 
-from vitprune.data.demo.car import ACTIONS as CAR_ACTIONS
-from vitprune.data.demo.car import CarScene
-from vitprune.data.demo.figures import Box
-from vitprune.data.demo.sports import ACTIONS as SPORTS_ACTIONS
-from vitprune.data.demo.sports import SportsScene
 from vitprune.data.video import write_video
+from vitprune.demo.car import ACTIONS as CAR_ACTIONS
+from vitprune.demo.car import CarScene
+from vitprune.demo.figures import Box
+from vitprune.demo.sports import ACTIONS as SPORTS_ACTIONS
+from vitprune.demo.sports import SportsScene
 from vitprune.errors import InputError
 
 VERSION = 4
@@ -43,22 +43,34 @@ Row = tuple[str, int, str, float, float, float, float]
 
 
 @dataclass(frozen=True)
-class DemoSettings:
-    """What a stand-in is rendered from.
+class StandIn:
+    """A dataset that is drawn and encoded to real video files, in the layout of a real one.
+
+    Calling it with a directory renders it there, unless it is there already; that is what a
+    DataModule takes for its ``demo``.
 
     Args:
+        layout: ``dai`` or ``ucf101``.
         videos_per_class: split -> number of videos of every class; each at least 1.
         frames: per video.
         fps: frames per second.
-        seed: of all that is drawn by chance.
+        seed: of all that is drawn by chance; the same one gives the same bytes.
+
+    Raises:
+        InputError: an argument that is out of range.
     """
 
+    layout: Layout
     videos_per_class: Mapping[str, int]
     frames: int = 32
     fps: int = 16
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise InputError(
+                f"dataset.demo.layout is {self.layout!r}; it takes {', '.join(LAYOUTS)}"
+            )
         sizes = dict(self.videos_per_class)
         if set(sizes) != set(SPLITS) or any(n < 1 for n in sizes.values()):
             raise InputError(
@@ -76,6 +88,44 @@ class DemoSettings:
         """How many subjects (or groups) a split has."""
         return -(-self.videos_per_class[split] // TAKES)
 
+    def __call__(self, root: Path, *, workers: int = 2) -> bool:
+        """Render it to ``root``, unless it is there already.
+
+        Args:
+            root: directory; of another stand-in it is replaced, anything else is left alone.
+            workers: processes.
+
+        Returns:
+            Whether there was anything to do.
+
+        Raises:
+            InputError: ``root`` holds something that is no stand-in.
+        """
+        stamp = self._stamp()
+        if _read_stamp(root) == stamp:
+            return False
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(root.parent / f".{root.name}.lock"):
+            if _read_stamp(root) == stamp:
+                return False
+            if root.exists() and _read_stamp(root) is None and any(root.iterdir()):
+                raise InputError(
+                    f"{root} holds files that are no stand-in; empty it, or set dataset.root to "
+                    "where the stand-in may be rendered"
+                )
+            partial = root.parent / f".{root.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)
+            LAYOUTS[self.layout](partial, self, workers)
+            (partial / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+            shutil.rmtree(root, ignore_errors=True)
+            partial.rename(root)
+        return True
+
+    def _stamp(self) -> dict[str, Any]:
+        facts = {"version": VERSION, **asdict(self)}
+        text = json.dumps(facts, sort_keys=True)
+        return {**facts, "hash": hashlib.sha256(text.encode()).hexdigest()}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -87,48 +137,6 @@ class Job:
     take: int
 
 
-def render(layout: Layout, root: Path, settings: DemoSettings, *, workers: int = 2) -> bool:
-    """Render a stand-in to ``root``, unless it is there already.
-
-    Args:
-        layout: ``dai`` or ``ucf101``.
-        root: directory; of another stand-in it is replaced, anything else is left alone.
-        settings: sizes and seed; the same settings give the same bytes.
-        workers: processes.
-
-    Returns:
-        Whether there was anything to do.
-
-    Raises:
-        InputError: ``root`` holds something that is no stand-in.
-    """
-    stamp = _stamp(layout, settings)
-    if _read_stamp(root) == stamp:
-        return False
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(root.parent / f".{root.name}.lock"):
-        if _read_stamp(root) == stamp:
-            return False
-        if root.exists() and _read_stamp(root) is None and any(root.iterdir()):
-            raise InputError(
-                f"{root} holds files that are no stand-in; empty it, or set dataset.root to "
-                "where the stand-in may be rendered"
-            )
-        partial = root.parent / f".{root.name}.partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        LAYOUTS[layout](partial, settings, workers)
-        (partial / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
-        shutil.rmtree(root, ignore_errors=True)
-        partial.rename(root)
-    return True
-
-
-def _stamp(layout: Layout, settings: DemoSettings) -> dict[str, Any]:
-    facts = {"layout": layout, "version": VERSION, **asdict(settings)}
-    text = json.dumps(facts, sort_keys=True)
-    return {**facts, "hash": hashlib.sha256(text.encode()).hexdigest()}
-
-
 def _read_stamp(root: Path) -> dict[str, Any] | None:
     try:
         return json.loads((root / STAMP).read_text())
@@ -136,34 +144,34 @@ def _read_stamp(root: Path) -> dict[str, Any] | None:
         return None
 
 
-def _render_dai(root: Path, settings: DemoSettings, workers: int) -> None:
+def _render_dai(root: Path, stand_in: StandIn, workers: int) -> None:
     annotations = root / "annotations"
     annotations.mkdir(parents=True)
     jobs: list[Job] = []
     first = 1
     for split in SPLITS:
-        subjects = range(first, first + settings.groups(split))
+        subjects = range(first, first + stand_in.groups(split))
         first = subjects.stop
         with (annotations / f"{split}.csv").open("w", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("video", "label", "subject", "view"))
             for action in CAR_ACTIONS:
-                for who, take in _takes(subjects, settings.videos_per_class[split]):
+                for who, take in _takes(subjects, stand_in.videos_per_class[split]):
                     path = f"videos/s{who:02d}/{action}_{take}.mp4"
                     jobs.append(Job(path, action, who, take))
                     writer.writerow((path, action, f"s{who:02d}", "front"))
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in CAR_ACTIONS))
-    _render_all(root, "dai", jobs, settings, workers)
+    _render_all(root, "dai", jobs, stand_in, workers)
 
 
-def _render_ucf101(root: Path, settings: DemoSettings, workers: int) -> None:
+def _render_ucf101(root: Path, stand_in: StandIn, workers: int) -> None:
     lists = root / "ucfTrainTestlist"
     lists.mkdir(parents=True)
     number = {name: i for i, name in enumerate(SPORTS_ACTIONS, 1)}
     (lists / "classInd.txt").write_text("".join(f"{i} {name}\n" for name, i in number.items()))
-    sizes = settings.videos_per_class
+    sizes = stand_in.videos_per_class
     training = sizes["train"] + sizes["val"]
-    tested = settings.groups("test")
+    tested = stand_in.groups("test")
     groups = range(1, 1 + tested + -(-training // TAKES))
     jobs = []
     for action in SPORTS_ACTIONS:
@@ -182,10 +190,10 @@ def _render_ucf101(root: Path, settings: DemoSettings, workers: int) -> None:
                     test.write(f"{name}\n")
                 else:
                     train.write(f"{name} {number[job.action]}\n")
-    _render_all(root, "ucf101", jobs, settings, workers)
+    _render_all(root, "ucf101", jobs, stand_in, workers)
 
 
-LAYOUTS: dict[Layout, Callable[[Path, DemoSettings, int], None]] = {
+LAYOUTS: dict[Layout, Callable[[Path, StandIn, int], None]] = {
     "dai": _render_dai,
     "ucf101": _render_ucf101,
 }
@@ -198,7 +206,7 @@ def _takes(people: Sequence[int], videos: int) -> Iterator[tuple[int, int]]:
 
 
 def _render_all(
-    root: Path, layout: Layout, jobs: Sequence[Job], settings: DemoSettings, workers: int
+    root: Path, layout: Layout, jobs: Sequence[Job], stand_in: StandIn, workers: int
 ) -> None:
     for directory in {(root / job.path).parent for job in jobs}:
         directory.mkdir(parents=True, exist_ok=True)
@@ -211,7 +219,7 @@ def _render_all(
     ):
         task = progress.add_task(f"rendering {root.name.strip('.')}", total=len(jobs))
         futures = {
-            pool.submit(_render_chunk, root, layout, chunk, settings): i
+            pool.submit(_render_chunk, root, layout, chunk, stand_in): i
             for i, chunk in enumerate(chunks)
         }
         for future in as_completed(futures):
@@ -224,25 +232,23 @@ def _render_all(
             writer.writerows(rows[i])
 
 
-def _render_chunk(
-    root: Path, layout: Layout, jobs: Sequence[Job], settings: DemoSettings
-) -> list[Row]:
-    return [row for job in jobs for row in _render_video(root, layout, job, settings)]
+def _render_chunk(root: Path, layout: Layout, jobs: Sequence[Job], stand_in: StandIn) -> list[Row]:
+    return [row for job in jobs for row in _render_video(root, layout, job, stand_in)]
 
 
-def _render_video(root: Path, layout: Layout, job: Job, settings: DemoSettings) -> list[Row]:
+def _render_video(root: Path, layout: Layout, job: Job, stand_in: StandIn) -> list[Row]:
     """Render one file; returns its boxes."""
     name = zlib.crc32(job.action.encode())
-    looks = np.random.default_rng([settings.seed, job.who])
-    moment = np.random.default_rng([settings.seed, job.who, job.take, name])
+    looks = np.random.default_rng([stand_in.seed, job.who])
+    moment = np.random.default_rng([stand_in.seed, job.who, job.take, name])
     scene = (CarScene if layout == "dai" else SportsScene)(job.action, looks, moment)
     frames: list[np.ndarray] = []
     rows: list[Row] = []
-    for i in range(settings.frames):
-        picture = scene.frame(i / max(1, settings.frames - 1))
+    for i in range(stand_in.frames):
+        picture = scene.frame(i / max(1, stand_in.frames - 1))
         frames.append(np.asarray(picture.image))
         rows += [(job.path, i, label, *_rounded(box)) for label, box in picture.boxes.items()]
-    write_video(root / job.path, frames, fps=settings.fps)
+    write_video(root / job.path, frames, fps=stand_in.fps)
     return rows
 
 
