@@ -39,7 +39,7 @@ def attention(run: Run, checkpoint: Path, tmp_path: Path) -> Run:
 
 
 def test_a_head_is_shown_and_sent_to_wandb(attention: Run, tmp_path: Path) -> None:
-    done = attention("head=15.1,14.0", "clip=drink_1")
+    done = attention("head=[15.1,14.0]", "clip=drink_1")
     assert done.returncode == 0, done.stderr
     assert f"Results: {tmp_path}" in done.stdout
     results = json.loads((tmp_path / "results.json").read_text())
@@ -52,9 +52,9 @@ def test_a_head_is_shown_and_sent_to_wandb(attention: Run, tmp_path: Path) -> No
 
 
 def test_head_ten_is_not_head_one(attention: Run, tmp_path: Path) -> None:
-    done = attention("head=15.10", "logger=none")
+    done = attention("head=15h10", "logger=none")
     assert done.returncode == 2, done.stderr
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "head=15.10 does not exist in mvit; layer 15 has 15.0, 15.1" in error
+    assert "head=15h10 does not exist in mvit; layer 15 has 15.0, 15.1" in error
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results.json").exists()
