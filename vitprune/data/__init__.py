@@ -1,4 +1,4 @@
-"""Files to clips: decoding, frame sampling, transforms, the DataModules, the stand-in data."""
+"""Files to clips: decoding, frame sampling, transforms, readers of layouts, the DataModules."""
 
 from vitprune.data.base import VideoDataModule
 from vitprune.data.boxes import boxes_in_clip, read_boxes
