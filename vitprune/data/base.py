@@ -15,10 +15,10 @@ import torch
 from torch import distributed
 from torch.utils.data import DistributedSampler
 
-from vitprune.data.checks import area, channels, choice, fraction, whole
 from vitprune.data.classes import class_numbers
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.loading import SeededSampler, VideoLoader
+from vitprune.data.options import area, channels, choice, fraction, whole
 from vitprune.data.sampling import SAMPLINGS, SamplingName
 from vitprune.errors import InputError
 

@@ -1,4 +1,4 @@
-"""Wrong values are refused before any work starts, in one line.
+"""Command lines: what they name, and what of it does not exist, which is refused in one line.
 
 Nothing here imports torch, so that a mistyped value is refused at once.
 """
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
@@ -34,6 +35,14 @@ def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
             check_lists(words)
     except InputError as error:
         exit_with(error)
+
+
+def given_keys() -> frozenset[str]:
+    """The keys that the command line of this job names: ``dataset.sampling``, ``model``, ..."""
+    if not HydraConfig.initialized():
+        return frozenset()
+    words = [str(word) for word in HydraConfig.get().overrides.task]
+    return frozenset(o.key_or_group for o in parsed(words))
 
 
 def check_lists(words: Iterable[str]) -> None:

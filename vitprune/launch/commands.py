@@ -24,11 +24,10 @@ from omegaconf import DictConfig, OmegaConf
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
 from vitprune.launch import cells
-from vitprune.launch.arguments import check_arguments
-from vitprune.launch.chatter import silence
+from vitprune.launch.arguments import check_arguments, given_keys
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
-from vitprune.launch.overrides import given_keys
+from vitprune.launch.library_messages import silence
 from vitprune.results.writing import BEST, FAILURE
 
 log = logging.getLogger(__name__)

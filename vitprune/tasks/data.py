@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitprune.data import VideoDataModule
-from vitprune.data.checking import check_videos
 from vitprune.data.classes import read_class_map
+from vitprune.data.inspection import check_videos
 from vitprune.tasks.run import build
 from vitprune.training import VideoClassifier
 

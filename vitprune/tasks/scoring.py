@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from vitprune.data import VideoDataModule
 from vitprune.importance import Scores, entry_name, measure_of, score
 from vitprune.models import VideoTransformer
-from vitprune.tasks.lineage import trace_pruning
+from vitprune.tasks.outputs import trace_pruning
 from vitprune.tasks.run import Run
 from vitprune.tracking import lineage
 

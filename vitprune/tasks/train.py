@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from vitprune.data import VideoDataModule
 from vitprune.results.writing import BEST
 from vitprune.tasks.data import build_data, look_through
-from vitprune.tasks.lineage import dataset_asset
+from vitprune.tasks.outputs import dataset_asset
 from vitprune.tasks.run import Run, build, surroundings
 from vitprune.tracking import lineage
 from vitprune.training import Provenance, VideoClassifier

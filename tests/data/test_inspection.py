@@ -7,7 +7,7 @@ import pytest
 from made_up_videos import make_video
 
 from vitprune.data import Clip, ClipSpec, VideoDataset
-from vitprune.data.checking import check_videos
+from vitprune.data.inspection import check_videos
 from vitprune.errors import InputError
 
 SETTINGS = ClipSpec(4, 32, "uniform", 4, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
