@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vitprune.errors import InputError, exit_with
-from vitprune.results.command_lines import parsed
+from vitprune.launch.overrides import parsed
 
 MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 LISTS = ("head", "other_head")

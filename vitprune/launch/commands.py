@@ -29,7 +29,8 @@ from vitprune.launch.chatter import silence
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
 from vitprune.launch.overrides import given_keys
-from vitprune.results.writing import BEST, FAILURE
+from vitprune.results.settings import settings_of
+from vitprune.results.writing import BEST, FAILURE, STARTED, write_json
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,10 @@ def run(task: str, cfg: DictConfig) -> float | None:
     sweep = hydra.mode == RunMode.MULTIRUN
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True)
+        if task == "prune":
+            overrides = list(hydra.overrides.task)
+            settings = settings_of(values)
+            write_json(directory / STARTED, {"settings": settings, "overrides": overrides})
         job = parse(values, given_keys())
         if sweep and (results := _finished(directory, job)) is not None:
             log.info("Finished already: %s", directory)
