@@ -32,7 +32,7 @@ def call(
     """What ``python program arguments`` does and says.
 
     Args:
-        program: a file, or ``-m`` and a module in one word: ``-mvitprune.report.table``.
+        program: a file, or ``-m`` and a module in one word: ``-mvitprune.report``.
         arguments: what follows it on the command line.
         cwd: the directory to run it in.
         environment: all of its environment.

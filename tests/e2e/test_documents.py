@@ -25,9 +25,9 @@ from small_commands import ROOT, SMALL, environment
 from vitprune.errors import InputError
 from vitprune.importance import MEASURES
 from vitprune.launch.arguments import CONF, check_lists, check_overrides
+from vitprune.launch.overrides import overrides_of
 from vitprune.launch.sweeps import Guard
 from vitprune.models.registry import ARCHITECTURES
-from vitprune.results.command_lines import overrides_of
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]

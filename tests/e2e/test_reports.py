@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from wandb_file import records
 
+from vitprune.results.settings import differences
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -62,6 +64,18 @@ def test_results_are_the_last_of_a_cells_files(sweep: tuple[Path, str]) -> None:
         written = (cell / "results.json").stat().st_mtime_ns
         files = [path for path in cell.iterdir() if path.is_file() and path.suffix != ".log"]
         assert max(path.stat().st_mtime_ns for path in files) == written
+
+
+def test_cells_and_sweeps_say_what_they_were_started_with(sweep: tuple[Path, str]) -> None:
+    path, _ = sweep
+    asked = json.loads((path / "sweep.json").read_text())
+    assert {"model=mvit", "k=3", "metric=JSD,R"} <= {*asked["command"]}
+    assert asked["asked"] == {"model": ["mvit"], "k": ["3"], "metric": ["JSD", "R"]}
+    for cell in cells(sweep):
+        started = json.loads((cell / "started.json").read_text())
+        results = json.loads((cell / "results.json").read_text())
+        assert f"metric={results['metric']}" in started["overrides"]
+        assert differences(started["settings"], results["asked"]) == []
 
 
 def test_a_sweep_ends_with_table_and_report(sweep: tuple[Path, str]) -> None:

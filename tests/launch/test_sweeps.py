@@ -1,5 +1,7 @@
 """The experiments that are sweeps, and what is refused before a sweep starts."""
 
+import errno
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,6 +160,30 @@ def test_cells_must_not_share_a_directory(
     (line,) = capsys.readouterr().err.splitlines()
     assert told in line
     return None
+
+
+def test_a_sweep_leaves_what_it_was_asked_for_as_it_was_given(tmp_path: Path) -> None:
+    cfg = sweep_config("seed=3", f"hydra.sweep.dir={tmp_path}")
+    given = ["seed=3", "metric=R,JSD", "model=mvit", "fine_tuned=${runs}/${seed}"]
+    cfg.hydra.sweeper.params = {"dataset": "dai,ucf101"}
+    cfg.hydra.overrides.task = given
+    Guard().on_multirun_start(cfg)
+    assert json.loads((tmp_path / "sweep.json").read_text()) == {
+        "command": given,
+        "asked": {"dataset": ["dai", "ucf101"], "metric": ["R", "JSD"], "model": ["mvit"]},
+    }
+
+
+def test_a_full_disk_is_said_before_any_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("vitprune.launch.sweeps.write_json", full)
+    with pytest.raises(SystemExit):
+        Guard().on_multirun_start(sweep_config(f"hydra.sweep.dir={tmp_path}"))
+    assert capsys.readouterr().err.startswith("error: no space left on the disk")
 
 
 def test_failed_cells_are_named_at_the_end(

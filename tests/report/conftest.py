@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from made_up_cells import write_cell, write_config
+from made_up_cells import write_asked, write_cell, write_started
 
 
 @pytest.fixture
@@ -24,11 +24,8 @@ def grid(tmp_path: Path) -> Path:
                     write_cell(tmp_path, dataset, model, metric, direction, k, right=right,
                                curve=metric == "R")  # fmt: skip
     failed, started = (tmp_path / f"ucf101/mvit/{metric}-highest-k5" for metric in ("JSD", "R"))
-    write_config(failed, "ucf101", "mvit", "JSD", "highest", 5)
+    write_started(failed, "ucf101", "mvit", "JSD", "highest", 5)
     (failed / "failure.json").write_text('{"error": "RuntimeError: no luck", "overrides": []}')
-    write_config(started, "ucf101", "mvit", "R", "highest", 5)
-    (tmp_path / "multirun.yaml").write_text(
-        "hydra:\n  sweeper: {params: {dataset: 'dai,ucf101'}}\n  overrides:\n    task:\n"
-        "    - model=mvit,timesformer\n    - metric=JSD,dProb,R\n    - direction=lowest,highest\n"
-    )
+    write_started(started, "ucf101", "mvit", "R", "highest", 5)
+    write_asked(tmp_path, model=["mvit", "timesformer"])
     return tmp_path

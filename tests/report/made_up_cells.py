@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from vitprune.results.settings import settings_of
 
@@ -65,10 +64,7 @@ def write_cell(
     (training / "metrics.csv").write_text(
         "epoch,step,train/loss,val/top1\n0,9,2.0,\n0,19,1.5,\n0,19,,0.5\n1,39,1.0,\n1,39,,0.9\n"
     )
-    hydra = path / ".hydra"
-    hydra.mkdir()
-    (hydra / "overrides.yaml").write_text(f"- model={model}\n- metric={metric}\n")
-    write_config(path, dataset, model, metric, direction, k, variant, seed, lr)
+    settings = write_started(path, dataset, model, metric, direction, k, variant, seed, lr)
     cost = {"parameters": 1e6, "flops": 2e8, "latency_ms": 20.0, "checkpoint_bytes": 4e6}
     share = 1 - k / layers
     results: dict[str, Any] = {
@@ -85,17 +81,13 @@ def write_cell(
         "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
                         "system": "Linux", "cpus": 2, "device": "cpu"},
         "seconds": {"total": 61.0}, "leakage": leakage,
-        "settings": settings_of(_resolved(hydra / "config.yaml")),
+        "settings": settings,
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))
     return path
 
 
-def _resolved(path: Path) -> Any:
-    return OmegaConf.to_container(OmegaConf.load(path), resolve=True)
-
-
-def write_config(
+def write_started(
     path: Path,
     dataset: str,
     model: str,
@@ -105,13 +97,26 @@ def write_config(
     variant: str = "v2_s",
     seed: int = 0,
     lr: float = 1e-3,
-) -> None:
-    """What Hydra leaves of a cell before it starts."""
-    cfg = {
+) -> dict[str, Any]:
+    """What a job leaves when it starts; its settings."""
+    settings = settings_of({
         "task": "prune", "metric": metric, "direction": direction, "k": k, "strategy": "oneshot",
         "target": "predicted", "calibration": "val", "seed": seed, "runs": "runs",
-        "dataset": {"name": dataset, "seed": "${seed}"},
+        "dataset": {"name": dataset, "seed": seed},
         "model": {"name": model, "variant": variant, "recipe": {"lr": lr}},
+    })  # fmt: skip
+    path.mkdir(parents=True, exist_ok=True)
+    overrides = [f"model={model}", f"metric={metric}"]
+    started = {"settings": settings, "overrides": overrides}
+    (path / "started.json").write_text(json.dumps(started))
+    return settings
+
+
+def write_asked(sweep: Path, model: Sequence[str]) -> None:
+    """What a sweep leaves when it starts."""
+    asked = {
+        "dataset": ["dai", "ucf101"], "model": list(model), "metric": ["JSD", "dProb", "R"],
+        "direction": ["lowest", "highest"],
     }  # fmt: skip
-    (path / ".hydra").mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(cfg), path / ".hydra" / "config.yaml")
+    command = [f"{axis}={','.join(values)}" for axis, values in asked.items() if axis != "dataset"]
+    (sweep / "sweep.json").write_text(json.dumps({"command": command, "asked": asked}))

@@ -7,22 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_cells import write_cell
+from made_up_cells import write_asked, write_cell
 
+from vitprune.report.__main__ import main
 from vitprune.report.formats import body, header, latex, markdown, notes
-from vitprune.report.page import write_report
-from vitprune.report.table import main
+from vitprune.report.writing import write_report
 from vitprune.results.agreement import compare_metrics
-from vitprune.results.paper import Place, table1
+from vitprune.results.paper import table1
 from vitprune.results.reading import read_sweep
 from vitprune.results.statistics import mcnemar, proportion_interval
-from vitprune.results.table1 import build_table
+from vitprune.results.table1 import FULL, build_table
 
 
 def test_rows_and_columns_are_the_papers(grid: Path) -> None:
     table = build_table(read_sweep(grid))
     assert header(table)[3:] == ["UCF101", "UCF101, paper", "DAI", "DAI, paper"]
-    rows = [texts[:3] for _, texts in body(table)]
+    rows = [texts[:3] for texts in body(table)]
     assert rows[:8] == [
         ["TimeSformer (3 layers pruned)", "full model", ""],
         ["", "lowest", "JSD"],
@@ -61,14 +61,12 @@ def test_clips_that_were_trained_on_are_told_in_table_and_report(tmp_path: Path)
         "Leakage: dai/mvit/R-lowest-k5: its checkpoint was trained on 12 test clips and 3 val "
         "clips: the figures are too high.",
     ]
-    page = write_report(sweep).read_text()
-    assert "trained on 12 test clips" in page
-    assert "trained on 12 test clips" in write_report(read_sweep(sweep.cells[1].path)).read_text()
+    assert "trained on 12 test clips" in write_report(tmp_path).read_text()
+    assert "trained on 12 test clips" in write_report(sweep.cells["path"].iloc[2]).read_text()
 
 
 def test_a_model_of_which_nothing_is_finished_has_its_rows(grid: Path) -> None:
-    text = (grid / "multirun.yaml").read_text()
-    (grid / "multirun.yaml").write_text(text.replace("model=", "model=video_swin,"))
+    write_asked(grid, model=["video_swin", "mvit", "timesformer"])
     table = build_table(read_sweep(grid))
     assert [row.group.label for row in table.rows[7:14]] == ["Video Swin"] * 7
     assert table.count("missing") == 4 + 12
@@ -81,8 +79,8 @@ def test_figures_intervals_and_the_papers_figures(grid: Path) -> None:
     entry = lowest.entries[1]
     assert entry.top1 == pytest.approx(90)
     low, high = proportion_interval(36, 40)
-    assert entry.interval == pytest.approx((100 * low, 100 * high))
-    assert entry.paper == table1()[Place("mvit", 5, "lowest", "JSD", "dai")] == 86.15
+    assert (entry.low, entry.high) == pytest.approx((100 * low, 100 * high))
+    assert entry.paper == table1()["mvit", 5, "lowest", "JSD", "dai"] == 86.15
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,7 @@ def test_settings_that_differ_divide_the_rows(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_cell(tmp_path, seed=seed, where=f"seed{seed}")
     table = build_table(read_sweep(tmp_path))
-    labels = [row.group.label for row in table.rows if row.metric is None]
+    labels = [row.group.label for row in table.rows if row.direction == FULL]
     assert labels == ["MViT (5 layers pruned, seed=0)", "MViT (5 layers pruned, seed=1)"]
     assert table.count("missing") == 0
 
@@ -119,17 +117,18 @@ def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
     write_cell(tmp_path, metric="JSD", dropped=[1, 2, 3, 4, 5], right=videos >= 12)
     write_cell(tmp_path, metric="dProb", dropped=[1, 2, 3, 4, 6], right=videos >= 1)
     write_cell(tmp_path, metric="R", dropped=[5, 4, 3, 2, 1], right=videos >= 12)
-    first, second, third = compare_metrics(read_sweep(tmp_path))
+    pairs = compare_metrics(read_sweep(tmp_path))
+    first, second, third = pairs.itertuples()
     assert (first.first, first.second) == ("JSD", "dProb")
     assert (first.only_first, first.only_second) == (0, 11)
-    assert first.change == pytest.approx(100 * 11 / 40)
+    assert first.top1_change == pytest.approx(100 * 11 / 40)
     assert first.p == pytest.approx(mcnemar(0, 11))
     assert first.p_holm == pytest.approx(2 * mcnemar(0, 11))
-    assert first.overlap == pytest.approx(4 / 6)
-    assert (second.first, second.second, second.p, second.overlap) == ("JSD", "R", None, 1.0)
-    assert third.tau is not None
-    assert 0 < third.tau <= 1
-    text = markdown(build_table(read_sweep(tmp_path)), [first, second, third])
+    assert first.jaccard == pytest.approx(4 / 6)
+    assert (second.first, second.second, second.jaccard) == ("JSD", "R", 1.0)
+    assert np.isnan(second.p)
+    assert 0 < third.kendall_tau <= 1
+    text = markdown(build_table(read_sweep(tmp_path)), pairs)
     assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 tested, 2 differ" in text
 
 
@@ -139,11 +138,13 @@ def test_models_that_are_always_right_have_an_interval_and_a_change_of_none_has_
     write_cell(tmp_path, metric="JSD", dropped=[1], k=1, right=1.0)
     write_cell(tmp_path, metric="R", dropped=[2], k=1, right=1.0)
     sweep = read_sweep(tmp_path)
-    table, comparisons = build_table(sweep), compare_metrics(sweep)
-    assert table.rows[1].entries[0].interval == pytest.approx((91.24, 100), abs=0.01)
-    (comparison,) = comparisons
-    assert (comparison.change, comparison.interval, comparison.p) == (0, None, 1)
-    text = markdown(table, comparisons)
+    table, pairs = build_table(sweep), compare_metrics(sweep)
+    entry = table.rows[1].entries[0]
+    assert (entry.low, entry.high) == pytest.approx((91.24, 100), abs=0.01)
+    (pair,) = pairs.itertuples()
+    assert (pair.top1_change, pair.p) == (0, 1)
+    assert np.isnan([pair.low, pair.high]).all()
+    text = markdown(table, pairs)
     assert "| JSD → R | 0.00 | 0 / 0 | 1 | 1 |" in text
     assert "Wilson's 95 % interval" in text
 
@@ -160,8 +161,8 @@ def test_relevance_of_the_test_split_is_said_to_be_so(tmp_path: Path) -> None:
 def test_answers_to_other_videos_are_not_compared(tmp_path: Path) -> None:
     write_cell(tmp_path, metric="JSD", dropped=[1], k=1, videos=40)
     write_cell(tmp_path, metric="R", dropped=[2], k=1, videos=36)
-    (comparison,) = compare_metrics(read_sweep(tmp_path))
-    assert (comparison.change, comparison.p) == (None, None)
+    (pair,) = compare_metrics(read_sweep(tmp_path)).itertuples()
+    assert np.isnan([pair.top1_change, pair.p]).all()
 
 
 def test_the_command_writes_all_formats(grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,7 +193,7 @@ def test_latex_is_booktabs_with_every_character_escaped(grid: Path) -> None:
 def test_nothing_to_show_is_one_line_and_status_2(what: str, tmp_path: Path) -> None:
     directory = tmp_path / "nowhere" if what == "missing" else tmp_path
     done = subprocess.run(
-        [sys.executable, "-m", "vitprune.report.table", str(directory)],
+        [sys.executable, "-m", "vitprune.report", str(directory)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
@@ -203,7 +204,7 @@ def test_nothing_to_show_is_one_line_and_status_2(what: str, tmp_path: Path) -> 
 
 def test_tables_and_reports_do_without_torch() -> None:
     code = (
-        "import sys, vitprune.report.table, vitprune.launch.reports;"
+        "import sys, vitprune.report.__main__, vitprune.launch.reports;"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,12 +9,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from vitprune.errors import InputError, exit_with
-from vitprune.results.command_lines import parsed
+from vitprune.launch.overrides import parsed
 
 MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 LISTS = ("head", "other_head")
@@ -35,14 +34,6 @@ def check_arguments(task: str, arguments: Iterable[str] | None = None) -> None:
             check_lists(words)
     except InputError as error:
         exit_with(error)
-
-
-def given_keys() -> frozenset[str]:
-    """The keys that the command line of this job names: ``dataset.sampling``, ``model``, ..."""
-    if not HydraConfig.initialized():
-        return frozenset()
-    words = [str(word) for word in HydraConfig.get().overrides.task]
-    return frozenset(o.key_or_group for o in parsed(words))
 
 
 def check_lists(words: Iterable[str]) -> None:

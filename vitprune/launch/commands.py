@@ -24,11 +24,13 @@ from omegaconf import DictConfig, OmegaConf
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
 from vitprune.launch import cells
-from vitprune.launch.arguments import check_arguments, given_keys
+from vitprune.launch.arguments import check_arguments
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
 from vitprune.launch.library_messages import silence
-from vitprune.results.writing import BEST, FAILURE
+from vitprune.launch.overrides import given_keys
+from vitprune.results.settings import settings_of
+from vitprune.results.writing import BEST, FAILURE, STARTED, write_json
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,10 @@ def run(task: str, cfg: DictConfig) -> float | None:
     sweep = hydra.mode == RunMode.MULTIRUN
     try:
         values: Any = OmegaConf.to_container(cfg, resolve=True)
+        if task == "prune":
+            overrides = list(hydra.overrides.task)
+            settings = settings_of(values)
+            write_json(directory / STARTED, {"settings": settings, "overrides": overrides})
         job = parse(values, given_keys())
         if sweep and (results := _finished(directory, job)) is not None:
             log.info("Finished already: %s", directory)

@@ -9,14 +9,9 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
-from rich.console import Console
-
-from vitprune.report.page import write_report
-from vitprune.report.table import write_tables
-from vitprune.results.reading import read_sweep
 
 
-class Report(Callback):
+class WriteReport(Callback):
     """Writes ``report.html`` after a run; after a multirun the tables, too, and prints them.
 
     Of several processes (DDP) only the first writes.
@@ -24,16 +19,15 @@ class Report(Callback):
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         job: JobReturn = kwargs["job_return"]
-        directory = Path(config.hydra.runtime.output_dir)
         first = getattr(rank_zero_only, "rank", 0) == 0
         if first and job.status == JobStatus.COMPLETED:
-            _say(write_report(read_sweep(directory)))
+            _write(Path(config.hydra.runtime.output_dir))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        sweep = read_sweep(config.hydra.sweep.dir)
-        write_tables(sweep)
-        _say(write_report(sweep))
+        _write(Path(config.hydra.sweep.dir))
 
 
-def _say(path: Path) -> None:
-    Console().print(f"Report: {path}", highlight=False, soft_wrap=True)
+def _write(directory: Path) -> None:
+    from vitprune.report.writing import write_report  # late: a wrong argument need not wait for it
+
+    write_report(directory)

@@ -13,11 +13,12 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from vitprune.errors import FAILED, InputError, disk_full, exit_with
+from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.launch import cells
 from vitprune.launch.arguments import check_overrides
 from vitprune.launch.configuration import parse
-from vitprune.results.command_lines import overrides_of
+from vitprune.launch.overrides import asked_for, overrides_of, words_of
+from vitprune.results.writing import AXES, SWEEP, write_json
 
 
 class Guard(Callback):
@@ -47,8 +48,10 @@ class Guard(Callback):
             _check_values(config)
             _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
-        except InputError as error:
-            exit_with(error)
+            asked = asked_for(config, AXES)
+            write_json(directory / SWEEP, {"command": words_of(config), "asked": asked})
+        except (InputError, OSError) as error:
+            exit_with(in_one_line(error))
         self._before = cells.failures(directory)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

@@ -1,290 +1,209 @@
-"""The charts of a report: what is drawn of a sweep's cells, as SVG.
-
-Every chart is a small one for one model and dataset, so that a page lays them side by side where
-there is room and below each other on a phone.
-"""
+"""The charts of tables and pages: each is drawn here, and nowhere else, from plain values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
-from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
 
-from markupsafe import Markup
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
 
-from vitprune.report.svg import MARKERS, Drawing, Point, Scale, nice_ticks
-from vitprune.results.agreement import relevance_by_metric
-from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS, TITLES, layers, title
-from vitprune.results.reading import Cell, Sweep
-from vitprune.results.table1 import group_of, ordered, varying
+from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, Chart, styled, tip
 
-WIDTH = 340.0
-LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 26.0, 40.0
 UNITS = {"JSD": "bits"}
-DIRECTION_MARKERS = {"lowest": "down", "highest": "triangle"}
+POINTS = {"lowest": "v", "highest": "^"}
+TALL = 2.3
+"""Of a chart with one panel, without its legend, in inches."""
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A chart and what stands above it."""
-
-    heading: str
-    svg: Markup
-
-
-@dataclass(frozen=True)
-class Key:
-    """An entry of a legend: a marker, a line, or both."""
-
-    label: str
-    kind: str
-    shape: str = ""
-    line: bool = False
-
-    @property
-    def svg(self) -> Markup:
-        """The entry's picture, 26 x 14."""
-        drawing = Drawing(26, 14, self.label)
-        if self.line:
-            drawing.line([(1, 7), (25, 7)], self.kind)
-        if self.shape:
-            drawing.marker(self.shape, 13, 7, self.kind, size=4)
-        return Markup("".join(drawing.parts))
-
-
-@dataclass(frozen=True)
-class Figure:
-    """Charts that share a legend."""
-
-    charts: Sequence[Chart]
-    legend: Sequence[Key]
-
-
-class Place(NamedTuple):
-    """What a chart is about: a model on a dataset, and settings that vary within the sweep."""
-
-    dataset: str
-    model: str
-    extras: tuple[tuple[str, Any], ...] = ()
-
-    @property
-    def name(self) -> str:
-        """``MViT, DAI``."""
-        extras = (f"{name}={value}" for name, value in self.extras)
-        return ", ".join([title(self.model), title(self.dataset), *extras])
-
-
-def by_place(cells: Sequence[Cell]) -> dict[Place, list[Cell]]:
-    """Cells by what they are about, in the paper's order."""
-    names = varying(cell.settings for cell in cells)
-    found: dict[Place, list[Cell]] = {}
-    for cell in cells:
-        settings = cell.settings
-        extras = group_of(settings, names).extras
-        found.setdefault(Place(settings.dataset, settings.model, extras), []).append(cell)
-    models = ordered({place.model for place in found}, [*TITLES])
-    datasets = ordered({place.dataset for place in found}, DATASETS)
-
-    def order(place: Place) -> tuple[int, int, str]:
-        return datasets.index(place.dataset), models.index(place.model), str(place.extras)
-
-    return {place: found[place] for place in sorted(found, key=order)}
-
-
-def relevance(sweep: Sweep) -> Figure:
-    """Relevance of every layer, one chart a model and dataset, one strip a metric.
-
-    A triangle that points down marks a layer that goes when the lowest are dropped by that
-    metric, one that points up a layer that goes with the highest.
-    """
-    charts, directions = [], set()
-    for place, cells in by_place(sweep.cells).items():
-        found = relevance_by_metric(cells)
-        if not found:
-            continue
-        dropped: dict[tuple[str, str], set[int]] = {}
-        for cell in cells:
-            key = (cell.settings.metric, cell.settings.direction)
-            dropped.setdefault(key, set()).update(cell.results["dropped"])
-            directions.add(cell.settings.direction)
-        charts.append(Chart(place.name, _relevance(place, found, dropped)))
-    legend = [Key("relevance, mean over the calibration clips ± standard error", "bar", "square")]
-    legend += [
-        Key(f"dropped with direction={which}", which, DIRECTION_MARKERS[which])
-        for which in DIRECTIONS
-        if which in directions
-    ]
-    return Figure(charts, legend)
-
-
-def _relevance(
-    place: Place, found: Mapping[str, Any], dropped: Mapping[tuple[str, str], set[int]]
-) -> Markup:
-    strip, gap = 86.0, 34.0
-    height = TOP + len(found) * (strip + gap) + 22
-    drawing = Drawing(WIDTH, height, f"Relevance of the layers of {place.name}")
-    says = []
-    units = next(iter(found.values()))[0]
-    step = (WIDTH - LEFT - RIGHT) / len(units)
-    for number, (metric, (_, mean, error)) in enumerate(found.items()):
-        top = TOP + number * (strip + gap)
-        goes = {which: dropped.get((metric, which), set()) for which in DIRECTIONS}
-        _relevance_strip(drawing, top, top + strip, metric, units, mean, error, goes)
-        says += [
-            f"{metric}: dropped with {which}: {', '.join(map(str, sorted(gone)))}."
-            for which, gone in goes.items()
-            if gone
-        ]
-    every = 1 if len(units) <= 16 else 2
-    for i, name in enumerate(units):
-        if i % every == 0:
-            drawing.text(LEFT + (i + 0.5) * step, height - 22, name, "tick", "middle")
-    drawing.text((LEFT + WIDTH - RIGHT) / 2, height - 6, "layer", "label", "middle")
-    drawing.description = " ".join(says)
-    return Markup(drawing.render())
-
-
-def _relevance_strip(
-    drawing: Drawing,
-    top: float,
-    bottom: float,
-    metric: str,
+@styled
+def relevance(
+    title: str,
     units: Sequence[str],
-    mean: Sequence[float],
-    error: Sequence[float],
-    goes: Mapping[str, set[int]],
-) -> None:
-    """The bars of one metric; ``goes`` has the layers dropped with either direction."""
-    step = (WIDTH - LEFT - RIGHT) / len(units)
-    spread = [0.0 if isnan(value) else value for value in error]  # of a single clip
-    low = min(0.0, *(m - e for m, e in zip(mean, spread, strict=True)))
-    high = max(0.0, *(m + e for m, e in zip(mean, spread, strict=True))) or 1.0
-    # A little below zero needs no tick.
-    ticks = [tick for tick in nice_ticks(low, high, 4) if tick >= low]
-    y = Scale(low - 0.03 * (high - low), max(high, ticks[-1]), bottom, top)
-    unit = f" ({UNITS[metric]})" if metric in UNITS else ""
-    drawing.y_axis(y, LEFT, WIDTH - RIGHT, ticks, f"{metric}{unit}")
-    for i, (name, value, deviation) in enumerate(zip(units, mean, spread, strict=True)):
-        layer = int(name.split(".")[0])
-        marks = [which for which in DIRECTIONS if layer in goes[which]]
-        kind = marks[0] if marks else "kept"
-        x = LEFT + i * step
-        if marks:
-            drawing.rectangle(x, top, step, bottom - top, f"band {kind}")
-        tip = f"layer {name}: {metric} {value:.4f} ± {deviation:.4f}"
-        start, end = sorted((y(0.0), y(value)))
-        drawing.rectangle(x + 0.16 * step, start, 0.68 * step, end - start, f"bar {kind}", tip)
-        middle = x + step / 2
-        drawing.line([(middle, y(value - deviation)), (middle, y(value + deviation))], "error")
-        for which in marks:
-            drawing.marker(DIRECTION_MARKERS[which], middle, bottom + 7, which, tip, 3.2)
-    drawing.line([(LEFT, y(0.0)), (WIDTH - RIGHT, y(0.0))], "axis")
+    mean: Mapping[str, NDArray[np.float64]],
+    error: Mapping[str, NDArray[np.float64]],
+    dropped: Mapping[str, Mapping[str, Iterable[int]]],
+) -> Chart:
+    """Bars of the units' relevance, a strip a metric, each with its own scale.
 
+    A triangle that points down marks a layer that goes when the lowest are dropped by that metric,
+    one that points up a layer that goes with the highest.
 
-def curves(sweep: Sweep) -> Figure:
-    """Top-1 over the number of dropped layers, where it was measured for more than one number."""
-    charts, seen = [], set()
-    for place, cells in by_place(sweep.cells).items():
-        series = _curves(cells)
-        if not series and not any(cell.curve for cell in cells):
-            continue
-        bands = [cell.curve["top1"]["random"] for cell in cells if cell.curve]
-        band = bands[0] if bands and bands[0] else []
-        charts.append(Chart(place.name, _curve_chart(place, series, band)))
-        seen |= {*series} | ({("", "random")} if band else set())
-    metrics = ordered({metric for metric, _ in seen if metric}, METRICS)
-    legend = [
-        Key(f"{direction} {metric}", direction, _shape(metric), line=True)
-        for direction in DIRECTIONS
-        for metric in metrics
-        if (metric, direction) in seen
-    ]
-    if ("", "random") in seen:
-        legend.append(Key("layers at random: mean and range", "random", "", line=True))
-    return Figure(charts, legend)
-
-
-def _curves(cells: Sequence[Cell]) -> dict[tuple[str, str], dict[int, float]]:
-    """(metric, direction) -> number of dropped layers -> Top-1 in [0, 1]; two numbers at least."""
-    series: dict[tuple[str, str], dict[int, float]] = {}
-    for cell in cells:
-        settings = cell.settings
-        if cell.curve:
-            for direction in DIRECTIONS:
-                for order in cell.curve["top1"].get(direction, [])[:1]:
-                    series.setdefault((settings.metric, direction), {}).update(enumerate(order))
-        points = {0: cell.results["full"]["top1"], settings.k: cell.results["pruned"]["top1"]}
-        series.setdefault((settings.metric, settings.direction), {}).update(points)
-    return {
-        key: dict(sorted(points.items()))
-        for key, points in series.items()
-        if len(points) > 2 or any(cell.curve and cell.settings.metric == key[0] for cell in cells)
-    }
-
-
-def _curve_chart(
-    place: Place,
-    series: Mapping[tuple[str, str], Mapping[int, float]],
-    band: Sequence[Sequence[float]],
-) -> Markup:
-    height = 230.0
-    most = max(max(points) for points in series.values())
-    drawing = Drawing(WIDTH, height, f"Top-1 over dropped layers: {place.name}")
-    x = Scale(0, most, LEFT + 6, WIDTH - RIGHT - 6)
-    y = Scale(0, 100, height - BOTTOM, TOP)
-    drawing.y_axis(y, LEFT, WIDTH - RIGHT, [0, 25, 50, 75, 100], "Top-1 (%)")
-    drawing.x_axis(x, height - BOTTOM, range(0, most + 1, 1 + most // 13), "dropped layers")
-    if band:
-        ks = range(len(band[0]))
-        columns = [[100 * order[k] for order in band] for k in ks]
-        upper = [(x(k), y(max(columns[k]))) for k in ks]
-        lower = [(x(k), y(min(columns[k]))) for k in reversed(ks)]
-        drawing.area([*upper, *lower], "random")
-        drawing.line([(x(k), y(fmean(columns[k]))) for k in ks], "random")
-    says = []
-    for (metric, direction), points in sorted(series.items(), key=lambda item: item[0][1]):
-        drawing.line([(x(k), y(100 * top1)) for k, top1 in points.items()], direction)
-        for k, top1 in points.items():
-            tip = f"{direction} {metric}, {k} dropped: {100 * top1:.2f} %"
-            drawing.marker(_shape(metric), x(k), y(100 * top1), direction, tip)
-        last = max(points)
-        says.append(
-            f"{direction} {metric}: {100 * points[last]:.1f} % after {last} of them are dropped."
-        )
-    drawing.description = " ".join(says)
-    return Markup(drawing.render())
-
-
-def costs(sweep: Sweep) -> Figure:
-    """Top-1 against FLOPs, latency and parameters, full and pruned models, with the Pareto front.
-
-    The controls (direction=highest) are left out: nobody would use them.
+    Args:
+        title: of the chart.
+        units: names in order, of U units.
+        mean: metric -> mean over the calibration clips, [U].
+        error: metric -> standard error of that mean, [U]; nan of a single clip.
+        dropped: metric -> direction -> the layers that go.
     """
-    cells = [cell for cell in sweep.cells if cell.settings.direction == "lowest"]
-    models = ordered({cell.settings.model for cell in cells}, [*TITLES])
-    datasets = ordered({cell.settings.dataset for cell in cells}, DATASETS)
-    charts = []
-    for dataset in datasets:
-        by_model: dict[str, list[Cell]] = {}
-        for cell in cells:
-            if cell.settings.dataset == dataset:
-                by_model.setdefault(cell.settings.model, []).append(cell)
-        for key, label, unit, scale in (
-            ("flops", "FLOPs per clip", "G", 1e9),
-            ("latency_ms", "latency per clip", "ms", 1.0),
-            ("parameters", "parameters", "M", 1e6),
-        ):
-            name = f"{title(dataset)}: Top-1 against {label}"
-            svg = _cost_chart(name, by_model, models, key, f"{label} ({unit})", scale)
-            charts.append(Chart(f"{title(dataset)}: {label}", svg))
-    legend = [Key(title(model), *_series(number)) for number, model in enumerate(models)]
-    legend += [
-        Key("full model: filled; pruned: hollow", "plain", "circle"),
-        Key("Pareto front", "front", "", line=True),
+    figure = Figure(figsize=(max(WIDTH, 0.13 * len(units) + 0.6), 1.05 * len(mean) + 0.5))
+    axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
+    layers = [int(unit.split(".")[0]) for unit in units]
+    says, seen = [], set()
+    for axis, metric in zip(axes, mean, strict=True):
+        spread = np.nan_to_num(error[metric])
+        bars = axis.bar(
+            range(len(units)), mean[metric], 0.68, color=COLOURS["kept"], yerr=spread,
+            error_kw={"ecolor": COLOURS["ink"], "elinewidth": 0.8},
+        )  # fmt: skip
+        tips = [
+            f"layer {unit}: {metric} {value:.4f} ± {deviation:.4f}"
+            for unit, value, deviation in zip(units, mean[metric], spread, strict=True)
+        ]
+        for bar, text in zip(bars, tips, strict=True):
+            bar.set_gid(tip(text))
+        for direction, colour in DIRECTION.items():
+            gone = set(dropped.get(metric, {}).get(direction, ()))
+            for i in [i for i, layer in enumerate(layers) if layer in gone]:
+                axis.axvspan(i - 0.5, i + 0.5, color=colour, alpha=0.13, lw=0)
+                bars[i].set_color(colour)
+                axis.plot(
+                    i, 1.05, POINTS[direction], color=colour, clip_on=False, ms=4,
+                    transform=axis.get_xaxis_transform(), gid=tip(f"{direction}, {tips[i]}"),
+                )  # fmt: skip
+            if gone:
+                seen.add(direction)
+                shown = ", ".join(map(str, sorted(gone)))
+                says.append(f"{metric}: dropped with {direction}: {shown}.")
+        axis.axhline(0, color=COLOURS["muted"], lw=0.8)
+        axis.set_ylabel(f"{metric} ({UNITS[metric]})" if metric in UNITS else metric)
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.grid(axis="y")
+    every = -(-len(units) // int(5 * figure.get_figwidth()))
+    axes[-1].set_xticks(range(0, len(units), every), units[::every])
+    axes[-1].set(xlabel="layer", xlim=(-0.6, len(units) - 0.4))
+    handles = [
+        Line2D([], [], color=DIRECTION[which], marker=POINTS[which], lw=0, label=f"{which} dropped")
+        for which in DIRECTION
+        if which in seen
     ]
-    return Figure(charts, legend if charts else [])
+    _legend(figure, handles, 2, "mean over the calibration clips ± standard error")
+    return Chart(title, " ".join(says), figure)
+
+
+@styled
+def curves(
+    title: str,
+    top1: Mapping[tuple[str, str], Mapping[int, ArrayLike]],
+    metrics: Sequence[str],
+    latency_ms: Sequence[float] = (),
+) -> Chart:
+    """Top-1 over the number of dropped layers: a line for every way to choose them.
+
+    Args:
+        title: of the chart.
+        top1: (direction, metric) -> how many layers are dropped -> Top-1 in [0, 1], or several,
+            [orders], which make a mean and a band from the smallest to the largest. Of direction
+            ``random`` the metric says nothing.
+        metrics: that are told apart, here and in the charts beside this one.
+        latency_ms: of the model without 0, 1, ... layers, on a second axis; empty for none.
+    """
+    figure, axis = _panel()
+    says, several = [], False
+    ways = ("lowest", "highest", "random")
+    for direction, metric in sorted(top1, key=lambda line: ways.index(line[0])):
+        values = top1[direction, metric]
+        dropped = sorted(values)
+        percent = 100 * np.array([np.atleast_1d(values[k]) for k in dropped])
+        mean = percent.mean(1)
+        if direction == "random":
+            name, colour = "layers at random", COLOURS["random"]
+            look: dict[str, Any] = {"ls": ":", "zorder": 1.5}
+        else:
+            name, (colour, marker) = f"{direction} {metric}", _series(metrics.index(metric))
+            look = {"ls": "-", "marker": marker}
+            if direction == "highest":
+                look |= {"ls": "--", "mfc": COLOURS["card"]}
+        if percent.shape[1] > 1:
+            several = True
+            ends = percent.min(1), percent.max(1)
+            axis.fill_between(dropped, *ends, color=colour, alpha=0.18, lw=0)
+        axis.plot(dropped, mean, color=colour, label=name, **look)
+        for k, value in zip(dropped, mean, strict=True):
+            text = tip(f"{name}, {k} dropped: {value:.2f} %")
+            axis.plot(k, value, color=colour, gid=text, **({"marker": ","} | look))
+        says.append(f"{name}: {mean[-1]:.1f} % after {dropped[-1]} of them are dropped.")
+    axis.set(xlabel="dropped layers", ylabel="Top-1 (%)", ylim=(0, 103))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    handles = axis.get_legend_handles_labels()[0]
+    if len(latency_ms):
+        second = axis.twinx()
+        second.spines["right"].set_visible(True)
+        (drawn,) = second.plot(
+            latency_ms, ":", color=COLOURS["muted"], marker=".", label="latency (right axis)"
+        )
+        second.set(ylabel="latency per clip (ms)", ylim=(0, 1.15 * max(latency_ms)))
+        handles.append(drawn)
+    _legend(figure, handles, 2, "lines: mean, bands: range" if several else "")
+    return Chart(title, " ".join(says), figure)
+
+
+@dataclass(frozen=True)
+class Costing:
+    """What one model costs and what Top-1 it has, full and pruned.
+
+    Attributes:
+        name: of the model.
+        full: (cost, Top-1 in percent).
+        pruned: the same of every pruned one, by what it is called.
+        number: what it is told apart by, in all charts.
+    """
+
+    name: str
+    full: tuple[float, float]
+    pruned: Sequence[tuple[str, tuple[float, float]]]
+    number: int
+
+
+@styled
+def costs(title: str, models: Sequence[Costing], label: str) -> Chart:
+    """Top-1 against a cost, full and pruned models, with the Pareto front.
+
+    Args:
+        title: of the chart.
+        models: what is shown.
+        label: of the cost, with its unit.
+    """
+    figure, axis = _panel()
+    everyone = [point for model in models for point in (model.full, *(p for _, p in model.pruned))]
+    front = pareto(everyone)
+    right = 1.06 * max(cost for cost, _ in everyone)
+    lowest, highest = min(gain for _, gain in everyone), max(gain for _, gain in everyone)
+    axis.set(xlabel=label, ylabel="Top-1 (%)", xlim=(0, right))
+    axis.xaxis.set_major_locator(MaxNLocator(5))
+    axis.set_ylim(max(-1.0, lowest - 3), min(102.0, highest + 3))
+    axis.step(
+        [front[0][0], *(cost for cost, _ in front), right],
+        [axis.get_ylim()[0], *(gain for _, gain in front), front[-1][1]],
+        "--", where="post", color=COLOURS["green"], lw=1.1,
+    )  # fmt: skip
+    says = []
+    for model in models:
+        colour, marker = _series(model.number)
+        for _, end in model.pruned:
+            axis.plot(*zip(model.full, end, strict=True), color=COLOURS["kept"], lw=0.8)
+        for name, (cost, gain) in model.pruned:
+            text = tip(f"{name}: {gain:.2f} % at {cost:.3g} {label}")
+            axis.plot(cost, gain, marker, color=colour, mfc=COLOURS["card"], ms=5.5, gid=text)
+        cost, gain = model.full
+        says.append(f"{model.name}, full: {gain:.2f} % at {cost:.3g} {label}")
+        axis.plot(cost, gain, marker, color=colour, ms=5.5, gid=tip(says[-1]))
+    handles = [
+        Line2D([], [], color=_series(m.number)[0], marker=_series(m.number)[1], lw=0, label=m.name)
+        for m in models
+    ]
+    handles += [
+        Line2D([], [], color=COLOURS["muted"], mfc=face, marker="o", lw=0, label=name)
+        for name, face in (("full", COLOURS["muted"]), ("pruned", COLOURS["card"]))
+    ]
+    handles.append(Line2D([], [], ls="--", color=COLOURS["green"], lw=1.1, label="Pareto front"))
+    _legend(figure, handles, 3)
+    return Chart(title, "; ".join(says), figure)
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -296,123 +215,48 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def _cost_points(
-    by_model: Mapping[str, Sequence[Cell]], key: str, scale: float
-) -> tuple[dict[str, Point], list[tuple[str, Cell, Point]]]:
-    """(cost, Top-1 in percent) of every full model and of every pruned one."""
-    full: dict[str, Point] = {}
-    pruned = []
-    for model, cells in by_model.items():
-        cost = median(cell.results["full"][key] for cell in cells) / scale
-        full[model] = (cost, 100 * cells[0].results["full"]["top1"])
-        for cell in cells:
-            # Latency is measured against the full model's in turns; the proportion is what holds
-            # whatever else the machine did at that time. The other costs are the same every time.
-            share = cell.results["pruned"][key] / cell.results["full"][key]
-            pruned.append((model, cell, (share * cost, 100 * cell.results["pruned"]["top1"])))
-    return full, pruned
+@styled
+def training(title: str, strips: Mapping[str, Mapping[int, float]]) -> Chart:
+    """Values over the epochs of a fine-tuning, a strip each.
 
-
-def _cost_chart(
-    name: str,
-    by_model: Mapping[str, Sequence[Cell]],
-    models: Sequence[str],
-    key: str,
-    label: str,
-    scale: float,
-) -> Markup:
-    full, pruned = _cost_points(by_model, key, scale)
-    points = [*full.values(), *(point for *_, point in pruned)]
-    height = 230.0
-    drawing = Drawing(WIDTH, height, name)
-    ticks = nice_ticks(0, 1.02 * max(cost for cost, _ in points), 5)
-    x = Scale(0, ticks[-1], LEFT + 6, WIDTH - RIGHT - 6)
-    gains = [gain for _, gain in points]
-    least, most = max(0.0, min(gains) - 3), min(100.0, max(gains) + 3)
-    grid = [tick for tick in nice_ticks(least, most, 5) if tick <= most]
-    y = Scale(min(grid[0], least), most + 0.04 * (most - least), height - BOTTOM, TOP)
-    drawing.y_axis(y, LEFT, WIDTH - RIGHT, grid, "Top-1 (%)")
-    drawing.x_axis(x, height - BOTTOM, ticks, label)
-    front = pareto(points)
-    steps = [(x(front[0][0]), height - BOTTOM)]
-    for cost, gain in front:
-        steps += [(x(cost), steps[-1][1]), (x(cost), y(gain))]
-    drawing.line([*steps, (WIDTH - RIGHT, steps[-1][1])], "front")
-    for model, _, end in pruned:
-        drawing.line([(x(cost), y(gain)) for cost, gain in (full[model], end)], "lead")
-    for model, cell, (cost, gain) in pruned:
-        kind, shape = _series(models.index(model))
-        tip = f"{title(model)} without {layers(cell.settings.k)}, lowest {cell.settings.metric}"
-        tip += f": {gain:.2f} % at {cost:.3g} {label}"
-        drawing.marker(shape, x(cost), y(gain), f"hollow {kind}", tip, 4.2)
+    Args:
+        title: of the chart.
+        strips: label -> epoch, counted from 1 -> value.
+    """
+    figure = Figure(figsize=(WIDTH, 1.1 * len(strips) + 0.5))
+    axes = figure.subplots(len(strips), 1, sharex=True, squeeze=False)[:, 0]
     says = []
-    for model, (cost, gain) in full.items():
-        kind, shape = _series(models.index(model))
-        tip = f"{title(model)}, full: {gain:.2f} % at {cost:.3g} {label}"
-        says.append(f"{tip}.")
-        drawing.marker(shape, x(cost), y(gain), kind, tip, 4.2)
-    drawing.description = " ".join(says)
-    return Markup(drawing.render())
+    for axis, (label, values) in zip(axes, strips.items(), strict=True):
+        axis.plot([*values], [*values.values()], color=COLOURS["blue"])
+        for epoch, value in values.items():
+            text = tip(f"epoch {epoch}: {label} {value:.4g}")
+            axis.plot(epoch, value, "o", color=COLOURS["blue"], ms=3, gid=text)
+        axis.set(ylabel=label, ylim=(0, 103 if "%" in label else None))
+        axis.yaxis.set_major_locator(MaxNLocator(4))
+        axis.grid(axis="y")
+        last = max(values)
+        says.append(f"{label}: {values[last]:.4g} after epoch {last}.")
+    axes[-1].set(xlabel="epoch", xlim=(0, None))
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return Chart(title, " ".join(says), figure)
 
 
-def training(sweep: Sweep) -> Figure:
-    """Top-1 on the val split and loss on the train split over the epochs of fine-tuning."""
-    charts = []
-    for place, cells in by_place(sweep.cells).items():
-        strips = []
-        history = next((cell.history for cell in cells if cell.history), [])
-        for name, label, scale in (
-            ("val/top1", "val Top-1 (%)", 100.0),
-            ("train/loss", "train loss", 1.0),
-        ):
-            points = _by_epoch(history, name)
-            if points:
-                strips.append((label, [(epoch, scale * value) for epoch, value in points]))
-        if strips:
-            charts.append(Chart(place.name, _training(place, strips)))
-    return Figure(charts, [])
+def _legend(figure: Figure, handles: Sequence[Any], columns: int, heading: str = "") -> None:
+    rows = -(-len(handles) // columns) + bool(heading)
+    figure.set_figheight(float(figure.get_figheight()) + 0.17 * rows)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=columns, title=heading, borderpad=0,
+        columnspacing=1.2, handletextpad=0.5, handlelength=1.9,
+    )  # fmt: skip
 
 
-def _by_epoch(history: Sequence[Mapping[str, str]], name: str) -> list[tuple[int, float]]:
-    """The mean of a logged value in every epoch that has one; epochs count from 1."""
-    epochs: dict[int, list[float]] = {}
-    for row in history:
-        value = next((row[n] for n in (name, f"{name}_epoch", f"{name}_step") if row.get(n)), "")
-        if value and row.get("epoch"):
-            epochs.setdefault(int(row["epoch"]) + 1, []).append(float(value))
-    return [(epoch, fmean(values)) for epoch, values in sorted(epochs.items())]
-
-
-def _training(place: Place, strips: Sequence[tuple[str, Sequence[tuple[int, float]]]]) -> Markup:
-    strip, gap = 92.0, 28.0
-    bottom = TOP + len(strips) * (strip + gap) - gap
-    drawing = Drawing(WIDTH, bottom + 36, f"Fine-tuning of {place.name}")
-    last = max(epoch for _, points in strips for epoch, _ in points)
-    x = Scale(0, last, LEFT + 2, WIDTH - RIGHT - 6)
-    says = []
-    for number, (label, points) in enumerate(strips):
-        top = TOP + number * (strip + gap)
-        percent = "%" in label
-        ticks = nice_ticks(0, 100 if percent else max(value for _, value in points), 4)
-        y = Scale(0, max(ticks[-1], 1e-9), top + strip, top)
-        drawing.y_axis(y, LEFT, WIDTH - RIGHT, ticks, label)
-        drawing.line([(x(epoch), y(value)) for epoch, value in points], "lowest")
-        for epoch, value in points:
-            tip = f"epoch {epoch}: {label} {value:.4g}"
-            drawing.marker("circle", x(epoch), y(value), "lowest", tip, 2.4)
-        says.append(f"{label}: {points[-1][1]:.4g} after epoch {points[-1][0]}.")
-    ticks = [tick for tick in nice_ticks(0, last, 6) if tick == int(tick) and tick <= last]
-    drawing.x_axis(x, bottom, ticks, "epoch")
-    drawing.description = " ".join(says)
-    return Markup(drawing.render())
+def _panel() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, TALL))
+    axis = figure.subplots()
+    axis.grid(axis="y")
+    return figure, axis
 
 
 def _series(number: int) -> tuple[str, str]:
-    """Class and marker of a model, by its number among those shown."""
-    number %= len(MARKERS)
-    return f"series-{number}", MARKERS[number]
-
-
-def _shape(metric: str) -> str:
-    names = [*METRICS, metric]
-    return ("square", "diamond", "circle", "cross")[names.index(metric)]
+    """Colour and marker."""
+    return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]

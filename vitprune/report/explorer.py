@@ -26,9 +26,9 @@ FRAMES = 4
 """Frames of a strip."""
 SIDE = 96
 """Most pixels of a frame's side."""
-CELLS = 16
-"""Most cells along a side of a frame's map; finer maps are averaged."""
-PLACE = "/*DATA*/null"
+SQUARES = 16
+"""Most squares along a side of a frame's map; finer maps are averaged."""
+DATA = "/*DATA*/null"
 """What the template has where the data go."""
 
 
@@ -40,7 +40,7 @@ class Strip:
         video: its name.
         label: number of its class.
         frames: [t, h, w, 3].
-        levels: 0 to 255 of each head's own highest value, [U, t, cells, cells].
+        levels: 0 to 255 of each head's own highest value, [U, t, squares, squares].
         highest: those highest values, 1 being even, [U].
     """
 
@@ -67,11 +67,11 @@ def small_frames(frames: Frames) -> Frames:
 
 
 def small_map(density: Floats) -> tuple[NDArray[np.uint8], float]:
-    """A map [T, H, W] as levels [t, cells, cells] of its highest value, and that value."""
+    """A map [T, H, W] as levels [t, squares, squares] of its highest value, and that value."""
     shown = torch.from_numpy(density[shown_frames(len(density))])
-    cells = torch.nn.functional.adaptive_avg_pool2d(shown, CELLS).numpy()
-    highest = max(float(cells.max()), 1e-9)
-    return (255 * cells / highest).round().astype(np.uint8), highest
+    squares = torch.nn.functional.adaptive_avg_pool2d(shown, SQUARES).numpy()
+    highest = max(float(squares.max()), 1e-9)
+    return (255 * squares / highest).round().astype(np.uint8), highest
 
 
 def write_explorer(
@@ -125,7 +125,7 @@ def write_explorer(
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
     template = files("vitprune.report").joinpath("explorer.html").read_text(encoding="utf-8")
     with replacing(path) as temporary:
-        temporary.write_text(template.replace(PLACE, text), encoding="utf-8")
+        temporary.write_text(template.replace(DATA, text), encoding="utf-8")
 
 
 def _strip(strip: Strip) -> dict[str, Any]:

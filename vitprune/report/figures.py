@@ -14,8 +14,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from vitprune.files import replacing
 from vitprune.importance import Unit
+from vitprune.report.style import COLOURS, HIGHEST, LOWEST, styled, write_png
 
 Floats = NDArray[np.float64]
 PANELS = 24
@@ -41,6 +41,7 @@ def as_grid(units: Sequence[Unit], values: Floats) -> Floats:
     return grid
 
 
+@styled
 def plot_heads(
     path: Path,
     units: Sequence[Unit],
@@ -69,10 +70,9 @@ def plot_heads(
     figure = Figure(
         figsize=(across * max(1.3, 0.16 * heads + 0.7) + 1.4, down * (0.115 * len(rows) + 0.6) + 1),
         dpi=110,
-        layout="constrained",
     )
-    cells = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    axes = list(cells.flat[: len(shown)])
+    subplots = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+    axes = list(subplots.flat[: len(shown)])
     groups = [list(range(len(shown)))] if one_scale else [[i] for i in range(len(shown))]
     for group in groups:
         scale = _scale(np.stack([grids[i] for i in group]))
@@ -83,27 +83,23 @@ def plot_heads(
             )  # fmt: skip
         _colour_bar(figure, picture, [axes[i] for i in group])
     for axis, name in zip(axes, shown, strict=True):
-        axis.set_title(name, fontsize=8)
-        axis.set_facecolor("#e8e8e8")
+        axis.set_title(name)
+        axis.set_facecolor(COLOURS["rule"])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    for axis in cells.flat[len(shown) :]:
+    for axis in subplots.flat[len(shown) :]:
         axis.set_visible(False)
     step = 1 if len(rows) <= 24 else 2
     axes[0].set_yticks(range(0, len(rows), step), rows[::step])
     for axis in axes[-across:]:  # the lowest of each column
-        axis.set_xlabel("head", fontsize=8)
-        axis.tick_params(axis="x", labelsize=7, labelbottom=True)
+        axis.set_xlabel("head")
+        axis.tick_params(axis="x", labelbottom=True)
     for axis in axes[::across]:
-        axis.set_ylabel("layer", fontsize=8)
+        axis.set_ylabel("layer")
         axis.tick_params(axis="y", labelsize=6)
     left_out = len(panels) - len(shown)
     note = f"; {left_out} more classes are in the CSV" if left_out > 0 else ""
-    figure.suptitle(
-        f"{title}{note}\ncolours spread by asinh, as few heads tower over many; grey: no such head",
-        fontsize=9,
-    )
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    how = "colours spread by asinh, as few heads tower over many; grey: no such head"
+    write_png(figure, path, f"{title}{note}\n{how}")
 
 
 def _scale(values: Floats) -> AsinhNorm:
@@ -138,6 +134,7 @@ def _ticks(
     return ticks
 
 
+@styled
 def plot_scatter(
     path: Path,
     panels: Sequence[tuple[str, Floats, Floats]],
@@ -162,27 +159,23 @@ def plot_scatter(
         spread_x: whether x is relevance, of which few heads have much and most next to none: the
             axis is then linear up to about the median head and logarithmic above.
     """
-    figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), dpi=110, layout="constrained")
+    figure = Figure(figsize=(3.1 * len(panels) + 0.4, 3.3), dpi=110)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (name, xs, ys) in zip(axes, panels, strict=True):
         if even[0] is not None:
-            axis.axvline(even[0], color="#999999", lw=0.8)
+            axis.axvline(even[0], color=COLOURS["kept"], lw=0.8)
         if even[1] is not None:
-            axis.axhline(even[1], color="#999999", lw=0.8)
+            axis.axhline(even[1], color=COLOURS["kept"], lw=0.8)
         if spread_x:
             axis.set_xscale("asinh", linear_width=_median_size(xs[np.isfinite(xs)]))
-        axis.scatter(xs, ys, s=12, color="#4477aa", alpha=0.7, lw=0)
+        axis.scatter(xs, ys, s=12, color=LOWEST, alpha=0.7, lw=0)
         if spread_x:
             _spread_ticks(axis)
         _name_outliers(axis, xs, ys, names)
-        axis.set_title(name, fontsize=8)
-        axis.set_xlabel(x, fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel(y, fontsize=8)
-    figure.suptitle(title, fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+        axis.set_title(name)
+        axis.set_xlabel(x)
+    axes[0].set_ylabel(y)
+    write_png(figure, path, title)
 
 
 def _spread_ticks(axis: Axes) -> None:
@@ -213,6 +206,7 @@ def _name_outliers(axis: Axes, xs: Floats, ys: Floats, names: Sequence[str]) -> 
         )  # fmt: skip
 
 
+@styled
 def plot_causal(
     path: Path,
     names: Sequence[str],
@@ -229,30 +223,21 @@ def plot_causal(
             random set), in [0, 1].
         title: above.
     """
-    figure = Figure(
-        figsize=(len(panels) * (1.5 * len(names) + 1), 3.6), dpi=110, layout="constrained"
-    )
+    figure = Figure(figsize=(len(panels) * (1.5 * len(names) + 1), 3.6), dpi=110)
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, (what, full, groups) in zip(axes, panels, strict=True):
-        axis.axhline(100 * full, color="#999999", lw=0.8, ls="--", label="the full model")
+        axis.axhline(100 * full, color=COLOURS["kept"], lw=0.8, ls="--", label="the full model")
         for i, (without, random) in enumerate(groups):
             spots = i + (np.linspace(-0.16, 0.16, len(random)) if len(random) > 1 else 0)
             axis.plot(
-                np.broadcast_to(spots, len(random)), 100 * random, "o", ms=4, color="#888888",
-                alpha=0.6, label="without as many random heads",
+                np.broadcast_to(spots, len(random)), 100 * random, "o", ms=4, alpha=0.6,
+                color=COLOURS["random"], label="without as many random heads",
             )  # fmt: skip
-            axis.plot(i, 100 * without, "D", ms=8, color="#ee6677", label="without the named heads")
-        axis.set_xticks(range(len(names)), names, fontsize=8)
+            axis.plot(i, 100 * without, "D", ms=8, color=HIGHEST, label="without the named heads")
+        axis.set_xticks(range(len(names)), names)
         axis.set(xlim=(-0.6, len(names) - 0.4), ylim=(-4, 104))
-        axis.set_title(f"{what} (%)", fontsize=9)
-        axis.tick_params(axis="y", labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_title(f"{what} (%)")
     handles, labels = axes[0].get_legend_handles_labels()
     legend = dict(zip(labels, handles, strict=True))
-    figure.legend(
-        legend.values(), legend.keys(), loc="outside lower center", ncols=3, frameon=False,
-        fontsize=8,
-    )  # fmt: skip
-    figure.suptitle(title, fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    figure.legend(legend.values(), legend.keys(), loc="outside lower center", ncols=3)
+    write_png(figure, path, title)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import pandas as pd
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vitprune.results.agreement import MetricPair
 from vitprune.results.paper import title
-from vitprune.results.table1 import Entry, Row, Table1
+from vitprune.results.table1 import FIELDS, FULL, Table1, TableRow
 
 MISSING = "—"
 WORDS = {"missing": MISSING, "failed": "failed", "started": "unfinished"}
+FULL_MODEL = "full model"
 ALPHA = 0.05
 
 HEADER = ("Model", "Pruned layer relevance", "Importance metric")
@@ -28,12 +30,12 @@ def figure(value: float | None) -> str:
     return MISSING if value is None else f"{value:.2f}"
 
 
-def interval(entry: Entry) -> str:
+def interval(entry: Any) -> str:
     """``95.8–100.0``; empty where there is none."""
-    return "" if entry.interval is None else "{:.1f}–{:.1f}".format(*entry.interval)
+    return "" if entry.low is None else f"{entry.low:.1f}–{entry.high:.1f}"
 
 
-def entry_text(entry: Entry) -> str:
+def entry_text(entry: Any) -> str:
     """The figure with its interval, or why there is none."""
     if entry.state != "finished":
         return WORDS[entry.state]
@@ -41,9 +43,9 @@ def entry_text(entry: Entry) -> str:
     return figure(entry.top1) + (f" [{between}]" if between else "")
 
 
-def p_text(p: float | None) -> str:
-    """A p-value to two digits; an em dash for none."""
-    if p is None:
+def p_text(p: float) -> str:
+    """A p-value to two digits; an em dash for nan."""
+    if pd.isna(p):
         return MISSING
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
@@ -58,23 +60,23 @@ def header(table: Table1) -> list[str]:
     return names
 
 
-def body(table: Table1) -> list[tuple[Row, list[str]]]:
-    """Every row with its texts; a model is named in its first row, a direction likewise."""
+def body(table: Table1) -> list[list[str]]:
+    """Every row's texts; a model is named in its first row, a direction likewise."""
     lines = []
-    before: Row | None = None
+    before: TableRow | None = None
     for row in table.rows:
         same_group = before is not None and before.group == row.group
         same_direction = same_group and before is not None and before.direction == row.direction
         texts = [
             "" if same_group else row.group.label,
-            "" if same_direction else row.direction or "full model",
-            row.metric or "",
+            "" if same_direction else FULL_MODEL if row.direction == FULL else row.direction,
+            row.metric,
         ]
-        for dataset, entry in zip(table.datasets, row.entries, strict=True):
+        for entry in row.entries:
             texts.append(entry_text(entry))
-            if dataset in table.from_paper:
-                texts.append("" if row.metric is None else figure(entry.paper))
-        lines.append((row, texts))
+            if entry.dataset in table.from_paper:
+                texts.append("" if row.direction == FULL else figure(entry.paper))
+        lines.append(texts)
         before = row
     return lines
 
@@ -105,53 +107,48 @@ def notes(table: Table1, older: int = 0) -> list[str]:
     return lines
 
 
-def verdict(comparisons: Sequence[MetricPair]) -> str:
+def verdict(pairs: pd.DataFrame) -> str:
     """Whether the metrics differ, in one or two sentences."""
-    if not comparisons:
+    if pairs.empty:
         return "No two metrics to compare."
-    same = sum(c.overlap == 1 for c in comparisons)
-    tested = [c.p_holm for c in comparisons if c.p_holm is not None]
-    pairs = "pair" if len(comparisons) == 1 else "pairs"
-    text = f"Of {len(comparisons)} {pairs} of metrics {same} drop the same layers."
-    if tested:
-        different = sum(p < ALPHA for p in tested)
+    same, tested = (pairs["jaccard"] == 1).sum(), pairs["p_holm"].dropna()
+    word = "pair" if len(pairs) == 1 else "pairs"
+    text = f"Of {len(pairs)} {word} of metrics {same} drop the same layers."
+    if len(tested):
         text += (
-            f" Of the {len(tested)} tested, {different} differ in Top-1 at the "
-            f"{100 * ALPHA:.0f} % level after Holm's correction (smallest p {p_text(min(tested))})."
+            f" Of the {len(tested)} tested, {(tested < ALPHA).sum()} differ in Top-1 at the "
+            f"{100 * ALPHA:.0f} % level after Holm's correction (smallest p "
+            f"{p_text(tested.min())})."
         )
     return text
 
 
-def tests(comparisons: Sequence[MetricPair]) -> list[list[str]]:
+def tests(pairs: pd.DataFrame) -> list[list[str]]:
     """The rows of the table of paired tests: pairs of metrics that drop different layers."""
     rows = []
-    for c in comparisons:
-        if c.overlap == 1:
-            continue
-        change = MISSING
-        if c.change is not None:
-            between = [signed(x, 1) for x in c.interval or ()]
-            change = signed(c.change, 2) + (f" [{', '.join(between)}]" if between else "")
-        both = MISSING if c.change is None else f"{c.only_first} / {c.only_second}"
-        place = [c.group.name, title(c.dataset), c.direction, f"{c.first} → {c.second}"]
-        rows.append([*place, change, both, p_text(c.p), p_text(c.p_holm)])
+    for pair in pairs[pairs["jaccard"] < 1].itertuples():
+        change = both = MISSING
+        if pd.notna(pair.top1_change):
+            between = f" [{signed(pair.low, 1)}, {signed(pair.high, 1)}]"
+            change = signed(pair.top1_change, 2) + (between if pd.notna(pair.low) else "")
+            both = f"{pair.only_first} / {pair.only_second}"
+        place = [pair.group.name, title(pair.dataset), pair.direction]
+        metrics = f"{pair.first} → {pair.second}"
+        rows.append([*place, metrics, change, both, p_text(pair.p), p_text(pair.p_holm)])
     return rows
 
 
-def agreement(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[list[str]]]:
+def agreement(pairs: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of agreement: tau and overlaps of every pair of metrics."""
-    directions = list(dict.fromkeys(c.direction for c in comparisons))
+    directions = list(pairs["direction"].unique())
     names = ["Model", "Dataset", "Metrics", "Kendall τ", *(f"Overlap, {d}" for d in directions)]
-    by_place: dict[tuple[str, str, tuple[str, str]], dict[str, MetricPair]] = {}
-    for c in comparisons:
-        place = (c.group.name, c.dataset, (c.first, c.second))
-        by_place.setdefault(place, {})[c.direction] = c
     rows = []
-    for (group, dataset, (first, second)), found in by_place.items():
-        tau = next((c.tau for c in found.values() if c.tau is not None), None)
-        overlaps = [f"{found[d].overlap:.2f}" if d in found else MISSING for d in directions]
-        shown = MISSING if tau is None else f"{tau:.2f}"
-        rows.append([group, title(dataset), f"{first}, {second}", shown, *overlaps])
+    for place, found in pairs.groupby(["group", "dataset", "first", "second"], sort=False):
+        group, dataset, first, second = place
+        overlaps = found.set_index("direction")["jaccard"].reindex(directions)
+        figures = [found["kendall_tau"].bfill().iloc[0], *overlaps]
+        texts = [MISSING if pd.isna(value) else f"{value:.2f}" for value in figures]
+        rows.append([group.name, title(dataset), f"{first}, {second}", *texts])
     return names, rows
 
 
@@ -167,58 +164,56 @@ AGREEMENT = (
 )
 
 
-def markdown(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> str:
+def markdown(table: Table1, pairs: pd.DataFrame, older: int = 0) -> str:
     """Both tables with their notes."""
     parts = [
         "# Table 1",
-        _markdown_table(header(table), [texts for _, texts in body(table)], len(HEADER)),
+        _markdown_table(header(table), body(table), len(HEADER)),
         "\n".join(f"- {_plain(note)}" for note in notes(table, older)),
     ]
-    if comparisons:
-        parts += ["## Do the metrics differ?", verdict(comparisons)]
-        if rows := tests(comparisons):
+    if len(pairs):
+        parts += ["## Do the metrics differ?", verdict(pairs)]
+        if rows := tests(pairs):
             parts += [_markdown_table(TEST_HEADER, rows, 4), TESTS]
-        parts += [_markdown_table(*agreement(comparisons), 3), AGREEMENT]
+        parts += [_markdown_table(*agreement(pairs), 3), AGREEMENT]
     return "\n\n".join(parts) + "\n"
 
 
-def table_rows(table: Table1) -> tuple[list[str], list[list[object]]]:
-    """Header and rows of ``table.csv``: plain figures, empty where there are none."""
-    names = ["model", "k", "settings", "direction", "metric"]
-    fields = ("state", "top1", "low", "high", "paper", "error")
-    names += [f"{dataset}_{field}" for dataset in table.datasets for field in fields]
-    rows = []
-    for row in table.rows:
-        group = row.group
-        settings = " ".join(group.settings)
-        line: list[object] = [
-            group.model, group.k, settings, row.direction or "full", row.metric
-        ]  # fmt: skip
-        for entry in row.entries:
-            between = entry.interval or (None, None)
-            line += [entry.state, *map(_number, (entry.top1, *between, entry.paper)), entry.error]
-        rows.append(line)
-    return names, rows
+def table_csv(table: Table1) -> str:
+    """``table.csv``: plain figures, empty where there are none."""
+    by_dataset = [
+        table.entries[table.entries["dataset"] == name].reset_index(drop=True)
+        for name in table.datasets
+    ]
+    rows = _named(by_dataset[0]) if by_dataset else pd.DataFrame()
+    columns = [rows.filter(["model", "k", "settings", "direction", "metric"])]
+    columns += [
+        entries[FIELDS].add_prefix(f"{name}_")
+        for name, entries in zip(table.datasets, by_dataset, strict=True)
+    ]
+    return _csv(pd.concat(columns, axis=1))
 
 
-def comparison_rows(comparisons: Sequence[MetricPair]) -> tuple[list[str], list[list[object]]]:
-    """Header and rows of ``agreement.csv``."""
-    names = [
-        "model", "k", "settings", "dataset", "direction", "first", "second", "top1_change", "low",
-        "high", "only_first", "only_second", "p", "p_holm", "kendall_tau", "jaccard",
-    ]  # fmt: skip
-    rows: list[list[object]] = []
-    for c in comparisons:
-        between = c.interval or (None, None)
-        counts = (None, None) if c.change is None else (c.only_first, c.only_second)
-        settings = " ".join(c.group.settings)
-        place = [c.group.model, c.group.k, settings, c.dataset, c.direction, c.first, c.second]
-        figures = [*map(_number, (c.change, *between)), *counts]
-        rows.append([*place, *figures, *map(_number, (c.p, c.p_holm, c.tau, c.overlap))])
-    return names, rows
+def agreement_csv(pairs: pd.DataFrame) -> str:
+    """``agreement.csv``."""
+    return _csv(_named(pairs))
 
 
-def latex(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> str:
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """With a column each for what tells a group from another, in front."""
+    groups = pd.DataFrame(
+        [(group.model, group.k, " ".join(group.settings)) for group in rows["group"]],
+        rows.index,
+        ["model", "k", "settings"],
+    )
+    return groups.astype({"k": "Int64"}).join(rows.drop(columns="group"))
+
+
+def _csv(rows: pd.DataFrame) -> str:
+    return rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
+def latex(table: Table1, pairs: pd.DataFrame, older: int = 0) -> str:
     """Table 1 as a LaTeX table, shrunk to the text's width where it is wider.
 
     It needs the packages booktabs and graphicx.
@@ -233,38 +228,30 @@ def latex(table: Table1, comparisons: Sequence[MetricPair], older: int = 0) -> s
         r"\toprule",
         " & ".join(map(_latex, header(table))) + r" \\",
     ]
-    for row, texts in body(table):
+    for texts in body(table):
         if texts[0]:
             lines.append(r"\midrule")
         elif texts[1]:
             lines.append(rf"\cmidrule(l){{2-{len(texts)}}}")
-        metric = [r"$\Delta$Prob" if row.metric == "dProb" else _latex(texts[2])]
-        lines.append(
-            " & ".join([*map(_latex, texts[:2]), *metric, *map(_latex, texts[3:])]) + r" \\"
-        )
-    caption = " ".join(map(_latex, [*notes(table, older), verdict(comparisons)]))
+        row = [r"$\Delta$Prob" if text == "dProb" else _latex(text) for text in texts]
+        lines.append(" & ".join(row) + r" \\")
+    caption = " ".join(map(_latex, [*notes(table, older), verdict(pairs)]))
     lines += [r"\bottomrule", r"\end{tabular}}", rf"\caption{{{caption}}}", r"\end{table}"]
     return "\n".join(lines) + "\n"
 
 
-def print_tables(
-    table: Table1,
-    comparisons: Sequence[MetricPair],
-    older: int = 0,
-    console: Console | None = None,
-) -> None:
+def print_tables(table: Table1, pairs: pd.DataFrame, older: int = 0) -> None:
     """Both tables with their notes, on the terminal."""
-    console = console or Console()
-    rows = [texts for _, texts in body(table)]
-    _print(console, "Table 1", header(table), rows, len(HEADER))
+    console = Console()
+    _print(console, "Table 1", header(table), body(table), len(HEADER))
     for note in notes(table, older):
         console.print(f"- {note}", highlight=False, markup=False)
-    if comparisons:
+    if len(pairs):
         console.print()
-        if tested := tests(comparisons):
+        if tested := tests(pairs):
             _print(console, "Paired tests of metrics", TEST_HEADER, tested, 4)
-        _print(console, "Agreement of metrics", *agreement(comparisons), 3)
-        console.print(verdict(comparisons), highlight=False)
+        _print(console, "Agreement of metrics", *agreement(pairs), 3)
+        console.print(verdict(pairs), highlight=False)
 
 
 def _print(
@@ -309,7 +296,3 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from vitprune.data.video import write_video
 from vitprune.files import replacing
+from vitprune.report.style import styled, write_png
 
 Frames = NDArray[np.uint8]
 """[T, H, W, 3], RGB."""
@@ -47,6 +48,7 @@ def overlay(frames: Frames, density: Floats, highest: float) -> Frames:
     return (OPACITY * colour + (1 - OPACITY) * grey[..., None]).round().astype(np.uint8)
 
 
+@styled
 def write_strip(
     path: Path, frames: Frames, maps: Mapping[str, Floats], *, title: str, columns: int = 8
 ) -> None:
@@ -61,28 +63,24 @@ def write_strip(
     """
     shown = np.unique(np.linspace(0, len(frames) - 1, columns).round().astype(int))
     rows = _beside_input(frames, maps)
-    figure = Figure(
-        figsize=(1.15 * len(shown) + 2.2, 1.2 * len(rows) + 0.75), dpi=110, layout="constrained"
-    )
+    figure = Figure(figsize=(1.15 * len(shown) + 2.2, 1.2 * len(rows) + 0.75), dpi=110)
     *pictures, bars = figure.subplots(
         len(rows), len(shown) + 1, squeeze=False, width_ratios=[*[1] * len(shown), 0.07]
     ).T
     for number, column in zip(shown, pictures, strict=True):
-        column[0].set_title(f"frame {number}", fontsize=7)
+        column[0].set_title(f"frame {number}")
         for axis, row in zip(column, rows, strict=True):
             _show(axis, row.frames[number])
     for axis, bar, row in zip(pictures[0], bars, rows, strict=True):
-        axis.set_ylabel(row.name, fontsize=8)
+        axis.set_ylabel(row.name)
         if row.highest is None:
             bar.set_axis_off()
         else:
             _scale(figure, row.highest, cax=bar)
-    figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    write_png(figure, path, f"{title}\ncolour: {SCALE}")
 
 
-class _Row(NamedTuple):
+class _Shown(NamedTuple):
     """A clip in one way: [T, H, W, 3], and where its scale ends if it has one."""
 
     name: str
@@ -90,12 +88,12 @@ class _Row(NamedTuple):
     highest: float | None
 
 
-def _beside_input(frames: Frames, maps: Mapping[str, Floats]) -> list[_Row]:
+def _beside_input(frames: Frames, maps: Mapping[str, Floats]) -> list[_Shown]:
     """The clip as it is, then under each map [T, H, W]."""
-    rows = [_Row("input", frames, None)]
+    rows = [_Shown("input", frames, None)]
     for name, density in maps.items():
         highest = _highest([density])
-        rows.append(_Row(name, overlay(frames, density, highest), highest))
+        rows.append(_Shown(name, overlay(frames, density, highest), highest))
     return rows
 
 
@@ -117,12 +115,11 @@ class Panel:
     across: bool = False
 
 
+@styled
 def write_panels(path: Path, panels: Sequence[Panel], *, title: str) -> None:
     """Panels one above the other, as PNG; every series has a scale of its own."""
     tall = [len(p.series) if p.across else len(p.clips) for p in panels]
-    figure = Figure(
-        figsize=(WIDTH, sum(1.35 * n + 0.6 for n in tall) + 0.5), dpi=100, layout="constrained"
-    )
+    figure = Figure(figsize=(WIDTH, sum(1.35 * n + 0.6 for n in tall) + 0.5), dpi=100)
     ratios = [n + 0.5 for n in tall]
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=ratios)
     for part, panel in zip(parts.flat, panels, strict=True):
@@ -140,17 +137,15 @@ def write_panels(path: Path, panels: Sequence[Panel], *, title: str) -> None:
             for axis, (frame, density) in zip(line, series.pictures, strict=True):
                 _show(axis, frame if density is None else overlay(frame, density, highest))
             if panel.across:
-                line[0].set_ylabel(series.name, fontsize=8)
+                line[0].set_ylabel(series.name)
             else:
-                line[0].set_title(series.name, fontsize=8)
+                line[0].set_title(series.name)
             if densities:
                 aspect = 12 if panel.across else 12 * len(line)
                 _scale(part, highest, ax=line.tolist(), shrink=0.9, pad=0.01, aspect=aspect)
         for axis, name in zip(lines[0], panel.clips, strict=True):
-            (axis.set_title if panel.across else axis.set_ylabel)(name, fontsize=8)
-    figure.suptitle(f"{title}\ncolour: {SCALE}", fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+            (axis.set_title if panel.across else axis.set_ylabel)(name)
+    write_png(figure, path, f"{title}\ncolour: {SCALE}")
 
 
 def _highest(densities: Sequence[Floats]) -> float:

@@ -2,120 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from scipy.stats import kendalltau
 
-from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS
-from vitprune.results.reading import Cell, Sweep
+from vitprune.results.groups import ordered
+from vitprune.results.paper import METRICS
+from vitprune.results.reading import Sweep, read_answers, read_scores
 from vitprune.results.statistics import bootstrap_interval, holm, jaccard, mcnemar
-from vitprune.results.table1 import Group, group_of, ordered, varying
+
+COLUMNS = [
+    "group", "dataset", "direction", "first", "second", "top1_change", "low", "high", "only_first",
+    "only_second", "p", "p_holm", "kendall_tau", "jaccard",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class MetricPair:
-    """Two metrics in one group, dataset and direction.
+def compare_metrics(sweep: Sweep) -> pd.DataFrame:
+    """Every pair of metrics that a group, dataset and direction of the sweep has cells of.
 
-    Attributes:
-        first, second: the metrics.
-        overlap: Jaccard index of the layers that they drop, in [0, 1].
-        tau: Kendall's tau-b of their relevances of all layers, in [-1, 1]; None where not known.
-        change: Top-1 after dropping by ``second`` minus by ``first``, in percentage points; None
-            where the cells' answers are not to the same videos.
-        interval: 95 % bootstrap interval of ``change`` over the videos; None where all videos
-            change alike.
-        only_first: videos right after dropping by ``first`` alone.
-        only_second: videos right after dropping by ``second`` alone.
-        p: McNemar's exact p; None where both drop the same layers, so that nothing is tested.
-        p_holm: the same, corrected for all tests of the sweep.
+    Returns:
+        A row a pair, in the paper's order, with :data:`COLUMNS`:
+
+        - ``first``, ``second``: the metrics.
+        - ``top1_change``: Top-1 after dropping by ``second`` minus by ``first``, in percentage
+          points; nan, with the next four, where the cells' answers are not to the same videos.
+        - ``low``, ``high``: 95 % bootstrap interval of it over the videos; nan where all videos
+          change alike.
+        - ``only_first``, ``only_second``: videos right after dropping by that metric alone.
+        - ``p``: McNemar's exact p; nan where both drop the same layers, so that nothing is tested.
+        - ``p_holm``: the same, corrected for all tests of the sweep.
+        - ``kendall_tau``: tau-b of their relevances of all layers, in [-1, 1]; nan if not known.
+        - ``jaccard``: index of the layers that they drop, in [0, 1].
     """
-
-    group: Group
-    dataset: str
-    direction: str
-    first: str
-    second: str
-    overlap: float
-    tau: float | None
-    change: float | None = None
-    interval: tuple[float, float] | None = None
-    only_first: int = 0
-    only_second: int = 0
-    p: float | None = None
-    p_holm: float | None = None
+    pairs = []
+    for place, cells in sweep.finished.groupby(COLUMNS[:3], sort=False):
+        by_metric = {cell.metric: cell for cell in cells.itertuples()}
+        for first, second in combinations(ordered(by_metric, METRICS), 2):
+            keys = dict(zip(COLUMNS, (*place, first, second), strict=False))
+            pairs.append({**keys, **_compare(by_metric[first], by_metric[second])})
+    found = pd.DataFrame(pairs, columns=COLUMNS)
+    tested = found["p"].notna()
+    found["p_holm"] = pd.Series(holm(found.loc[tested, "p"]), found.index[tested], float)
+    return found.astype({"only_first": "Int64", "only_second": "Int64"})
 
 
-def compare_metrics(sweep: Sweep, *, seed: int = 0) -> list[MetricPair]:
-    """Every pair of metrics that a group, dataset and direction of the sweep has cells of."""
-    names = varying(cell.settings for cell in sweep.cells)
-    by_place: dict[tuple[Group, str, str], dict[str, Cell]] = {}
-    for cell in sweep.cells:
-        settings = cell.settings
-        place = (group_of(settings, names), settings.dataset, settings.direction)
-        by_place.setdefault(place, {})[settings.metric] = cell
-    comparisons = [
-        _compare(place, cells, first, second, seed)
-        for place, cells in by_place.items()
-        for first, second in combinations(ordered(cells, METRICS), 2)
-    ]
-    corrected = iter(holm([c.p for c in comparisons if c.p is not None]))
-    comparisons = [c if c.p is None else replace(c, p_holm=next(corrected)) for c in comparisons]
-    datasets = ordered({c.dataset for c in comparisons}, DATASETS)
-    directions = ordered({c.direction for c in comparisons}, DIRECTIONS)
-
-    def order(c: MetricPair) -> tuple[object, ...]:
-        return c.group.order, datasets.index(c.dataset), directions.index(c.direction)
-
-    return sorted(comparisons, key=order)
-
-
-def relevance_by_metric(
-    cells: Sequence[Cell],
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.float64]]]:
-    """metric -> units, mean and standard error [U]; a metric's own cell is asked first."""
-    found = {}
+def relevance_by_metric(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """metric -> ``mean`` and standard ``error`` by unit; a metric's own cell is asked first."""
+    found: dict[str, pd.DataFrame] = {}
     for own in (False, True):
-        for cell in cells:
-            if cell.relevance is None:
-                continue
-            for metric, mean in cell.relevance.mean.items():
-                if not own or metric == cell.settings.metric:
-                    error = cell.relevance.standard_error[metric]
-                    found[metric] = (cell.relevance.units, mean, error)
+        for cell in cells.itertuples():
+            scores = read_scores(cell.path)
+            for metric in [name for name in scores if f"{name}_se" in scores]:
+                if not own or metric == cell.metric:
+                    columns = {"mean": scores[metric], "error": scores[f"{metric}_se"]}
+                    found[metric] = pd.DataFrame(columns)
     return {metric: found[metric] for metric in ordered(found, METRICS)}
 
 
-def _compare(
-    place: tuple[Group, str, str], cells: Mapping[str, Cell], first: str, second: str, seed: int
-) -> MetricPair:
-    one, other = cells[first], cells[second]
+def _compare(one: Any, other: Any) -> dict[str, Any]:
+    """All but the keys of a pair of cells."""
     dropped, others = one.results["dropped"], other.results["dropped"]
-    found = MetricPair(*place, first, second, jaccard(dropped, others), _tau(one, other))
-    if one.answers is None or other.answers is None or one.answers.video != other.answers.video:
+    found = {"jaccard": jaccard(dropped, others), "kendall_tau": _tau(one, other)}
+    left, right = read_answers(one.path), read_answers(other.path)
+    if not len(left) or not left["video"].equals(right.get("video")):
         return found
-    left, right = one.answers.pruned_hits, other.answers.pruned_hits
-    difference = right.astype(int) - left
-    low, high = bootstrap_interval(difference, seed=seed)
+    hits = [(answers["pruned"] == answers["label"]).astype(int) for answers in (left, right)]
+    difference = (hits[1] - hits[0]).to_numpy()
+    low, high = bootstrap_interval(difference)
     worse, better = int((difference < 0).sum()), int((difference > 0).sum())
-    return replace(
-        found,
-        change=100 * float(difference.mean()),
-        interval=(100 * low, 100 * high) if np.isfinite(low) else None,
-        only_first=worse,
-        only_second=better,
-        p=None if set(dropped) == set(others) else mcnemar(worse, better),
-    )
+    same = set(dropped) == set(others)
+    return {
+        **found,
+        "top1_change": 100 * float(difference.mean()),
+        "low": 100 * low,
+        "high": 100 * high,
+        "only_first": worse,
+        "only_second": better,
+        "p": np.nan if same else mcnemar(worse, better),
+    }
 
 
-def _tau(one: Cell, other: Cell) -> float | None:
-    relevance = relevance_by_metric([one, other])
-    first = relevance.get(one.settings.metric)
-    second = relevance.get(other.settings.metric)
-    if first is None or second is None or first[0] != second[0]:
-        return None
-    tau = float(kendalltau(first[1], second[1]).statistic)
-    return tau if np.isfinite(tau) else None
+def _tau(one: Any, other: Any) -> float:
+    relevance = relevance_by_metric(pd.DataFrame([one, other]))
+    first, second = relevance.get(one.metric), relevance.get(other.metric)
+    if first is None or second is None or not first.index.equals(second.index):
+        return np.nan
+    return float(kendalltau(first["mean"], second["mean"]).statistic)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+
+import pandas as pd
 
 TITLES = {
     "timesformer": "TimeSformer",
@@ -20,16 +20,6 @@ METRICS = ("JSD", "dProb", "R")
 DIRECTIONS = ("lowest", "highest")
 
 
-class Place(NamedTuple):
-    """Where in Table 1 a figure stands."""
-
-    model: str
-    k: int
-    direction: str
-    metric: str
-    dataset: str
-
-
 def title(name: str) -> str:
     """A model's or dataset's name as the paper writes it; another name as it is."""
     return TITLES.get(name, name)
@@ -41,14 +31,15 @@ def layers(k: int) -> str:
 
 
 @cache
-def table1() -> dict[Place, float]:
-    """Top-1 in percent, from the supplement's Table 1 (``data/paper_table1.csv``)."""
-    text = files("vitprune.results").joinpath("data/paper_table1.csv").read_text()
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-    return {
-        Place(row["model"], int(row["pruned_layers"]), row["direction"], row["metric"], dataset): (
-            float(row[f"{dataset}_top1"])
+def table1() -> dict[tuple[str, int, str, str, str], float]:
+    """(model, k, direction, metric, dataset) -> Top-1 in percent, from the supplement's Table 1."""
+    path = files("vitprune.results").joinpath("data/paper_table1.csv")
+    with path.open() as file:
+        rows = pd.read_csv(file, comment="#").set_index(
+            ["model", "pruned_layers", "direction", "metric"]
         )
-        for row in rows
+    return {
+        (*place, dataset): float(top1)
         for dataset in DATASETS
+        for place, top1 in rows[f"{dataset}_top1"].items()
     }

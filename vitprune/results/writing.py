@@ -11,10 +11,16 @@ from typing import Any
 
 from vitprune.files import replacing
 
+AXES = ("dataset", "model", "metric", "direction", "k")
+"""The keys by which Table 1 is laid out."""
 RESULTS = "results.json"
 """Written last of a job's files: where it is, the job is finished."""
 FAILURE = "failure.json"
 """Says why a cell of a sweep has no results."""
+STARTED = "started.json"
+"""Written first of the files of a job of prune.py: its ``settings``, and ``overrides`` as given."""
+SWEEP = "sweep.json"
+"""In a sweep's directory: its ``command`` as given, and ``asked``, the values of every axis."""
 BEST = "best.ckpt"
 """The outcome of a fine-tuning, in its directory."""
 

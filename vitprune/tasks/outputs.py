@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vitprune.data import VideoDataModule
 from vitprune.pruning import Comparison, Curve, Plan, PruningOutcome
-from vitprune.report.plots import plot_curve, plot_relevance
+from vitprune.report import charts
 from vitprune.results.writing import write_csv, write_json
 from vitprune.tasks.run import Run
 from vitprune.tracking import lineage
@@ -27,12 +27,12 @@ def write_curve(run: Run, cfg: Prune, curve: Curve) -> None:
     """Write Top-1 after 0, 1, ... k dropped layers."""
     values = {"top1": {name: top1.tolist() for name, top1 in curve.top1.items()}}
     write_json(run.directory / "curve.json", {**values, "latency_ms": curve.latency_ms})
-    plot_curve(
-        run.directory / "curve.png",
-        top1=curve.top1,
-        latency_ms=curve.latency_ms,
-        title=f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
-    )
+    charts.curves(
+        f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
+        {(name, cfg.metric): dict(enumerate(top1.T)) for name, top1 in curve.top1.items()},
+        [cfg.metric],
+        curve.latency_ms,
+    ).write(run.directory / "curve.png")
     run.tracker.image("curve/chart", run.directory / "curve.png")
     run.tracker.series(
         "curve/k",
@@ -50,15 +50,13 @@ def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
     metrics = scores.metrics
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
-    plot_relevance(
-        run.directory / "relevance.png",
-        units=[str(unit) for unit in scores.units],
-        mean=mean,
-        standard_error=error,
-        dropped=[str(layer) for layer in plan.dropped],
-        title=f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
-        selected=cfg.metric,
-    )
+    charts.relevance(
+        f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
+        [str(unit) for unit in scores.units],
+        mean,
+        error,
+        {cfg.metric: {cfg.direction: plan.dropped}},
+    ).write(run.directory / "relevance.png")
     run.tracker.image("relevance/chart", run.directory / "relevance.png")
     run.tracker.table(
         "relevance/layers",

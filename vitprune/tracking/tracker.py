@@ -110,6 +110,16 @@ class Tracker:
         if isinstance(self.logger, RunLogger) and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             self._outbox.append(call)
 
+    def _log(self, name: str, make: Callable[[Any], object]) -> None:
+        """Log, when the context is left, what ``make`` then makes with the package wandb."""
+
+        def send(run: Any) -> None:
+            import wandb
+
+            run.log({name: make(wandb)})
+
+        self._send_later(send)
+
     def config(self, values: Mapping[str, Any]) -> None:
         """Record the resolved configuration, at once."""
         if self.logger is not None:
@@ -121,13 +131,8 @@ class Tracker:
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Log a table."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Table(columns=list(columns), data=[list(r) for r in rows])})
-
-        self._send_later(send)
+        data = [list(row) for row in rows]
+        self._log(name, lambda wandb: wandb.Table(columns=list(columns), data=data))
 
     def series(self, axis: str, values: Mapping[str, Sequence[float]]) -> None:
         """Log values over an axis of their own, 0, 1, ..., as charts that runs can share."""
@@ -143,33 +148,15 @@ class Tracker:
 
     def image(self, name: str, path: Path) -> None:
         """Log a picture."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Image(str(path))})
-
-        self._send_later(send)
+        self._log(name, lambda wandb: wandb.Image(str(path)))
 
     def video(self, name: str, path: Path) -> None:
         """Log an mp4."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Video(str(path), format="mp4")})
-
-        self._send_later(send)
+        self._log(name, lambda wandb: wandb.Video(str(path), format="mp4"))
 
     def html(self, name: str, path: Path) -> None:
         """Log a page that needs no other file."""
-
-        def send(run: Any) -> None:
-            import wandb
-
-            run.log({name: wandb.Html(path.read_text(), inject=False)})
-
-        self._send_later(send)
+        self._log(name, lambda wandb: wandb.Html(path.read_text(), inject=False))
 
     def takes(self, asset: Asset) -> None:
         """Record an input of the run.

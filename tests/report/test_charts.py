@@ -1,0 +1,94 @@
+"""A chart is drawn once: the same in a file and in a page."""
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from vitprune.report import charts
+from vitprune.report.style import COLOURS, DARK, HIGHEST, LOWEST, Chart
+
+METRICS = ["JSD", "dProb", "R", "cosine", "taylor", "magnitude", "random"]
+
+
+def relevance(count: int = 24) -> Chart:
+    draw = np.random.default_rng(0)
+    mean = {metric: draw.normal(size=count) for metric in ("JSD", "dProb", "R")}
+    error = {metric: np.full(count, 0.1) for metric in mean}
+    dropped = {"R": {"lowest": [3, 7], "highest": [9]}}
+    return charts.relevance("Relevance", [str(i) for i in range(count)], mean, error, dropped)
+
+
+def curves() -> Chart:
+    top1 = {
+        (direction, metric): {k: [0.9 - 0.1 * k, 0.9 - 0.2 * k] for k in range(4)}
+        for direction in ("lowest", "highest")
+        for metric in METRICS
+    }
+    top1["random", ""] = {k: [0.9, 0.9 - 0.3 * k, 0.5] for k in range(4)}
+    return charts.curves("Top-1", top1, METRICS, latency_ms=[3.0, 2.5, 2.0, 1.5])
+
+
+def colours(path: Path) -> set[tuple[int, ...]]:
+    return {tuple(c) for c in np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)}
+
+
+def rgb(colour: str) -> tuple[int, ...]:
+    return tuple(round(255 * part) for part in to_rgb(colour))
+
+
+def test_relevance_chart_shows_dropped_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "relevance.png"
+    relevance().write(path)
+    assert {rgb(c) for c in (COLOURS["kept"], LOWEST, HIGHEST)} <= colours(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_curves_of_many_metrics_have_a_line_and_a_band_each(tmp_path: Path) -> None:
+    chart = curves()
+    lines = re.findall(r"<title>(.*?), 3 dropped: ", chart.svg)
+    of_metrics = {f"{way} {metric}" for way in ("lowest", "highest") for metric in METRICS}
+    assert {*lines} == of_metrics | {"layers at random"}
+    assert chart.svg.count("fill-opacity: 0.18") == 15
+    assert "bands: range" in chart.svg
+    assert "latency (right axis)" in chart.svg
+    chart.write(tmp_path / "curve.png")
+    assert Image.open(tmp_path / "curve.png").size[0] > 500
+
+
+@pytest.mark.parametrize("draw", [relevance, curves])
+def test_in_a_page_a_chart_has_the_pages_colours_and_nothing_that_others_share(draw) -> None:
+    text = draw().svg
+    assert text == draw().svg  # drawn again, it is the same bytes
+    root = ET.fromstring(text)
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == root[0].text
+    assert not re.findall(r"#[0-9a-f]{6}\b(?!\))", re.sub(r'"#\w+"|url\(#\w+\)', "", text))
+    assert {*re.findall(r"var\(--(\w+)\)", text)} <= {*COLOURS}
+    assert "<style" not in text
+    ids = re.findall(r' id="(.*?)"', text)
+    assert len(ids) == len({*ids})
+    other = charts.training("Fine-tuning", {"train loss": {1: 2.0, 2: 1.0}}).svg
+    assert not {*ids} & {*re.findall(r' id="(.*?)"', other)}
+
+
+def test_no_two_colours_are_the_same_and_each_has_one_for_the_dark() -> None:
+    assert len({*COLOURS.values()}) == len(COLOURS)
+    assert COLOURS.keys() == DARK.keys()
+
+
+def test_text_of_a_chart_cannot_become_markup() -> None:
+    chart = charts.training("<b>", {'loss</svg>"': {1: 2.0, 2: 1.0}})
+    assert ET.fromstring(chart.svg)[0].text == "<b>"
+    assert 'loss</svg>"' in {e.text for e in ET.fromstring(chart.svg).iter()}
+    assert 'epoch 1: loss</svg>" 2' in {e.text for e in ET.fromstring(chart.svg).iter()}
+
+
+def test_pareto_front() -> None:
+    points = [(3, 90.0), (1, 50.0), (2, 90.0), (4, 95.0), (5, 94.0), (1, 40.0)]
+    assert charts.pareto(points) == [(1, 50.0), (2, 90.0), (4, 95.0)]
+    assert charts.pareto([]) == []

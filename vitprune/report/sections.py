@@ -1,0 +1,147 @@
+"""Which charts a page has of a sweep: in each section small ones, by what they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from vitprune.report import charts
+from vitprune.report.style import Chart
+from vitprune.results.agreement import relevance_by_metric
+from vitprune.results.groups import ordered, rank
+from vitprune.results.paper import DATASETS, METRICS, TITLES, layers, title
+from vitprune.results.reading import Sweep, read_curve, read_history
+
+COSTS = (
+    ("flops", "FLOPs per clip", "G", 1e9),
+    ("latency_ms", "latency per clip", "ms", 1.0),
+    ("parameters", "parameters", "M", 1e6),
+)
+
+
+def by_place(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The finished cells of each dataset, model and varying settings, by a name: ``MViT, DAI``."""
+    cells = sweep.finished
+    settings = cells["group"].map(lambda group: group.settings)
+    places = cells.groupby(["dataset", "model", settings], sort=False)
+    in_order = sorted(places, key=lambda item: rank(item[0][0], DATASETS))  # stable
+    for (dataset, model, varying), found in in_order:
+        yield ", ".join([title(model), title(dataset), *varying]), found
+
+
+def relevance(sweep: Sweep) -> dict[str, Chart]:
+    """Relevance of every layer."""
+    found = {}
+    for place, cells in by_place(sweep):
+        scores = relevance_by_metric(cells)
+        if not scores:
+            continue
+        dropped: dict[str, dict[str, set[int]]] = {}
+        for cell in cells.itertuples():
+            gone = dropped.setdefault(cell.metric, {}).setdefault(cell.direction, set())
+            gone.update(cell.results["dropped"])
+        found[place] = charts.relevance(
+            f"Relevance of the layers of {place}",
+            list(next(iter(scores.values())).index),
+            {metric: values["mean"].to_numpy() for metric, values in scores.items()},
+            {metric: values["error"].to_numpy() for metric, values in scores.items()},
+            dropped,
+        )
+    return found
+
+
+def curves(sweep: Sweep) -> dict[str, Chart]:
+    """Top-1 over the number of dropped layers, where it was measured for more than one number."""
+    metrics = ordered(sweep.finished["metric"], METRICS)
+    found = {}
+    for place, cells in by_place(sweep):
+        lines: dict[tuple[str, str], dict[int, Any]] = {}
+        measured = set()
+        for cell in cells.itertuples():
+            for name, orders in read_curve(cell.path).get("top1", {}).items():
+                if orders:
+                    metric = "" if name == "random" else cell.metric
+                    measured.add((name, metric))
+                    points = dict(enumerate(zip(*orders, strict=True)))
+                    lines.setdefault((name, metric), {}).update(points)
+            ends = {0: cell.results["full"]["top1"], cell.k: cell.results["pruned"]["top1"]}
+            line = lines.setdefault((cell.direction, cell.metric), {})
+            line.update({k: top1 for k, top1 in ends.items() if k not in line})
+        shown = {key: line for key, line in lines.items() if len(line) > 2 or key in measured}
+        if shown:
+            latency = read_curve(cells["path"].iloc[0]).get("latency_ms", ())
+            found[place] = charts.curves(
+                f"Top-1 over dropped layers: {place}",
+                shown,
+                metrics,
+                latency if len(cells) == 1 else (),  # those of several cells differ
+            )
+    return found
+
+
+def costs(sweep: Sweep) -> dict[str, Chart]:
+    """Top-1 against FLOPs, latency and parameters.
+
+    The controls (direction=highest) are left out: nobody would use them.
+    """
+    cells = sweep.finished[sweep.finished["direction"] == "lowest"]
+    models = ordered(cells["model"], [*TITLES])
+    found = {}
+    for dataset in ordered(cells["dataset"], DATASETS):
+        by_model = cells[cells["dataset"] == dataset].groupby("model", sort=False)
+        for key, label, unit, scale in COSTS:
+            costings = [
+                _costing(of_one, model, models.index(model), key, scale)
+                for model, of_one in by_model
+            ]
+            name = f"{title(dataset)}: Top-1 against {label}"
+            found[f"{title(dataset)}: {label}"] = charts.costs(name, costings, f"{label} ({unit})")
+    return found
+
+
+def _costing(
+    cells: pd.DataFrame, model: str, number: int, key: str, scale: float
+) -> charts.Costing:
+    cost = median(cells[f"full.{key}"]) / scale
+    # Latency is measured against the full model's in turns; the proportion is what holds
+    # whatever else the machine did at that time. The other costs are the same every time.
+    shares = cells[f"pruned.{key}"] / cells[f"full.{key}"]
+    pruned = [
+        (f"{title(model)} without {layers(k)}, lowest {metric}", (share * cost, 100 * top1))
+        for k, metric, share, top1 in zip(
+            cells["k"], cells["metric"], shares, cells["pruned.top1"], strict=True
+        )
+    ]
+    return charts.Costing(title(model), (cost, 100 * cells["full.top1"].iloc[0]), pruned, number)
+
+
+def training(sweep: Sweep) -> dict[str, Chart]:
+    """Top-1 on the val split and loss on the train split over the epochs of fine-tuning."""
+    found = {}
+    for place, cells in by_place(sweep):
+        histories = (read_history(results["ckpt"]) for results in cells["results"])
+        history = next((history for history in histories if len(history)), pd.DataFrame())
+        strips = {
+            label: scale * values
+            for value, label, scale in (
+                ("val/top1", "val Top-1 (%)", 100.0),
+                ("train/loss", "train loss", 1.0),
+            )
+            if len(values := _by_epoch(history, value))
+        }
+        if strips:
+            plain = {label: values.to_dict() for label, values in strips.items()}
+            found[place] = charts.training(f"Fine-tuning of {place}", plain)
+    return found
+
+
+def _by_epoch(history: pd.DataFrame, name: str) -> Any:
+    """The mean of a logged value in every epoch that has one; epochs count from 1."""
+    names = [found for found in (name, f"{name}_epoch", f"{name}_step") if found in history]
+    if not names:
+        return pd.Series()
+    values = history[names].bfill(axis=1).iloc[:, 0]
+    return values.groupby(history["epoch"].astype("Int64") + 1).mean().dropna()

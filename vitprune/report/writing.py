@@ -1,0 +1,42 @@
+"""The files that tell of a sweep or a run: its tables and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from vitprune.files import replacing
+from vitprune.report.formats import agreement_csv, latex, markdown, print_tables, table_csv
+from vitprune.report.page import render
+from vitprune.results.agreement import compare_metrics
+from vitprune.results.reading import read_sweep
+from vitprune.results.table1 import build_table
+
+
+def write_report(directory: str | Path) -> Path:
+    """Write ``report.html`` into the directory of a sweep or a run, and say where it is.
+
+    For a sweep also write ``table.md``, ``table.csv``, ``table.tex`` and ``agreement.csv``, and
+    print the tables.
+
+    Raises:
+        InputError: there is no such directory, or no cell in it.
+    """
+    sweep = read_sweep(directory)
+    table, pairs = build_table(sweep), compare_metrics(sweep)
+    page = sweep.directory / "report.html"
+    files = {page.name: render(sweep, table, pairs)}
+    if not sweep.single:
+        files |= {
+            "table.md": markdown(table, pairs, sweep.older),
+            "table.csv": table_csv(table),
+            "table.tex": latex(table, pairs, sweep.older),
+            "agreement.csv": agreement_csv(pairs),
+        }
+        print_tables(table, pairs, sweep.older)
+    for name, text in files.items():
+        with replacing(sweep.directory / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    Console().print(f"Report: {page}", highlight=False, soft_wrap=True)
+    return page
