@@ -143,7 +143,7 @@ def test_relevance_follows_the_target(run: Explain) -> None:
 
 
 def test_attention_of_named_heads_side_by_side(run: Explain) -> None:
-    results, where = run("explain=attention", "head='3.time.1,3.2'", "clip=drink_1", ckpt="time")
+    results, where = run("explain=attention", "head=[3.time.h1,3.2]", "clip=drink_1", ckpt="time")
     assert results["head"] == ["3.time.1", "3.2"]
     (picture,) = results["pictures"]
     assert picture.endswith("_drink_1.mp4-3.time.1-3.2.png")
