@@ -1,5 +1,6 @@
 """The page, opened in a browser as a reader would."""
 
+import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -150,3 +151,14 @@ def test_a_sweep_in_which_all_failed_still_says_so(tmp_path: Path) -> None:
     assert "| failed |" in (tmp_path / "table.md").read_text()
     assert "no luck" in text
     assert "0 of 1" in text
+
+
+def test_a_model_is_called_what_its_results_say(tmp_path: Path) -> None:
+    cell = write_cell(tmp_path)
+    results = json.loads((cell / "results.json").read_text())
+    results["model"]["title"] = "Ours v3"
+    (cell / "results.json").write_text(json.dumps(results))
+    assert read_sweep(tmp_path).cells["group"].iloc[0].label == "Ours v3 (5 layers pruned)"
+    page = write_report(tmp_path).read_text()
+    assert "Ours v3, DAI" in page
+    assert "MViT" not in page

@@ -86,7 +86,7 @@ def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
 
 def _heading(cell: Any) -> str:
     return (
-        f"{title(cell.model)} on {title(cell.dataset)}: {layers(cell.k)} with the "
+        f"{cell.group.title} on {title(cell.dataset)}: {layers(cell.k)} with the "
         f"{cell.direction} {cell.metric} dropped"
     )
 
@@ -152,7 +152,7 @@ def _cost_rows(sweep: Sweep) -> list[list[str]]:
         for cell in cells.itertuples():
             full, pruned = cell.results["full"], cell.results["pruned"]
             rows.append([
-                title(cell.model), title(cell.dataset), cell.direction, cell.metric, str(cell.k),
+                cell.group.title, title(cell.dataset), cell.direction, cell.metric, str(cell.k),
                 signed(100 * (pruned["top1"] - full["top1"]), 2),
                 *(_percent(pruned[key], full[key])
                   for key in ("parameters", "flops", "latency_ms", "checkpoint_bytes")),
@@ -179,7 +179,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     results = list(sweep.finished["results"])
     for model in (r["model"] for r in results):
         size = f"{model['num_frames']} frames of {model['image_size']} pixels"
-        note(title(model["name"]), f"{model['variant']}, {size}")
+        note(model.get("title") or title(model["name"]), f"{model['variant']}, {size}")
     for r in results:
         calibration = r["calibration"]
         split = f"{calibration['clips']} clips of the {calibration['split']} split"

@@ -28,8 +28,8 @@ def by_place(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
     settings = cells["group"].map(lambda group: group.settings)
     places = cells.groupby(["dataset", "model", settings], sort=False)
     in_order = sorted(places, key=lambda item: rank(item[0][0], DATASETS))  # stable
-    for (dataset, model, varying), found in in_order:
-        yield ", ".join([title(model), title(dataset), *varying]), found
+    for (dataset, _, varying), found in in_order:
+        yield ", ".join([found["group"].iloc[0].title, title(dataset), *varying]), found
 
 
 def relevance(sweep: Sweep) -> dict[str, Chart]:
@@ -94,28 +94,26 @@ def costs(sweep: Sweep) -> dict[str, Chart]:
         by_model = cells[cells["dataset"] == dataset].groupby("model", sort=False)
         for key, label, unit, scale in COSTS:
             costings = [
-                _costing(of_one, model, models.index(model), key, scale)
-                for model, of_one in by_model
+                _costing(of_one, models.index(model), key, scale) for model, of_one in by_model
             ]
             name = f"{title(dataset)}: Top-1 against {label}"
             found[f"{title(dataset)}: {label}"] = charts.costs(name, costings, f"{label} ({unit})")
     return found
 
 
-def _costing(
-    cells: pd.DataFrame, model: str, number: int, key: str, scale: float
-) -> charts.Costing:
+def _costing(cells: pd.DataFrame, number: int, key: str, scale: float) -> charts.Costing:
+    name = cells["group"].iloc[0].title
     cost = median(cells[f"full.{key}"]) / scale
     # Latency is measured against the full model's in turns; the proportion is what holds
     # whatever else the machine did at that time. The other costs are the same every time.
     shares = cells[f"pruned.{key}"] / cells[f"full.{key}"]
     pruned = [
-        (f"{title(model)} without {layers(k)}, lowest {metric}", (share * cost, 100 * top1))
+        (f"{name} without {layers(k)}, lowest {metric}", (share * cost, 100 * top1))
         for k, metric, share, top1 in zip(
             cells["k"], cells["metric"], shares, cells["pruned.top1"], strict=True
         )
     ]
-    return charts.Costing(title(model), (cost, 100 * cells["full.top1"].iloc[0]), pruned, number)
+    return charts.Costing(name, (cost, 100 * cells["full.top1"].iloc[0]), pruned, number)
 
 
 def training(sweep: Sweep) -> dict[str, Chart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -16,25 +16,32 @@ class Group:
     """A model, how many of its layers are dropped, and settings that vary within the sweep.
 
     Attributes:
+        model: its name.
+        k: None where nothing of it is finished.
         settings: ``("seed=1",)``.
+        title: of the model, in tables.
     """
 
     model: str
     k: int | None = None
     settings: tuple[str, ...] = ()
+    title: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or title(self.model))
 
     @property
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
         inside = [] if self.k is None else [f"{layers(self.k)} pruned"]
         inside += self.settings
-        return title(self.model) + (f" ({', '.join(inside)})" if inside else "")
+        return self.title + (f" ({', '.join(inside)})" if inside else "")
 
     @property
     def name(self) -> str:
         """``MViT, k=5``."""
         k = [] if self.k is None else [f"k={self.k}"]
-        return ", ".join([title(self.model), *k, *self.settings])
+        return ", ".join([self.title, *k, *self.settings])
 
     @property
     def order(self) -> tuple[int, str, int, tuple[str, ...]]:

@@ -202,10 +202,15 @@ def _newest(cells: pd.DataFrame) -> pd.DataFrame:
 def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
     """With groups and figures, in the paper's order."""
     names = varying(cells)
+    # A model's results say what it is called in tables; cells without results do not.
+    finished = [results["model"] for results in cells["results"] if results]
+    titles = {model["name"]: model["title"] for model in finished if "title" in model}
 
     def group(cell: Any) -> Group | None:
         settings = tuple(f"{name}={cell.settings.get(name)}" for name in names)
-        return None if cell.model is None else Group(cell.model, cell.k, settings)
+        if cell.model is None:
+            return None
+        return Group(cell.model, cell.k, settings, titles.get(cell.model, ""))
 
     def order(cell: Any) -> tuple[Any, ...]:
         if cell.group is None:
