@@ -30,8 +30,8 @@ lint: $(VENV)/.vitprune-test ## check format, lint, types and the direction of i
 bench: $(VENV)/.vitprune-test ## run the benchmarks, minutes each; their tables are those of benchmarks/RESULTS.md
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-clean: ## remove caches, runs/ and all of data/, your own there, too; not .venv
-	rm -rf build dist *.egg-info .grimp_cache .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis data runs
+clean: ## remove caches, runs/ and the stand-ins in data/; not .venv and not your own data
+	rm -rf build dist *.egg-info .grimp_cache .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .hypothesis data/demo_* data/.demo_* runs
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(VENV)/.vitprune: pyproject.toml

@@ -95,6 +95,11 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("evaluate", ["ckpt=a", "explain=boxes", "class_map=m", "same_classes=false"], "give one"),
         (
             "evaluate",
+            ["ckpt=a", "explain=causal", "class=b", "same_classes=false"],
+            "explain=causal counts right answers",
+        ),
+        (
+            "evaluate",
             ["ckpt=a", "explain=relevance", "same_classes=false", "target=label"],
             "with same_classes=false use target=predicted",
         ),

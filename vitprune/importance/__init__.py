@@ -1,4 +1,10 @@
-"""Model and clips to relevance: what every layer and head is worth."""
+"""Model and clips to relevance: what every layer and head is worth.
+
+`metrics` are JSD, dProb and R, functions of logits. `unit` says what can be ablated, `engine` and
+`stream` ablate many units in one pass. `measures` is the registry of what units are scored by:
+ablation, and the controls. `scoring` goes over the clips, `accumulate` gathers values, `scores` holds,
+ranks and files them, `store` keeps what was measured.
+"""
 
 from vitprune.importance.accumulate import RelevanceScores
 from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together, without_heads

@@ -404,6 +404,11 @@ class Evaluate(Job):
                 "same_classes=false leaves nothing to be right about: Top-1 needs the "
                 "checkpoint's classes; name them with class_map=FILE, or explain its heads"
             )
+        if not self.same_classes and explain == "causal":
+            raise _refusal(
+                "explain=causal counts right answers, which need the checkpoint's classes; say "
+                "which is which with class_map=FILE"
+            )
         if not self.same_classes and self.target == "label":
             raise _refusal(
                 "target=label needs the checkpoint's own classes; with same_classes=false use "

@@ -1,4 +1,9 @@
-"""The stories, told top-down, one module each: train, prune, evaluate and what heads do."""
+"""The stories, told top-down, one module each: `train`, `prune`, `evaluate`, and `explain`.
+
+`run` is what a job works with. `subject` finds its checkpoint and its clips, `checkpoints` refuses
+those that are not what was asked for or have seen the clips, `data` makes clips ready, `scoring` asks
+the store or measures, `outputs` writes files.
+"""
 
 from vitprune.tasks.evaluate import evaluate
 from vitprune.tasks.prune import prune

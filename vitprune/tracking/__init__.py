@@ -1,4 +1,4 @@
-"""Results -> W&B: runs, artifacts and which comes from which, the dashboard."""
+"""Results -> W&B: `tracker` a run, `lineage` its artifacts, `dashboard` the project's workspace."""
 
 from vitprune.tracking.tracker import Tracker
 
