@@ -1,10 +1,10 @@
 """Files to clips: decoding, frame sampling, transforms, readers of layouts, the DataModules.
 
-`base` is the DataModule that `ucf101` and `dai`, the readers of layouts, share; `dataset` an item,
-`video` the decoder, `sampling` which frames, `transforms` crops and colours, `loading` batches.
-`groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes` says which
-class is which; `options` and `inspection` refuse wrong arguments and unusable videos; `boxes` reads
-where head, hands and objects are.
+`base` is the DataModule that `ucf101` and `dai`, the readers of layouts, share; `dataset` an
+item, `video` the decoder, `sampling` which frames, `transforms` crops and colours, `loading`
+batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes`
+says which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
+`boxes` reads where head, hands and objects are.
 """
 
 from vitprune.data.base import VideoDataModule

@@ -2,8 +2,8 @@
 
 `metrics` are JSD, dProb and R, functions of logits. `unit` says what can be ablated, `engine` and
 `stream` ablate many units in one pass. `measures` is the registry of what units are scored by:
-ablation, and the controls. `scoring` goes over the clips, `accumulate` gathers values, `scores` holds,
-ranks and files them, `store` keeps what was measured.
+ablation, and the controls. `scoring` goes over the clips, `accumulate` gathers values, `scores`
+holds, ranks and files them, `store` keeps what was measured.
 """
 
 from vitprune.importance.accumulate import RelevanceScores

@@ -1,8 +1,8 @@
 """From relevance to a smaller model: dropping layers, comparing answers, measuring cost.
 
-`strategy` chooses the layers that go, `callback` runs the experiment along with a test, `comparison`
-sets both models' answers side by side, `curve` drops 0, 1, ... k layers, `cost` counts parameters,
-FLOPs and milliseconds, `objective` is what a search maximises.
+`strategy` chooses the layers that go, `callback` runs the experiment along with a test,
+`comparison` sets both models' answers side by side, `curve` drops 0, 1, ... k layers, `cost`
+counts parameters, FLOPs and milliseconds, `objective` is what a search maximises.
 """
 
 from vitprune.models.chain import drop_layers

@@ -1,8 +1,8 @@
 """The stories, told top-down, one module each: `train`, `prune`, `evaluate`, and `explain`.
 
-`run` is what a job works with. `subject` finds its checkpoint and its clips, `checkpoints` refuses
-those that are not what was asked for or have seen the clips, `data` makes clips ready, `scoring` asks
-the store or measures, `outputs` writes files.
+`run` is what a job works with. `subject` finds its checkpoint and its clips, `checkpoints`
+refuses those that are not what was asked for or have seen the clips, `data` makes clips ready,
+`scoring` asks the store or measures, `outputs` writes files.
 """
 
 from vitprune.tasks.evaluate import evaluate
