@@ -16,7 +16,7 @@ from vitprune.heads.causal import probabilities_without
 from vitprune.importance import Unit, score
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models.finite import NotFinite, first_not_finite
-from vitprune.pruning import DropCurve, LayerPruning, Plan
+from vitprune.pruning import DropCurve, LayerPruning, Plan, drop
 from vitprune.training import VideoClassifier, view_probabilities
 
 NAMES = ("timesformer", "video_swin", "mvit")
@@ -150,8 +150,9 @@ def loader() -> DataLoader:
     )
 
 
-def plan(model: VideoTransformer, *dropped: int) -> Plan:
-    return Plan(dropped, score(model, [batch()], measure="magnitude", progress=False))
+def without(classifier: VideoClassifier, *dropped: int) -> tuple[Plan, VideoClassifier]:
+    scores = score(classifier.model, [batch()], measure="magnitude", progress=False)
+    return (plan := Plan(dropped, scores)), drop(classifier, plan)
 
 
 def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
 
 def test_the_pruned_model_refuses(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
-    pruning = LayerPruning(lambda classifier: plan(classifier.model, 3, 5))
+    pruning = LayerPruning(lambda classifier: without(classifier, 3, 5))
     message = r"^a\.mp4: the logits of the model without layers 3, 5 are .* in layer 7;"
     with pytest.raises(NotFinite, match=message):
         half_trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)

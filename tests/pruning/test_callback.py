@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from vitprune.importance import Scores, score
 from vitprune.models import VideoTransformer, build_model
-from vitprune.pruning import STRATEGIES, LayerPruning, Plan, drop_layers
+from vitprune.pruning import STRATEGIES, LayerPruning, Plan, drop, drop_layers
 from vitprune.training import VideoClassifier
 
 SETTINGS = {"num_frames": 4, "image_size": 32}
@@ -53,8 +53,9 @@ def test_a_pruned_model_can_be_pruned_by_gradients_and_trained(tmp_path: Path) -
     def rank(scores: Scores) -> list[int]:
         return [unit.layer for unit in scores.rank("taylor")]
 
-    def greedy(classifier: VideoClassifier) -> Plan:
-        return STRATEGIES["greedy"](classifier.model, 2, taylor, rank)
+    def greedy(classifier: VideoClassifier) -> tuple[Plan, VideoClassifier]:
+        plan = STRATEGIES["greedy"](classifier.model, 2, taylor, rank)
+        return plan, drop(classifier, plan)
 
     pruning = LayerPruning(greedy)
     trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from vitprune.importance import score
 from vitprune.models import build_model
-from vitprune.pruning import LayerPruning, Plan
+from vitprune.pruning import LayerPruning, Plan, drop
 from vitprune.training import VideoClassifier
 from vitprune.training.classifier import view_probabilities
 
@@ -42,8 +42,9 @@ def classifier() -> VideoClassifier:
     return VideoClassifier(model, ["a", "b", "c"], {})
 
 
-def plan(classifier: VideoClassifier) -> Plan:
-    return Plan(DROPPED, score(classifier.model, batches(2, 1, 7), progress=False))
+def smaller(classifier: VideoClassifier) -> tuple[Plan, VideoClassifier]:
+    plan = Plan(DROPPED, score(classifier.model, batches(2, 1, 7), progress=False))
+    return plan, drop(classifier, plan)
 
 
 def outcome_of(classifier: VideoClassifier, pruning: LayerPruning) -> Any:
@@ -57,7 +58,7 @@ def outcome_of(classifier: VideoClassifier, pruning: LayerPruning) -> Any:
 
 def test_a_search_gets_answers_to_the_validation_clips(classifier: VideoClassifier) -> None:
     given = batches(12, 2, 3, repeated=3)
-    outcome = outcome_of(classifier, LayerPruning(plan, lambda: given))
+    outcome = outcome_of(classifier, LayerPruning(smaller, lambda: given))
     assert outcome.comparison.videos == 4
     assert outcome.validation.videos == 12
     with torch.no_grad():
@@ -74,6 +75,6 @@ def test_a_search_gets_answers_to_the_validation_clips(classifier: VideoClassifi
 
 
 def test_without_a_search_only_the_test_clips_are_answered(classifier: VideoClassifier) -> None:
-    outcome = outcome_of(classifier, LayerPruning(plan))
+    outcome = outcome_of(classifier, LayerPruning(smaller))
     assert outcome.validation is None
     assert set(outcome.seconds) == {"score", "evaluate", "cost"}

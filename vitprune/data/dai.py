@@ -25,7 +25,7 @@ COLUMNS = ("video", "label", "start", "end", "subject", "view")
 
 
 @dataclass(frozen=True)
-class Row:
+class Annotation:
     """An annotation, its label still a name, and where it stands."""
 
     clip: Clip
@@ -60,7 +60,7 @@ class DAIDataModule(VideoDataModule):
             clips = self._with_validation(clips)
         return class_names, {split: clips[split] for split in SPLITS}
 
-    def _read_annotations(self) -> dict[SplitName, list[Row]]:
+    def _read_annotations(self) -> dict[SplitName, list[Annotation]]:
         directory = self.root / "annotations"
         for split in ("train", "test"):
             if not (directory / f"{split}.csv").is_file():
@@ -74,7 +74,7 @@ class DAIDataModule(VideoDataModule):
             if (directory / f"{split}.csv").is_file()
         }
 
-    def _read_csv(self, path: Path) -> list[Row]:
+    def _read_csv(self, path: Path) -> list[Annotation]:
         try:
             with path.open(newline="", encoding="utf-8-sig") as file:
                 reader = csv.DictReader(file, skipinitialspace=True, restkey="", restval="")
@@ -93,7 +93,7 @@ class DAIDataModule(VideoDataModule):
             raise InputError(f"{path}: has no rows; a row is video,label")
         return rows
 
-    def _row(self, fields: Mapping[str, str], where: str) -> Row:
+    def _row(self, fields: Mapping[str, str], where: str) -> Annotation:
         if "" in fields:
             raise InputError(f"{where}: more fields than columns")
         values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
@@ -114,9 +114,9 @@ class DAIDataModule(VideoDataModule):
                     "go on without such rows with dataset.allow_missing=true"
                 )
         clip = Clip(path, -1, start, end, group=values["subject"], view=values["view"])
-        return Row(clip, values["label"], where)
+        return Annotation(clip, values["label"], where)
 
-    def _read_directories(self) -> dict[SplitName, list[Row]]:
+    def _read_directories(self) -> dict[SplitName, list[Annotation]]:
         for split in ("train", "test"):
             if not (self.root / split).is_dir():
                 raise InputError(
@@ -129,10 +129,10 @@ class DAIDataModule(VideoDataModule):
             if (self.root / split).is_dir()
         }
 
-    def _read_directory(self, directory: Path) -> list[Row]:
+    def _read_directory(self, directory: Path) -> list[Annotation]:
         files = sorted(directory.glob("*/*"))
         rows = [
-            Row(Clip(path, -1), path.parent.name, str(path))
+            Annotation(Clip(path, -1), path.parent.name, str(path))
             for path in files
             if path.suffix.lower() in VIDEO_SUFFIXES
         ]
@@ -143,7 +143,7 @@ class DAIDataModule(VideoDataModule):
             )
         return rows
 
-    def _class_names(self, rows: Mapping[SplitName, list[Row]]) -> list[str]:
+    def _class_names(self, rows: Mapping[SplitName, list[Annotation]]) -> list[str]:
         path = self.root / "classes.txt"
         if path.is_file():
             lines = path.read_text(encoding="utf-8-sig").splitlines()

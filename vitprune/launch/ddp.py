@@ -1,9 +1,9 @@
 """Several processes for one job (DDP), also in a sweep and in launchers' processes.
 
 Lightning starts a job's further processes as the program that it finds itself in, with that
-program's arguments, and knows nothing of multiruns (Lightning issues 11300 and 2727; Hydra's own
-advice there is to start one run a job). Hydra's job directories are given by hand, since each
-process would otherwise make one of its own (Lightning issue 5629).
+program's arguments. In a multirun that is the whole sweep again (Lightning issues 2727, closed
+unsolved, and 11300, Hydra issue 2070, both open; pull request 18175, which would mend it, is open,
+too), and without a common directory each process makes one of its own (pull request 5629).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from vitprune.pruning.callback import LayerPruning, PruningOutcome
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs, count_flops, latencies
 from vitprune.pruning.curve import Curve, DropCurve, random_orders
-from vitprune.pruning.strategy import STRATEGIES, Plan
+from vitprune.pruning.strategy import STRATEGIES, Plan, drop
 
 __all__ = [
     "STRATEGIES",
@@ -24,6 +24,7 @@ __all__ = [
     "PruningOutcome",
     "costs",
     "count_flops",
+    "drop",
     "drop_layers",
     "latencies",
     "random_orders",

@@ -11,8 +11,6 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from vitprune.importance import ablate_sets
-from vitprune.models.chain import drop_layers
 from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
@@ -60,16 +58,16 @@ class PruningOutcome:
 
 
 class LayerPruning(pl.Callback):
-    """Scores the layers, drops k of them, and has both models answer the same test clips.
+    """Makes a smaller model, and has it answer the same test clips as the full one.
 
     Give it to ``trainer.test(classifier, loader, callbacks=[...])``: before the first test batch
-    it lets ``plan`` score ``classifier`` and builds the pruned model; with every batch it lets the
-    pruned model answer the clips that the full one just answered; at the end it measures what both
-    cost.
-    ``classifier`` itself is left as it was. The result is in :attr:`outcome`.
+    it lets ``smaller`` make one of ``classifier``, on the trainer's device; with every batch the
+    smaller one answers the clips that the full one just answered; at the end it measures what both
+    cost. ``classifier`` itself is left as it was. The result is in :attr:`outcome`.
 
     Args:
-        plan: decides which layers go, see :mod:`vitprune.pruning.strategy`.
+        smaller: scores the full model, decides which layers go, drops them, and does whatever else
+            a smaller model needs: a plan, see :mod:`vitprune.pruning.strategy`, and the model.
         validation: gives batches of other clips that both models shall answer, too, as the test
             answers must not choose among plans; in a process group each process's share. None
             for none.
@@ -77,10 +75,10 @@ class LayerPruning(pl.Callback):
 
     def __init__(
         self,
-        plan: Callable[[VideoClassifier], Plan],
+        smaller: Callable[[VideoClassifier], tuple[Plan, VideoClassifier]],
         validation: Callable[[], Iterable[Mapping[str, Tensor]]] | None = None,
     ) -> None:
-        self._decide = plan
+        self._smaller = smaller
         self._validation_clips = validation
         self.plan: Plan | None = None
         self._outcome: PruningOutcome | None = None
@@ -99,9 +97,8 @@ class LayerPruning(pl.Callback):
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
         start = time.perf_counter()
-        self.plan = self._decide(pl_module)
-        self._pruned = pl_module.with_model(drop_layers(pl_module.model, self.plan.dropped)).eval()
-        self._pruned.to(pl_module.device)
+        self.plan, self._pruned = self._smaller(pl_module)
+        self._pruned.eval().to(pl_module.device)
         self._paired = PairedAccuracy().to(pl_module.device)
         self._start = time.perf_counter()
         self._seconds = {"score": self._start - start}
@@ -117,18 +114,17 @@ class LayerPruning(pl.Callback):
         classifier: VideoClassifier,
         batches: Iterable[Mapping[str, Tensor]],
     ) -> Comparison:
-        assert self.plan is not None
         paired = PairedAccuracy().to(classifier.device)
         like = next(classifier.parameters())
         for batch in batches:
-            clips = batch["clips"].to(like)
-            with trainer.precision_plugin.forward_context():
-                logits = ablate_sets(classifier.model, clips.flatten(0, 1), [(), self.plan.dropped])
-            views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
-            full, pruned = views.mean(2)
-            paired.update(
-                batch["video"].to(like.device), batch["label"].to(like.device), full, pruned
-            )
+            clips, names = batch["clips"].to(like), names_of(batch)
+            with trainer.precision_plugin.forward_context(), torch.no_grad():
+                full, pruned = (
+                    view_probabilities(model.model, clips, names)
+                    for model in (classifier, self._pruned)
+                )
+            video, label = (batch[key].to(like.device) for key in ("video", "label"))
+            paired.update(video, label, full, pruned)
         return paired.compute()
 
     def on_test_batch_end(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from vitprune.importance import Scores
 from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.training import VideoClassifier
 
 Score = Callable[[VideoTransformer], Scores]
 """Measures the relevance of a model's layers."""
@@ -43,6 +44,11 @@ def greedy(model: VideoTransformer, k: int, score: Score, rank: Rank) -> Plan:
         scores = score(drop_layers(model, dropped))
         dropped.append(rank(scores)[0])
     return Plan(tuple(dropped), first)
+
+
+def drop(full: VideoClassifier, plan: Plan) -> VideoClassifier:
+    """The classifier without the layers of a plan; the given one is left as it was."""
+    return full.with_model(drop_layers(full.model, plan.dropped))
 
 
 STRATEGIES = {"oneshot": oneshot, "greedy": greedy}

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from vitprune.importance import Scores
-from vitprune.pruning import STRATEGIES, DropCurve, LayerPruning, Plan, random_orders
+from vitprune.pruning import STRATEGIES, DropCurve, LayerPruning, Plan, drop, random_orders
 from vitprune.pruning.curve import Orders
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.outputs import write_curve, write_pruning
@@ -77,10 +77,11 @@ def prune(cfg: Prune, run: Run) -> Pruned:
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
 
-    def plan(full: VideoClassifier) -> Plan:
-        return STRATEGIES[cfg.strategy](full.model, cfg.k, scoring.score, scoring.rank)
+    def smaller(full: VideoClassifier) -> tuple[Plan, VideoClassifier]:
+        plan = STRATEGIES[cfg.strategy](full.model, cfg.k, scoring.score, scoring.rank)
+        return plan, drop(full, plan)
 
-    experiment = LayerPruning(plan, scoring.validation())
+    experiment = LayerPruning(smaller, scoring.validation())
     curve = DropCurve(lambda: _orders(subject, experiment.plan)) if cfg.curve else None
     with run:
         trainer = run.trainer([experiment] if curve is None else [experiment, curve])
