@@ -18,8 +18,10 @@ from made_up_videos import decode_all
 from PIL import Image
 
 from vitprune.data import DAIDataModule, UCF101DataModule, read_boxes
-from vitprune.demo import StandIn, car, sports
-from vitprune.demo.render import LAYOUTS, STAMP, Layout
+from vitprune.demo import StandIn
+from vitprune.demo.layouts import Layout
+from vitprune.demo.plain import car, sports
+from vitprune.demo.stand_in import STAMP
 from vitprune.errors import InputError
 
 FRAMES = 10
@@ -98,11 +100,10 @@ def test_jobs_that_start_together_render_once(
 ) -> None:
     calls = []
 
-    def slow(root: Path, stand_in: StandIn, workers: int) -> None:
+    def slow(stand_in: StandIn, root: Path, workers: int) -> None:
         calls.append(root)
-        root.mkdir()
 
-    monkeypatch.setitem(LAYOUTS, "dai", slow)
+    monkeypatch.setattr(StandIn, "_render", slow)
     with ThreadPoolExecutor(8) as pool:
         done = list(pool.map(lambda _: tiny()(tmp_path / "data"), range(8)))
     assert sorted(done) == [False] * 7 + [True]
@@ -113,13 +114,12 @@ def test_jobs_that_start_together_render_once(
 def test_a_rendering_that_was_cut_off_is_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(root: Path, stand_in: StandIn, workers: int) -> None:
-        root.mkdir()
+    def fails(stand_in: StandIn, root: Path, workers: int) -> None:
         (root / "half").touch()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setitem(LAYOUTS, "dai", fails)
+        patch.setattr(StandIn, "_render", fails)
         with pytest.raises(KeyboardInterrupt):
             tiny()(tmp_path / "data")
     assert not (tmp_path / "data").exists()
@@ -141,6 +141,7 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
         ({"videos_per_class": {"train": 1}}, "it takes train, val and test, each at least 1"),
         ({"videos_per_class": {"train": 1, "val": 0, "test": 1}}, "each at least 1"),
         ({"frames": 0}, r"dataset\.demo\.frames is 0; it must be at least 1"),
+        ({"scenes": "easy"}, r"dataset\.demo\.scenes is 'easy'; it takes plain, hard"),
         ({"layout": "imax"}, r"dataset\.demo\.layout is 'imax'; it takes dai, ucf101"),
     ],
 )

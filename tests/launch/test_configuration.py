@@ -13,10 +13,13 @@ from vitprune.launch.arguments import CONF
 from vitprune.launch.configuration import Evaluate, Prune, Train, parse, values_of
 
 Compose = Callable[..., Any]
+DATASETS = [path.stem for path in sorted((CONF / "dataset").glob("*.yaml"))]
 
 
 @pytest.mark.parametrize("model", ["timesformer", "video_swin", "mvit"])
-@pytest.mark.parametrize("dataset", ["ucf101", "dai", "demo_ucf101", "demo_dai"])
+@pytest.mark.parametrize(
+    "dataset", [path.stem for path in sorted((CONF / "dataset").glob("*.yaml"))]
+)
 def test_what_comes_with_vitprune_is_right(composed: Compose, model: str, dataset: str) -> None:
     cfg = parse(composed("prune", f"model={model}", f"dataset={dataset}"))
     assert isinstance(cfg, Prune)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from vitprune.demo.figures import (
+from vitprune.demo.plain.figures import (
     CANVAS,
     HAIRS,
     SKINS,

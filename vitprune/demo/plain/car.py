@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
-from vitprune.demo.figures import (
+from vitprune.demo.plain.figures import (
     CANVAS,
     HAIRS,
     SKINS,

@@ -1,0 +1,53 @@
+"""Colours that say nothing: what a thing is, or what happens, is never told by one.
+
+Places and clothes are muted, and skins and objects stand out from them, as often lighter as darker;
+objects have any hue. So the colour to be expected at a place of the picture is nearly the same grey
+whatever is there, in every class, and one frame tells a linear model next to nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+Colour = tuple[int, int, int]
+
+
+GREY = 128
+
+
+def calm(rng: np.random.Generator) -> Colour:
+    """A muted colour, for what is behind and beside what matters: places and clothes."""
+    r, g, b = (GREY + int(channel) for channel in rng.integers(-30, 31, 3))
+    return (r, g, b)
+
+
+def vivid(rng: np.random.Generator) -> Colour:
+    """A colour that stands out, for objects: as often light as dark, of any hue."""
+    sign = 1 if rng.random() < 0.5 else -1
+    weak, middle, strong = rng.integers(20, 90), rng.integers(20, 120), rng.integers(65, 120)
+    r, g, b = (GREY + sign * int(c) for c in rng.permutation([weak, middle, strong]))
+    return (r, g, b)
+
+
+def skin(rng: np.random.Generator) -> Colour:
+    """As often light as dark, and a little warm."""
+    light = rng.uniform(45, 90) if rng.random() < 0.5 else rng.uniform(-85, -45)
+    return (round(GREY + light + 9), round(GREY + light), round(GREY + light - 9))
+
+
+def hair(rng: np.random.Generator, tone: Colour) -> Colour:
+    """Of hair or a scarf: it stands out from the skin, so that a head shows how it is turned."""
+    light = GREY + rng.uniform(35, 90) * (-1 if sum(tone) > 3 * GREY else 1)
+    r, g, b = (int(np.clip(light + channel, 0, 255)) for channel in rng.uniform(-30, 30, 3))
+    return (r, g, b)
+
+
+def against(colour: Colour) -> Colour:
+    """Dark on light colours and light on dark ones: the marks on things."""
+    return (24, 22, 28) if sum(colour) > 384 else (232, 234, 228)
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """The same colour in less light (below 1), or in more."""
+    r, g, b = (min(255, round(channel * factor)) for channel in colour)
+    return (r, g, b)
