@@ -1,6 +1,7 @@
 """Cells are found by what lies in them, not by how their folders are called."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,21 @@ def test_numbers_stay_whole_beside_cells_of_which_nothing_is_known(tmp_path: Pat
     assert [group.label for group in groups] == [
         "MViT (5 layers pruned, seed=0)", "MViT (5 layers pruned, seed=1)",
     ]  # fmt: skip
+
+
+def test_results_of_the_job_before_are_not_those_of_one_that_failed_or_goes_on(
+    tmp_path: Path,
+) -> None:
+    cell = write_cell(tmp_path)
+    assert read_sweep(tmp_path).cells["state"].tolist() == ["finished"]
+    later = (cell / "results.json").stat().st_mtime + 10
+    (cell / "started.json").write_text(json.dumps({"overrides": []}))
+    os.utime(cell / "started.json", (later, later))
+    (cell / "failure.json").write_text(json.dumps({"error": "no luck", "overrides": []}))
+    (failed,) = read_sweep(tmp_path).cells.itertuples()
+    assert (failed.state, failed.error) == ("failed", "no luck")
+    (cell / "failure.json").unlink()
+    settings = json.loads((cell / "results.json").read_text())["settings"]
+    (cell / "started.json").write_text(json.dumps({"overrides": [], "settings": settings}))
+    os.utime(cell / "started.json", (later, later))
+    assert read_sweep(tmp_path).cells["state"].tolist() == ["started"]

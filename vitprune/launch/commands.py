@@ -85,16 +85,13 @@ def run(task: str, cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
+    values: Any = OmegaConf.to_container(cfg, resolve=True)
     try:
-        values: Any = OmegaConf.to_container(cfg, resolve=True)
-        if task == "prune":
-            overrides = list(hydra.overrides.task)
-            settings = settings_of(values)
-            write_json(directory / STARTED, {"settings": settings, "overrides": overrides})
         job = parse(values, given_keys())
         if sweep and (results := _finished(directory, job)) is not None:
             log.info("Finished already: %s", directory)
             return _objective(job, results)
+        _note_start(task, directory, values)
         from vitprune import tasks  # late: a wrong argument should not wait for torch
 
         story: Callable[[Job, tasks.Run], Any] = getattr(tasks, task)
@@ -113,10 +110,19 @@ def run(task: str, cfg: DictConfig) -> float | None:
             raise
         log.error("error: %s", line, exc_info=None if foreseen else error)
         try:
+            _note_start(task, directory, values)
             cells.record_failure(directory, line, hydra.overrides.task)
         except OSError:
             raise InputError(line) from error  # then the sweep must end with it
         return None
+
+
+def _note_start(task: str, directory: Path, values: Mapping[str, Any]) -> None:
+    """Say in ``started.json`` which cell a directory is of, before it has results."""
+    if task == "prune":
+        overrides = list(HydraConfig.get().overrides.task)
+        settings = settings_of(values)
+        write_json(directory / STARTED, {"settings": settings, "overrides": overrides})
 
 
 def _run(job: Job, directory: Path) -> Any:

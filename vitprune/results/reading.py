@@ -155,19 +155,25 @@ def _read(path: Path, directory: Path) -> dict[str, Any] | None:
         "settings": {},
     }
     results = read_json(path / RESULTS)
-    if results is not None:
+    failure = read_json(path / FAILURE)  # a job that ends well removes it
+    if results is not None and failure is None and not _begun_again(path):
         if not {"dropped", "full", "pruned", "paired"} <= set(results):
             return None
         asked = _settings(results, results.get("settings", {}))
         return {**cell, "state": "finished", "results": results, **asked}
     if "settings" in started:
         cell |= _settings(started["settings"], started["settings"])
-    if (path / RESULTS).is_file():
+    if results is None and (path / RESULTS).is_file():
         return {**cell, "state": "failed", "error": f"{RESULTS} cannot be read"}
-    failure = read_json(path / FAILURE)
     if failure is not None:
         return {**cell, "state": "failed", "error": str(failure.get("error", "unknown error"))}
     return {**cell, "state": "started"} if "settings" in started else None
+
+
+def _begun_again(path: Path) -> bool:
+    """Whether a cell was started after its results were written: they are of the job before."""
+    started = path / STARTED
+    return started.is_file() and started.stat().st_mtime_ns > (path / RESULTS).stat().st_mtime_ns
 
 
 def _settings(axes: Mapping[str, Any], configured: Mapping[str, Any]) -> dict[str, Any]:
