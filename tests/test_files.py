@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from vitprune.files import content_digest, file_digest, remove_leftovers, replacing
+from vitprune.files import (
+    content_digest,
+    file_digest,
+    files_digest,
+    files_digest_of,
+    remove_leftovers,
+    replacing,
+)
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path: Path) -> None:
@@ -68,3 +75,16 @@ def test_a_checkpoint_is_hashed_whole_and_once(
     with monkeypatch.context() as patch:
         patch.setattr("builtins.open", None)  # it is not read again
         assert file_digest(path) == expected
+
+
+def test_files_in_linked_folders_count(tmp_path: Path) -> None:
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    root.mkdir()
+    disk.mkdir()
+    (disk / "v.mp4").write_bytes(b"frames")
+    (root / "videos").symlink_to(disk)
+    (disk / "back").symlink_to(root)  # leads in a circle
+    before = files_digest(root)
+    (disk / "v.mp4").write_bytes(b"other frames")
+    files_digest_of.cache_clear()
+    assert files_digest(root) != before

@@ -106,9 +106,20 @@ def files_digest(root: str | Path) -> str:
 def files_digest_of(root: str) -> str:
     """:func:`files_digest` of an absolute path."""
     digest = hashlib.sha256()
-    for path in sorted(Path(root).rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            stat = path.stat()
-            row = [path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns]
-            digest.update(repr(row).encode())
+    for path in sorted(_files_below(root)):
+        stat = path.stat()
+        row = [path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns]
+        digest.update(repr(row).encode())
     return digest.hexdigest()
+
+
+def _files_below(root: str) -> Iterator[Path]:
+    """All files, also those in linked folders, but for hidden ones."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            folders.clear()  # a link that leads back
+            continue
+        seen.add(real)
+        paths = (Path(folder, name) for name in names if not name.startswith("."))
+        yield from (path for path in paths if path.is_file())

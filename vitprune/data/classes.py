@@ -56,6 +56,8 @@ def read_class_map(path: str | Path) -> dict[str, str]:
             rows = list(csv.reader(file, skipinitialspace=True))
     except OSError as error:
         raise InputError(f"class_map={path} cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"class_map={path} is no CSV file in UTF-8 ({error})") from error
     if not rows or [name.strip() for name in rows[0]] != ["class", "checkpoint_class"]:
         raise InputError(f"{path}, line 1: the columns must be class,checkpoint_class")
     found: dict[str, str] = {}

@@ -34,7 +34,10 @@ def finished(
         results = json.loads((directory / RESULTS).read_text())
     except (OSError, ValueError):
         return None
-    changed = differences(results.get("asked"), settings)
+    if "asked" not in results:
+        log.info("%s holds a cell of an older version: running it anew", directory)
+        return None
+    changed = differences(results["asked"], settings)
     if changed:
         shown = ", ".join(changed[:4]) + (", ..." if len(changed) > 4 else "")
         log.info("%s holds a cell of another %s: running it anew", directory, shown)
