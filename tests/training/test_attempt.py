@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from vitprune.data.loading import SeededSampler
 from vitprune.errors import InputError
+from vitprune.training import Provenance
 from vitprune.training.attempt import (
     Attempt,
     WholeCheckpoints,
@@ -59,6 +60,16 @@ def test_the_same_settings_go_on_and_others_start_anew(tmp_path: Path, cfg: dict
     cfg["model"]["lr"] = 1e-4
     assert Attempt(tmp_path, cfg).resume_from is None
     assert not (tmp_path / "partial" / "best.ckpt").exists()
+
+
+def test_other_clips_or_classes_are_another_attempt(tmp_path: Path, cfg: dict[str, Any]) -> None:
+    seen = Provenance({}, {"train": "one list"}, [])
+    leave_half_done(Attempt(tmp_path, cfg, ["a", "b"], seen), step=4)
+    assert Attempt(tmp_path, cfg, ["a", "b"], seen).resume_from is not None
+    assert Attempt(tmp_path, cfg, ["b", "a"], seen).resume_from is None
+    leave_half_done(Attempt(tmp_path, cfg, ["b", "a"], seen), step=4)
+    other = Provenance({}, {"train": "another list"}, [])
+    assert Attempt(tmp_path, cfg, ["b", "a"], other).resume_from is None
 
 
 def test_a_damaged_checkpoint_is_not_gone_on_from(tmp_path: Path, cfg: dict[str, Any]) -> None:

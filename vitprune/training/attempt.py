@@ -7,7 +7,7 @@ import logging
 import os
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -24,12 +24,13 @@ from vitprune.errors import InputError, in_one_line
 from vitprune.results.settings import differences, settings_of
 from vitprune.results.writing import BEST, publishing, write_csv
 from vitprune.training.classifier import write_checkpoint
+from vitprune.training.provenance import Provenance
 
 log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
-FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed")
+FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed", "clips")
 """Top-level keys that must be equal for a half-done fine-tuning to go on."""
 
 
@@ -71,9 +72,20 @@ class Attempt:
     Args:
         directory: where the outcome goes.
         configuration: the job's, resolved, in plain types.
+        class_names: of the data.
+        provenance: of what is fine-tuned: other clips, or other classes, are another attempt.
     """
 
-    def __init__(self, directory: Path, configuration: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        configuration: Mapping[str, Any],
+        class_names: Sequence[str] = (),
+        provenance: Provenance | None = None,
+    ) -> None:
+        splits = dict(provenance.splits) if provenance else {}
+        clips = {"classes": list(class_names), **splits}
+        configuration = {**configuration, "clips": clips}
         self.directory = directory
         self.folder = directory / "partial"
         last = self.folder / LAST

@@ -23,10 +23,7 @@ from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.finite import NotFinite, check_logits, names_of, remedy
 from vitprune.training.per_video import MeanPerVideo, rank
-from vitprune.training.provenance import Provenance
-
-_DESCRIPTION = "vitprune"
-"""The key under which a checkpoint describes itself."""
+from vitprune.training.provenance import DESCRIPTION, Provenance
 
 
 def view_probabilities(
@@ -200,7 +197,7 @@ class VideoClassifier(pl.LightningModule):
         )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[_DESCRIPTION] = self._description()
+        checkpoint[DESCRIPTION] = self._description()
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -216,7 +213,7 @@ class VideoClassifier(pl.LightningModule):
         checkpoint = {
             "state_dict": self.state_dict(),
             "pytorch-lightning_version": pl.__version__,
-            _DESCRIPTION: self._description(),
+            DESCRIPTION: self._description(),
         }
         write_checkpoint(checkpoint, path)
 
@@ -228,7 +225,7 @@ class VideoClassifier(pl.LightningModule):
             InputError: the file is missing, truncated or no checkpoint of vitprune.
         """
         checkpoint = _read(Path(path))
-        description = checkpoint[_DESCRIPTION]
+        description = checkpoint[DESCRIPTION]
         # The values are overwritten: leave the caller's random state alone.
         with torch.random.fork_rng(devices=[]):
             model = build_model(**description["spec"])
@@ -267,7 +264,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"checkpoint {path} ({path.stat().st_size} bytes) cannot be read: truncated, "
             "or not a PyTorch file"
         ) from error
-    if not isinstance(checkpoint, dict) or _DESCRIPTION not in checkpoint:
+    if not isinstance(checkpoint, dict) or DESCRIPTION not in checkpoint:
         raise InputError(
             f"checkpoint {path} does not say which model it holds; ckpt= takes files written by "
             "train.py or prune.py, pretrained weights go to model.weights="

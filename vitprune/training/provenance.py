@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
+
 from vitprune.data.excerpts import Excerpt, by_digest
+from vitprune.errors import InputError
+
+DESCRIPTION = "vitprune"
+"""The key under which a checkpoint describes itself."""
 
 
 @dataclass(frozen=True)
@@ -45,3 +53,29 @@ class Provenance:
         """What :meth:`plain` gave."""
         trained_on = [Excerpt(*parts) for parts in plain["trained_on"]]
         return cls(plain["settings"], plain["splits"], trained_on)
+
+
+def seen_by_weights(path: str | Path) -> list[Excerpt]:
+    """What weights that a fine-tuning begins with were trained on, if they are vitprune's own.
+
+    Args:
+        path: of ``model.weights``; those that others published are of other datasets.
+
+    Raises:
+        InputError: a checkpoint of vitprune that does not say it.
+    """
+    if not Path(path).is_file() or Path(path).suffix == ".safetensors":
+        return []
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, ValueError, OSError, EOFError, pickle.UnpicklingError):
+        return []  # read, or refused, by the model that takes them
+    if not isinstance(checkpoint, dict) or DESCRIPTION not in checkpoint:
+        return []
+    plain = checkpoint[DESCRIPTION].get("provenance")
+    if plain is None:
+        raise InputError(
+            f"model.weights={path} does not say which clips it was trained on, as an older "
+            "version made it; begin with weights that do, or with published ones"
+        )
+    return list(Provenance.of(plain).trained_on)
