@@ -75,6 +75,7 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["model.mean=[0.5]"], "mean=[0.5] is out of range; it takes three numbers"),
         ("prune", ["model.std=[0,1,1]"], "std=[0,1,1] is out of range; it takes three numbers abo"),
         ("prune", ["dataset.batch_size=0"], "dataset.batch_size=0 is out of range"),
+        ("prune", ["dataset=ucf101", "dataset.split=9"], "dataset.split=9 is out of range; it tak"),
         ("prune", ["dataset.sampling=some"], "dataset.sampling takes uniform, dense"),
         ("prune", ["dataset.views.crops=2"], "dataset.views.crops=2 is out of range; it takes"),
         ("prune", ["dataset.crop_area=[1,0.5]"], "it takes two ascending shares"),
@@ -141,3 +142,20 @@ def test_choices_are_those_of_the_code() -> None:
     assert set(values_of("strategy")) == set(STRATEGIES)
     assert set(values_of("explain")) == {"none", *EXPLANATIONS}
     assert set(values_of("query")) == {*QUERIES, ROLLOUT}
+
+
+def test_a_class_map_counts_by_what_it_says(composed: Compose, tmp_path: Path) -> None:
+    path = tmp_path / "map.csv"
+    cfg = parse(composed("evaluate", "ckpt=a", f"class_map={path}"))
+    path.write_text("class,checkpoint_class\na,b\n")
+    before = cfg.settings()
+    path.write_text("class,checkpoint_class\na,c\n")
+    assert cfg.settings() != before
+
+
+def test_keys_of_the_other_dataset_are_its_own(composed: Compose) -> None:
+    values = composed("evaluate", "ckpt=a", "explain=boxes", "dataset@other_dataset=demo_ucf101")
+    cfg = parse(values, ["other_dataset.sampling", "dataset.split", "split"])
+    other = cfg.on_other_dataset()
+    assert other.dataset.name == "demo_ucf101"
+    assert other.given == {"dataset.sampling", "split"}

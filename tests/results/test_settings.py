@@ -18,7 +18,8 @@ def test_what_no_number_depends_on_is_left_out() -> None:
 
 def test_a_fine_tuning_depends_neither_on_the_place_of_files_nor_on_what_is_done_with_it() -> None:
     values = {
-        "metric": "R", "seed": 3, "trainer": {"precision": "bf16-mixed"},
+        "metric": "R", "seed": 3, "trainer": {"precision": "bf16-mixed", "max_epochs": 2},
+        "callbacks": {"checkpoint": {"monitor": "val/top1"}, "last": {}},
         "model": {"name": "mvit", "k": 5, "compile": True, "tiny": {}, "recipe": {"lr": 1e-3}},
         "dataset": {"name": "demo", "root": "there", "views": {"clips": 4}, "split": 2, "seed": 3},
     }  # fmt: skip
@@ -26,6 +27,8 @@ def test_a_fine_tuning_depends_neither_on_the_place_of_files_nor_on_what_is_done
         "seed": 3,
         "model": {"name": "mvit", "recipe": {"lr": 1e-3}},
         "dataset": {"name": "demo", "split": 2},
+        "trainer": {"max_epochs": 2},
+        "checkpoint": {"monitor": "val/top1"},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from made_up_videos import make_video, write_ucf101
+from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vitprune.errors import InputError
 from vitprune.launch.configuration import Prune, parse
@@ -19,7 +21,7 @@ from vitprune.tasks.checkpoints import (
     with_checkpoint,
 )
 from vitprune.tasks.data import build_data
-from vitprune.tasks.train import new_classifier
+from vitprune.tasks.train import check_keeps_best, new_classifier
 from vitprune.training import VideoClassifier
 from vitprune.training.provenance import Excerpt, Provenance
 
@@ -78,6 +80,9 @@ def test_a_checkpoint_says_what_it_was_fine_tuned_with(config: Compose, tmp_path
         ("model.num_frames=4", "model.num_frames=2, not 4"),
         ("model.weights=kinetics400", "model.weights=null, not kinetics400"),
         ("seed=1", "seed=0, not 1"),
+        ("trainer.max_epochs=1", "trainer.max_epochs=13, not 1"),
+        ("+trainer.limit_train_batches=2", "trainer.limit_train_batches=null, not 2"),
+        ("callbacks.checkpoint.monitor=val/loss", "checkpoint.monitor=val/top1, not val/loss"),
     ],
 )
 def test_one_of_other_settings_is_refused(
@@ -174,6 +179,46 @@ def test_what_was_given_is_used_or_refused(config: Compose, tmp_path: Path) -> N
         with pytest.raises(InputError, match=r"leave .* out, or fine-tune with it"):
             with_checkpoint(given_by(other, given), path, classifier)
     with_checkpoint(given_by(config(), "dataset.sampling", "model.variant"), path, classifier)
+
+
+def test_what_only_training_looks_at_is_refused_too(config: Compose, tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    classifier = fine_tuned(config(), path)
+    for given, key in (("dataset.flip=false", "dataset.flip"), ("scale=full", "model.")):
+        with pytest.raises(InputError, match=re.escape(key)):
+            with_checkpoint(given_by(config(given), given.split("=")[0]), path, classifier)
+
+
+def test_settings_are_those_that_were_used(config: Compose, tmp_path: Path) -> None:
+    path = tmp_path / "best.ckpt"
+    classifier = fine_tuned(config("model.recipe.lr=0.5", "dataset.flip=false"), path)
+    settings = with_checkpoint(given_by(config("scale=full")), path, classifier).settings()
+    assert settings["model"]["recipe"]["lr"] == 0.5
+    assert (settings["model"]["variant"], settings["model"]["num_frames"]) == ("tiny", 2)
+    assert settings["dataset"]["flip"] is False
+
+
+def test_weights_that_a_fine_tuning_begins_with_count_as_seen(
+    config: Compose, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.ckpt", tmp_path / "second.ckpt"
+    fine_tuned(config("dataset.split=1"), first)
+    cfg = config("dataset.split=2", f"model.weights={first}")
+    classifier = fine_tuned(cfg, second)
+    with pytest.raises(InputError, match="clips of the test split of ucf101"):
+        leakage(second, classifier, build_data(cfg, classifier), ["test"], allowed=False)
+    older = torch.load(first, weights_only=True)
+    older["vitprune"]["provenance"] = None
+    torch.save(older, first)
+    with pytest.raises(InputError, match="does not say which clips it was trained on"):
+        fine_tuned(cfg, second)
+
+
+def test_callbacks_must_keep_the_best_epoch(config: Compose) -> None:
+    check_keeps_best({"checkpoint": ModelCheckpoint(filename="best")})
+    for callbacks in ({}, {"checkpoint": ModelCheckpoint(filename="other")}):
+        with pytest.raises(InputError, match=r"callbacks\.checkpoint must be a ModelCheckpoint"):
+            check_keeps_best(callbacks)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from vitprune.errors import InputError
+from vitprune.files import content_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
 
 Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
@@ -182,6 +192,7 @@ class Clips(Open):
     flip: Flag = False
     crop_area: Area = (0.5, 1.0)
     colour_jitter: Share = 0.0
+    split: Annotated[int, _takes("1, 2 or 3", lambda value: value in (1, 2, 3))] = 1
     val_fraction: Between = 0.1
     val_seed: Count = 0
     seed: Count = 0
@@ -239,17 +250,20 @@ class Job(Section):
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     def settings(self) -> dict[str, Any]:
-        """What its results depend on."""
-        return settings_of(self.plain())
+        """What its results depend on; of a class map, what it says and not where it lies."""
+        settings = settings_of(self.plain())
+        if self.class_map is not None and Path(self.class_map).is_file():
+            settings["class_map"] = content_digest(self.class_map)
+        return settings
 
     def labels(self) -> list[str]:
         """What a tracked run is called by: dataset, model, and what is asked of it."""
         return [self.dataset.name]
 
-    def on_clips(self, values: Mapping[str, Any]) -> Self:
-        """The same with other values of the dataset."""
+    def with_decided(self, clips: Mapping[str, Any], model: Mapping[str, Any]) -> Self:
+        """The same with what a checkpoint decides of its clips and of its model."""
         given = self.dataset.model_dump(by_alias=True, exclude_unset=True)
-        return self.model_copy(update={"dataset": Dataset.model_validate({**given, **values})})
+        return self.model_copy(update={"dataset": Dataset.model_validate({**given, **clips})})
 
 
 class FineTuning(Job):
@@ -263,6 +277,11 @@ class FineTuning(Job):
 
     def labels(self) -> list[str]:
         return [self.dataset.name, self.model.name]
+
+    def with_decided(self, clips: Mapping[str, Any], model: Mapping[str, Any]) -> Self:
+        decided = super().with_decided(clips, model)
+        values = {**self.model.model_dump(by_alias=True, exclude_unset=True), **model}
+        return decided.model_copy(update={"model": Model.model_validate(values)})
 
     def fine_tuning(self) -> dict[str, Any]:
         """What the fine-tuned checkpoint is told apart by."""
@@ -300,7 +319,7 @@ class Prune(FineTuning):
 
     def evaluated_splits(self) -> list[str]:
         """The splits on which the figures rest."""
-        return ["test", self.calibration]
+        return ["test", self.calibration, *(["val"] if self.objective else [])]
 
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
@@ -336,7 +355,7 @@ class Evaluate(Job):
     WITH_ROLLOUT: ClassVar[tuple[str, ...]] = ("relevance", "attention", "causal")
 
     task: Literal["evaluate"]
-    dataset: Clips
+    dataset: SerializeAsAny[Clips]
     other_dataset: Clips | None = None
     model: Sizes
     ckpt: TextOrNull
@@ -371,7 +390,14 @@ class Evaluate(Job):
 
     def on_other_dataset(self) -> Evaluate:
         """The same with the other dataset, whose classes are its own."""
-        return self.model_copy(update={"dataset": self.other_dataset, "class_map": None})
+        other = "other_dataset."
+        given = {
+            f"dataset.{key.removeprefix(other)}" if key.startswith(other) else key
+            for key in self.given
+            if not key.startswith("dataset.")
+        }
+        changes = {"dataset": self.other_dataset, "class_map": None, "given": frozenset(given)}
+        return self.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Evaluate:

@@ -17,6 +17,11 @@ NOT_FINE_TUNING = {
     ),
 }  # fmt: skip
 """Parts of a configuration that no weight depends on, or that say only where files lie."""
+FINE_TUNING_TRAINER = (
+    "max_epochs", "max_steps", "limit_train_batches", "overfit_batches", "check_val_every_n_epoch",
+    "accumulate_grad_batches", "gradient_clip_val",
+)  # fmt: skip
+"""Keys of a trainer that weights depend on; its device and precision may be the job's own."""
 
 
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,16 +34,17 @@ def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fine_tuning_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The part that a fine-tuned checkpoint is told apart by: ``model``, ``dataset``, ``seed``.
-
-    Not the trainer, which a job may have of its own: its epochs are the recipe's.
-    """
+    """The part that a fine-tuned checkpoint is told apart by: ``model``, ``dataset``, ``seed``,
+    what of ``trainer`` weights depend on, and which epoch is kept."""
     settings = settings_of(values)
     found: dict[str, Any] = {"seed": settings["seed"]}
     for section, left_out in NOT_FINE_TUNING.items():
         part = settings[section]
         found[section] = {key: value for key, value in part.items() if key not in left_out}
     found["dataset"].pop("seed", None)  # it is the job's
+    trainer = settings.get("trainer", {})
+    found["trainer"] = {key: trainer[key] for key in FINE_TUNING_TRAINER if key in trainer}
+    found["checkpoint"] = settings.get("callbacks", {}).get("checkpoint")
     return found
 
 

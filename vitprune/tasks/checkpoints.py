@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 SELECTION = ("split", "val_fraction", "val_seed")
 """Keys of a dataset that say which of its clips make which split."""
+TRAINING = ("batch_size", "flip", "crop_area", "colour_jitter")
+"""Keys of a dataset that only fine-tuning looks at."""
 
 AnyJob = TypeVar("AnyJob", "Prune", "Evaluate")
 
@@ -85,6 +87,9 @@ def with_checkpoint(cfg: AnyJob, path: Path, classifier: VideoClassifier) -> Any
         "model": {**trained.get("model", {}), **{k: spec[k] for k in ("name", "variant")}},
         "dataset": json.loads(json.dumps(classifier.clip_settings)),  # lists, not tuples
     }
+    own = trained.get("dataset", {})
+    if own.get("name") == cfg.dataset.name:
+        known["dataset"] |= {key: own[key] for key in TRAINING if key in own}
     for section in cfg.DECIDED_BY_CHECKPOINT:
         values, asked = known[section], cfg.plain()[section]
         for name in differences(values, {k: asked.get(k, v) for k, v in values.items()}):
@@ -96,12 +101,11 @@ def with_checkpoint(cfg: AnyJob, path: Path, classifier: VideoClassifier) -> Any
                     "fine-tune with it"
                 )
     clips = dict(known["dataset"])
-    own = trained.get("dataset", {})
     if own.get("name") == cfg.dataset.name:
         clips |= {
             key: own[key] for key in SELECTION if key in own and f"dataset.{key}" not in cfg.given
         }
-    return cfg.on_clips(clips)
+    return cfg.with_decided(clips, known["model"])
 
 
 def leakage(
@@ -152,10 +156,12 @@ def leakage(
     return found or None
 
 
-def _is_given(section: str, name: str, given: Collection[str]) -> bool:
+def _is_given(section: str, name: str, given: frozenset[str]) -> bool:
     """Whether the command line sets a value: as ``model.recipe.lr`` or as ``model.tiny.lr``."""
     last = name.rpartition(".")[2]
     places = (section, "model")  # where a dataset's sizes come from
+    if section == "model" and given & {"scale", "dataset.scale"}:
+        return True  # all of a model's values follow from it
     return any(key.startswith(places) and key.rpartition(".")[2] == last for key in given)
 
 

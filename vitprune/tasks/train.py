@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from hydra.utils import instantiate
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vitprune.data import VideoDataModule
+from vitprune.errors import InputError
 from vitprune.results.writing import BEST
 from vitprune.tasks.data import build_data, look_through
 from vitprune.tasks.outputs import dataset_asset
@@ -18,6 +20,7 @@ from vitprune.tracking import lineage
 from vitprune.training import Provenance, VideoClassifier
 from vitprune.training.attempt import Attempt, exclusive
 from vitprune.training.callbacks import LastEpochValidated, RandomState
+from vitprune.training.provenance import seen_by_weights
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import FineTuning, Train
@@ -54,12 +57,13 @@ def train(cfg: Train, run: Run) -> FineTuned:
 
 def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
     """The same with data that are ready, by a job that holds the directory."""
-    look_through(cfg, data, ["train"])
-    look_through(cfg, data, ["val", "test"], decode=True)  # hours lie between here and there
     run.seed()
     classifier = new_classifier(cfg, data)
-    attempt = Attempt(run.directory, cfg.plain())
+    look_through(cfg, data, ["train"])
+    look_through(cfg, data, ["val", "test"], decode=True)  # hours lie between here and there
+    attempt = Attempt(run.directory, cfg.plain(), data.class_names, classifier.provenance)
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
+    check_keeps_best(callbacks)
     for callback in callbacks.values():
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(attempt.folder)
@@ -70,6 +74,11 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
         trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
             raise KeyboardInterrupt
+        if callbacks["checkpoint"].best_model_score is None:
+            raise InputError(
+                "fine-tuning ended without a validation, so there is no best epoch; leave "
+                "trainer.fast_dev_run, trainer.limit_val_batches and trainer.max_steps out"
+            )
         best = run.directory / BEST
         results = FineTuned(
             ckpt=str(best),
@@ -89,16 +98,31 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
     return results
 
 
+def check_keeps_best(callbacks: Mapping[str, Any]) -> None:
+    """Refuse callbacks by which no best epoch would be kept.
+
+    Raises:
+        InputError: says which callback is missing.
+    """
+    keeper = callbacks.get("checkpoint")
+    if not isinstance(keeper, ModelCheckpoint) or f"{keeper.filename}.ckpt" != BEST:
+        raise InputError(
+            "callbacks.checkpoint must be a ModelCheckpoint whose filename is best; "
+            "conf/callbacks/default.yaml has one"
+        )
+
+
 def new_classifier(cfg: FineTuning, data: VideoDataModule) -> VideoClassifier:
     """The model that is to be fine-tuned, which knows what it is going to be trained on."""
     model = build("model", cfg.model.node(), num_classes=data.num_classes)
     model.checkpointing = cfg.model.checkpointing
     if cfg.model.compile:
         model.compile(dynamic=False)  # in place: names of parameters and checkpoints stay
+    before = seen_by_weights(cfg.model.weights) if cfg.model.weights else []
     provenance = Provenance(
         cfg.fine_tuning(),
         {name: split.listing() for name, split in data.splits.items()},
-        data.splits["train"].excerpts(),
+        [*before, *data.splits["train"].excerpts()],
     )
     recipe = cfg.model.recipe.model_dump(exclude={"epochs", "validate_every"})
     settings = data.clip_settings()

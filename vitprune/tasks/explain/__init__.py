@@ -41,7 +41,7 @@ class Explained:
     Attributes:
         asked: what was asked for.
         found: what the explanation itself says.
-        leakage: dataset -> how many clips of which split a model was trained on.
+        leakage: checkpoint and dataset -> how many clips of which split a model was trained on.
         seconds: that it took.
         settings: all of the configuration.
     """

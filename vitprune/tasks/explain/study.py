@@ -147,7 +147,7 @@ class Study:
         run: open; its trainer's device and precision are what models run on and in.
 
     Attributes:
-        leaked: dataset -> how many clips of which split a model was trained on.
+        leaked: checkpoint and dataset -> how many clips of which split a model was trained on.
     """
 
     def __init__(self, cfg: Evaluate, run: Run) -> None:
@@ -179,10 +179,13 @@ class Study:
         self.trainer.precision_plugin.convert_module(classifier)
         cfg = self.cfg.on_other_dataset() if other_dataset else self.cfg
         subject = subject_of(
-            cfg, path, classifier, same_classes=same_classes and self.cfg.same_classes
+            cfg,
+            path,
+            classifier,
+            same_classes=cfg.class_map is not None or (same_classes and cfg.same_classes),
         )
         if subject.leakage:
-            self.leaked[subject.data.name] = subject.leakage
+            self.leaked[f"{path} on {subject.data.name}"] = subject.leakage
         return Probe(
             self.cfg,
             classifier.to(self.trainer.strategy.root_device),
