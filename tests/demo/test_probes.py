@@ -36,7 +36,7 @@ def frames_of(kind: MakeScene, job: Job) -> Array:
 @cache
 def videos(layout: Layout) -> tuple[Array, Array, Array]:
     """Frames [N, 3, 60, 80, 3], labels [N] and who is in the test split [N]."""
-    plan = plan_of(layout, "hard", {"train": TRAIN, "val": 1, "test": TEST})
+    plan = plan_of(layout, {"train": TRAIN, "val": 1, "test": TEST})
     with ProcessPoolExecutor(2) as pool:
         frames = np.stack(list(pool.map(partial(frames_of, plan.scene), plan.jobs, chunksize=16)))
     people = sorted({job.who for job in plan.jobs})

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vitprune.demo.hard import driving, playing
-from vitprune.demo.hard.camera import View
-from vitprune.demo.hard.canvas import CENTRE
-from vitprune.demo.hard.car import CarScene
-from vitprune.demo.hard.colours import GREY, calm, hair, skin, vivid
-from vitprune.demo.hard.field import FieldScene
-from vitprune.demo.hard.scene import Scene
+from vitprune.demo import driving, playing
+from vitprune.demo.camera import View
+from vitprune.demo.canvas import CENTRE
+from vitprune.demo.car import CarScene
+from vitprune.demo.colours import GREY, calm, hair, skin, vivid
+from vitprune.demo.field import FieldScene
+from vitprune.demo.scene import Scene
 
 TIMES = np.linspace(0, 1, 9)
 

@@ -1,4 +1,4 @@
-"""A stand-in of hard scenes on one sheet: a few frames of every class.
+"""A stand-in on one sheet: a few frames of every class.
 
 ``python -m vitprune.demo.sheet dai docs/images/stand_ins_dai.png``
 """
@@ -21,7 +21,7 @@ CAPTION = 13
 
 def sheet(layout: Layout, seed: int = 0) -> Image.Image:
     """One video of every class, one after the other in two columns, each in six frames."""
-    plan = plan_of(layout, "hard", {"train": 1, "val": 1, "test": 1})
+    plan = plan_of(layout, {"train": 1, "val": 1, "test": 1})
     first = {job.action: job for job in reversed(plan.jobs)}
     actions = sorted(first, key=[job.action for job in plan.jobs].index)
     rows = -(-len(actions) // COLUMNS)

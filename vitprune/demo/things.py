@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import Colour, against
-from vitprune.demo.hard.geometry import Box, Point, enclose, turned
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import Colour, against
+from vitprune.demo.geometry import Box, Point, enclose, turned
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vitprune.demo.hard.geometry import Point, wave
+from vitprune.demo.geometry import Point, wave
 
 ROOM = 32
 """Every frame has another part of its video's noise, which is by so many pixels larger."""
@@ -86,12 +86,12 @@ class Sensor:
 
     def __init__(self, take: np.random.Generator, size: tuple[int, int], noise: float) -> None:
         width, height = size
-        self.gain = take.uniform(0.75, 1.2) * take.uniform(0.85, 1.15, 3)
-        self.offset = take.uniform(-16, 24)
-        slope = take.uniform(-0.3, 0.3, 2)
+        self.gain = take.uniform(0.92, 1.08) * take.uniform(0.96, 1.04, 3)
+        self.offset = take.uniform(-6, 6)
+        slope = take.uniform(-0.08, 0.08, 2)
         x, y = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
         self.gradient = (1 + slope[0] * x + slope[1] * y)[..., None].astype(np.float32)
-        self.flicker = take.uniform(0, 0.08)
+        self.flicker = take.uniform(0, 0.03)
         self.rate, self.phase = take.uniform(1, 6), take.uniform(0, 1)
         self.seed = int(take.integers(2**32))
         grain = np.random.default_rng(self.seed).standard_normal

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitprune.demo.hard.geometry import Point, along, mix, shift, smooth, wave
+from vitprune.demo.geometry import Point, along, mix, shift, smooth, wave
 
 NECK: Point = (160, 96)
 

@@ -17,21 +17,27 @@ GREY = 128
 
 def calm(rng: np.random.Generator) -> Colour:
     """A muted colour, for what is behind and beside what matters: places and clothes."""
-    r, g, b = (GREY + int(channel) for channel in rng.integers(-30, 31, 3))
+    r, g, b = (GREY + int(channel) for channel in rng.integers(-11, 12, 3))
     return (r, g, b)
 
 
 def vivid(rng: np.random.Generator) -> Colour:
     """A colour that stands out, for objects: as often light as dark, of any hue."""
     sign = 1 if rng.random() < 0.5 else -1
-    weak, middle, strong = rng.integers(20, 90), rng.integers(20, 120), rng.integers(65, 120)
+    weak, middle, strong = rng.integers(40, 100), rng.integers(50, 120), rng.integers(80, 120)
     r, g, b = (GREY + sign * int(c) for c in rng.permutation([weak, middle, strong]))
+    return (r, g, b)
+
+
+def faint(rng: np.random.Generator) -> Colour:
+    """A colour of any hue that hardly stands out, for things that only lie about."""
+    r, g, b = (GREY + (c - GREY) // 3 for c in vivid(rng))
     return (r, g, b)
 
 
 def skin(rng: np.random.Generator) -> Colour:
     """As often light as dark, and a little warm."""
-    light = rng.uniform(45, 90) if rng.random() < 0.5 else rng.uniform(-85, -45)
+    light = rng.uniform(55, 95) if rng.random() < 0.5 else rng.uniform(-90, -55)
     return (round(GREY + light + 9), round(GREY + light), round(GREY + light - 9))
 
 

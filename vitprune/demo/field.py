@@ -6,14 +6,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitprune.demo.hard.camera import Handling
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import calm, shade, vivid
-from vitprune.demo.hard.geometry import Box, Point, enclose, shift
-from vitprune.demo.hard.people import Face, draw_arm, draw_head
-from vitprune.demo.hard.playing import ACTIONS, Manner, Pose, mirrored
-from vitprune.demo.hard.scene import Scene, litter
-from vitprune.demo.hard.things import Thing, draw_thing
+from vitprune.demo.camera import Handling
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import calm, shade, vivid
+from vitprune.demo.geometry import Box, Point, enclose, shift
+from vitprune.demo.people import Face, draw_arm, draw_head
+from vitprune.demo.playing import ACTIONS, Manner, Pose, mirrored
+from vitprune.demo.scene import Scene, litter
+from vitprune.demo.things import Thing, draw_thing
 
 SIZE = (320, 240)
 KINDS = ("ball", "bat", "hoop", "barbell", "violin", "guitar", "sack", "bow")
@@ -26,7 +26,7 @@ FLOOR = 222.0
 
 
 class FieldScene(Scene):
-    """One video of UCF101's stand-in; see :class:`~vitprune.demo.hard.scene.Scene`."""
+    """One video of UCF101's stand-in; see :class:`~vitprune.demo.scene.Scene`."""
 
     size: ClassVar[tuple[int, int]] = SIZE
     handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 10, 0.08, 1.5)
@@ -42,7 +42,7 @@ class FieldScene(Scene):
         self.wall, self.floor = calm(take), calm(take)
         self.horizon = float(take.uniform(150, 200))
         self.colours = [vivid(take) for _ in range(3)]
-        self.litter = litter(take, KINDS, PLACES, 4)
+        self.litter = litter(take, KINDS, PLACES, 4, vivid)
         self.posts = [(float(x), calm(take)) for x in take.uniform(-120, 440, 5)]
         self.passers = [
             (float(start), float(pace), calm(take))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
-from vitprune.demo.hard.camera import Camera, Handling, Sensor
-from vitprune.demo.hard.canvas import CANVAS, CENTRE, Canvas
-from vitprune.demo.hard.colours import vivid
-from vitprune.demo.hard.geometry import Box, Point, clipped, shift
-from vitprune.demo.hard.people import Person
-from vitprune.demo.hard.things import Thing
+from vitprune.demo.camera import Camera, Handling, Sensor
+from vitprune.demo.canvas import CANVAS, CENTRE, Canvas
+from vitprune.demo.colours import Colour
+from vitprune.demo.geometry import Box, Point, clipped, shift
+from vitprune.demo.people import Person
+from vitprune.demo.things import Thing
 
 GROUND = (160, 120)
 """What a scene is drawn and lit at; frames of another size are scaled from it."""
@@ -72,15 +72,19 @@ class Scene(ABC):
 
 
 def litter(
-    take: np.random.Generator, kinds: Sequence[str], places: Sequence[Point], number: int
+    take: np.random.Generator,
+    kinds: Sequence[str],
+    places: Sequence[Point],
+    number: int,
+    colour: Callable[[np.random.Generator], Colour],
 ) -> list[Thing]:
-    """``number`` things of any kind and colour, at different ones of the places, roughly."""
+    """``number`` things of any kind, at different ones of the places, roughly."""
     chosen = take.permutation(len(places))[:number]
     return [
         Thing(
             kind=kinds[int(take.integers(len(kinds)))],
             at=shift(places[int(i)], *take.uniform(-9, 9, 2)),
-            colour=vivid(take),
+            colour=colour(take),
             angle=float(take.uniform(-40, 40)),
             size=float(take.uniform(0.7, 1.05)),
         )

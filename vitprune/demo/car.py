@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitprune.demo.hard.camera import Handling
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import calm, shade, vivid
-from vitprune.demo.hard.driving import (
+from vitprune.demo.camera import Handling
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import calm, faint, shade, vivid
+from vitprune.demo.driving import (
     ACTIONS,
     HEAD,
     LEFT_GRIP,
@@ -19,10 +19,10 @@ from vitprune.demo.hard.driving import (
     Pose,
     hand_at,
 )
-from vitprune.demo.hard.geometry import Box, Point, shift, turned, wave
-from vitprune.demo.hard.people import Face, draw_arm, draw_head
-from vitprune.demo.hard.scene import Scene, litter
-from vitprune.demo.hard.things import Thing, draw_thing
+from vitprune.demo.geometry import Box, Point, shift, turned, wave
+from vitprune.demo.people import Face, draw_arm, draw_head
+from vitprune.demo.scene import Scene, litter
+from vitprune.demo.things import Thing, draw_thing
 
 SIZE = (160, 120)
 WHEEL: Point = (160, 210)
@@ -33,7 +33,7 @@ PLACES: tuple[Point, ...] = (
 
 
 class CarScene(Scene):
-    """One video of DAI's stand-in; see :class:`~vitprune.demo.hard.scene.Scene`."""
+    """One video of DAI's stand-in; see :class:`~vitprune.demo.scene.Scene`."""
 
     size: ClassVar[tuple[int, int]] = SIZE
     handling: ClassVar[Handling] = Handling((104, 107), (0.95, 1.06), 1, 0.01, 0.8)
@@ -54,7 +54,7 @@ class CarScene(Scene):
         self.seat = calm(take)
         self.wheel = calm(take)
         self.object = vivid(take)
-        self.litter = litter(take, KINDS, PLACES, 4)
+        self.litter = litter(take, KINDS, PLACES, 4, faint)
         self.pace = take.uniform(-1, 1) * 400
         self.scenery = [
             (float(x), float(height), calm(take))
@@ -105,11 +105,11 @@ class CarScene(Scene):
             "left": hand_at(grips[1], pose.left),
         }
         if pose.kind and pose.grip is None:
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, SEAT, self.object))
+            boxes["object"] = draw_thing(canvas, Thing(pose.kind, SEAT, self.object, size=1.2))
         for side, shoulder, bend in (("right", right, -12), ("left", left, 12)):
-            boxes[f"hand_{side}"] = draw_arm(canvas, shoulder, hands[side], 24, who, bend)
+            boxes[f"hand_{side}"] = draw_arm(canvas, shoulder, hands[side], 26, who, bend)
         if pose.kind and pose.grip:
             inwards = 3 if pose.grip == "right" else -3
             at = shift(hands[pose.grip], inwards, -14)
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, at, self.object, pose.tilt))
+            boxes["object"] = draw_thing(canvas, Thing(pose.kind, at, self.object, pose.tilt, 1.2))
         return boxes

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import GREY, Colour, calm, hair, shade, skin
-from vitprune.demo.hard.geometry import Box, Point, enclose, shift
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import GREY, Colour, calm, hair, shade, skin
+from vitprune.demo.geometry import Box, Point, enclose, shift
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Person:
         """Looks from ``subject``, clothes from ``take``."""
         tone = skin(subject)
         shirt = calm(take)
-        arm = shade(shirt, float(take.choice([0.82, 1.18])))
+        arm = shade(shirt, float(take.choice([0.7, 1.3])))
         return cls(
             skin=tone,
             hair=hair(subject, tone),
@@ -123,4 +123,4 @@ def draw_arm(
     elbow = ((shoulder[0] + hand[0]) / 2 + bend, (shoulder[1] + hand[1]) / 2 + abs(bend) * 0.7)
     canvas.limb([shoulder, elbow], width, person.arm)
     canvas.limb([elbow, hand], 0.85 * width, person.sleeve)
-    return canvas.disc(hand, 0.62 * width, 0.62 * width, person.skin)
+    return canvas.disc(hand, 0.78 * width, 0.78 * width, person.skin)

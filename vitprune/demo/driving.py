@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitprune.demo.hard.geometry import Point, along, held, mix, smooth, wave
-from vitprune.demo.hard.people import Face
+from vitprune.demo.geometry import Point, along, held, mix, smooth, wave
+from vitprune.demo.people import Face
 
 HEAD: Point = (160, 84)
 RIGHT_GRIP: Point = (108, 182)
