@@ -49,7 +49,9 @@ class Guard(Callback):
             _check_values(config)
             _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
-            asked = asked_for(config, AXES)
+            asked = asked_for(config, (*AXES, "seed", "seeds"))
+            if "seeds" in asked:
+                asked["seed"] = asked.pop("seeds")
             write_json(directory / SWEEP, {"command": words_of(config), "asked": asked})
         except (InputError, OSError) as error:
             exit_with(in_one_line(error))

@@ -57,7 +57,7 @@ class CurveTable(NamedTuple):
     def header(self) -> list[str]:
         """The columns' names."""
         at = [text for share in SHARES for text in (f"k, {100 * share:.0f} %", "Top-1")]
-        return ["Metric", "Strategy", "Area", "Change to R", "p (Holm)", *at]
+        return ["Strategy", "Metric", "Area", "Change to R", "p (Holm)", *at]
 
     @property
     def rows(self) -> list[list[str]]:
@@ -65,7 +65,7 @@ class CurveTable(NamedTuple):
         return [self._row(row) for _, row in self.figures.iterrows()]
 
     def _row(self, row: Any) -> list[str]:
-        texts = [row["metric"], row["strategy"]]
+        texts = [row["strategy"], row["metric"]]
         spread = f" ± {row['area_spread']:.1f}" if pd.notna(row["area_spread"]) else ""
         texts.append(_figure(row, "area", spread))
         texts.append(_signed(row) if pd.notna(row["change"]) else MISSING)

@@ -31,7 +31,9 @@ def figure(value: float | None) -> str:
 
 
 def interval(entry: Any) -> str:
-    """``95.8–100.0``; empty where there is none."""
+    """``95.8–100.0``, over several seeds ``± 1.20, 3 seeds``; empty where there is none."""
+    if entry.spread is not None:
+        return f"± {entry.spread:.2f}, {entry.seeds} seeds"
     return "" if entry.low is None else f"{entry.low:.1f}–{entry.high:.1f}"
 
 
@@ -39,6 +41,8 @@ def entry_text(entry: Any) -> str:
     """The figure with its interval, or why there is none."""
     if entry.state != "finished":
         return WORDS[entry.state]
+    if entry.spread is not None:
+        return f"{figure(entry.top1)} ± {entry.spread:.2f}"
     between = interval(entry)
     return figure(entry.top1) + (f" [{between}]" if between else "")
 
@@ -89,6 +93,13 @@ def notes(table: Table1, older: int = 0) -> list[str]:
         "interval. It takes the videos as drawn one by one: where several are of one driver or "
         "group, it is too narrow. It is about one trained model, not about training it again."
     ]
+    if seeds := sorted(set(table.entries["seeds"][table.entries["spread"].notna()])):
+        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        lines = [
+            f"Top-1 in percent on the test videos ({videos}): the mean over {count} seeds, each a "
+            "fine-tuning of its own, ± the standard deviation over them. Of a single seed with "
+            "Wilson's 95 % interval."
+        ]
     if table.on_test:
         lines.append(
             f"{table.on_test} cells measured relevance on the test split itself, so that their "
