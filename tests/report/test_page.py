@@ -11,7 +11,7 @@ import pytest
 from made_up_cells import write_cell, write_started
 
 from vitprune.report.__main__ import main
-from vitprune.report.sections import curves, relevance
+from vitprune.report.sections import over_k, relevance
 from vitprune.report.writing import write_report
 from vitprune.results.reading import read_sweep
 
@@ -132,8 +132,8 @@ def test_old_cells_with_fewer_files_still_make_a_page(tmp_path: Path) -> None:
 def test_cells_of_several_k_make_a_curve(tmp_path: Path) -> None:
     for k, right in ((2, 0.9), (4, 0.5)):
         write_cell(tmp_path, k=k, right=right)
-    (chart,) = curves(read_sweep(tmp_path)).values()
-    assert re.findall(r"lowest R, (\d) dropped: ([\d.]+) %", chart.svg) == [
+    (chart,) = over_k(read_sweep(tmp_path)).values()
+    assert re.findall(r"R, (\d) dropped: ([\d.]+) %", chart.svg) == [
         ("0", "97.50"), ("2", "90.00"), ("4", "50.00"),
     ]  # fmt: skip
 

@@ -107,7 +107,7 @@ def curves(
         panels: what stands above a panel -> its lines. Of direction ``random`` the metric says
             nothing.
         metrics: that are told apart, here and in the charts beside this one.
-        marks: what is written beside a level line -> its Top-1.
+        marks: what is written at a level line -> its Top-1, the highest first.
     """
     figure = Figure(figsize=(WIDTH if len(panels) == 1 else 1.15 * WIDTH * len(panels), TALL))
     if len(panels) > 1:
@@ -122,11 +122,13 @@ def curves(
         axis.set(xlabel=f"dropped layers, {only} first" if only else "dropped layers", title=panel)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         ends = [k for values in lines.values() for k in values]
-        for text, level in (marks or {}).items():
+        for i, (text, level) in enumerate((marks or {}).items()):
             axis.axhline(100 * level, color=COLOURS["kept"], lw=0.7, zorder=1)
+            above = i == 0  # two of them lie close to each other
             axis.annotate(
-                text, (max(ends), 100 * level), xytext=(0, 1), textcoords="offset points",
-                ha="right", va="bottom", fontsize=6.5, color=COLOURS["muted"],
+                text, (max(ends), 100 * level), xytext=(0, 1 if above else -1.5),
+                textcoords="offset points", ha="right", va="bottom" if above else "top",
+                fontsize=6.5, color=COLOURS["muted"],
             )  # fmt: skip
         for direction, metric in sorted(lines, key=lambda line: WAYS.index(line[0])):
             values = lines[direction, metric]
