@@ -67,9 +67,8 @@ def test_curves_of_many_metrics_have_a_line_and_a_band_each(tmp_path: Path) -> N
 def test_curves_of_one_direction_name_it_once() -> None:
     lines = {("lowest", "R"): {0: 0.9, 1: 0.8}, ("random", ""): {0: [0.9, 0.9], 1: [0.7, 0.5]}}
     chart = charts.curves("Top-1", {"": lines}, ["JSD", "R"])
-    assert re.findall(r"<title>([^,<]*), 1 dropped: ([\d.]+)", chart.svg) == [
-        ("R", "80.00"), ("layers at random", "60.00"),
-    ]  # fmt: skip
+    ends = dict(re.findall(r"<title>([^,<]*), 1 dropped: ([\d.]+)", chart.svg))
+    assert ends == {"R": "80.00", "layers at random": "60.00"}
     assert "dropped layers, lowest first" in chart.svg
     assert not chart.wide
 

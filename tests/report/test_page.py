@@ -65,7 +65,9 @@ def test_it_prints_on_white_without_loss(grid: Path, open_page: OpenPage) -> Non
 def test_every_chart_is_named_labelled_and_drawn(grid: Path, open_page: OpenPage) -> None:
     page = open_page(write_report(grid))
     charts = page.query_selector_all("figure svg")
-    assert len(charts) == 4 + 4 + 6 + 4  # curves, relevance, cost (2 datasets x 3), fine-tuning
+    assert (
+        len(charts) == 6 + 4 + 6 + 4
+    )  # curves by direction, relevance, cost (2 datasets x 3), fine-tuning
     for chart in charts:
         assert chart.get_attribute("role") == "img"
         assert chart.get_attribute("aria-label")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made_up_cells import made_up_curves
@@ -21,7 +21,7 @@ from vitprune.results.curves import (
 )
 from vitprune.results.statistics import RESAMPLES, holm
 
-LAYERS, VIDEOS = 8, 60
+LAYERS, VIDEOS = 8, 120
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ def test_the_table_has_every_order_and_k(curves: Curves) -> None:
     assert table.loc[table["k"] == 0, "layer"].isna().all()
 
 
+@settings(deadline=None)
 @given(
     arrays(np.int64, st.tuples(st.integers(1, 3), st.integers(1, 9)), elements=st.integers(0, 20)),
     st.sampled_from([0.0, 0.5, 0.95, 0.98, 1.0]),
@@ -85,16 +86,17 @@ def test_intervals_are_scipys_paired_bootstrap(curves: Curves, figures: pd.DataF
             values, statistic, paired=True, vectorized=True, method="percentile",
             n_resamples=RESAMPLES, rng=np.random.default_rng(5),
         )  # fmt: skip
-        return found.confidence_interval
+        # An end moves with the drawing by 0.03 standard errors, and from one value to the next.
+        return found.confidence_interval, 0.2 * found.standard_error + 100 / LAYERS / VIDEOS
 
     for metric, values in areas.items():
         row = figures.loc[("oneshot", metric)]
-        ends = row["area_low"], row["area_high"]
-        assert ends == pytest.approx(scipys(lambda x, axis: x.mean(axis), values), abs=0.4)
+        ends, near = scipys(lambda x, axis: x.mean(axis), values)
+        assert (row["area_low"], row["area_high"]) == pytest.approx(ends, abs=near)
     for metric in ("JSD", "random"):
         row = figures.loc[("oneshot", metric)]
-        ends = scipys(lambda x, y, axis: (x - y).mean(axis), areas[metric], areas["R"])
-        assert (row["change_low"], row["change_high"]) == pytest.approx(ends, abs=0.25)
+        ends, near = scipys(lambda x, y, axis: (x - y).mean(axis), areas[metric], areas["R"])
+        assert (row["change_low"], row["change_high"]) == pytest.approx(ends, abs=near)
         assert row["change"] == pytest.approx((areas[metric] - areas["R"]).mean())
 
 

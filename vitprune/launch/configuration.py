@@ -272,6 +272,7 @@ class FineTuning(Job):
     dataset: Dataset
     model: Model
     scale: Literal["tiny", "full"]
+    seeds: Count
     fine_tuned: Text
     callbacks: dict[str, Any] = Field(default_factory=dict)
 
@@ -309,7 +310,6 @@ class Prune(FineTuning):
     strategy: Strategy
     curves: Flag
     draws: Whole
-    seeds: Count
     max_streams: WholeOrNull
     objective: dict[str, Any] | None
     ckpt: TextOrNull

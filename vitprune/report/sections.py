@@ -56,7 +56,7 @@ def relevance(sweep: Sweep) -> dict[str, Chart]:
 
 def curves(found: Sequence[Measured]) -> dict[str, Chart]:
     """Top-1 over the number of dropped layers by every metric, where it was measured."""
-    return {one.place: curves_chart(one) for one in found}
+    return {f"{one.place}, {one.direction} first": curves_chart(one) for one in found}
 
 
 def curves_chart(found: Measured) -> Chart:
