@@ -115,7 +115,9 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
         most_bytes = bytes_for_streams(model, tokens)
-        logits = _through(model, blocks_of(model), {frozenset(): tokens}, {*wanted}, most_bytes)
+        logits = _through(
+            model, blocks_of(model), {frozenset[int](): tokens}, {*wanted}, most_bytes
+        )
         return torch.stack([logits[layers] for layers in wanted])
 
 

@@ -107,7 +107,8 @@ def build_table(sweep: Sweep) -> Table1:
         of_seeds = by_place.get(place, [])
         seeds = {entry[SEED] for entry in of_seeds}
         missing = len({*sweep.asked.get(SEED, ())} - seeds) or int(not seeds)
-        known: list[State] = [*(entry["state"] for entry in of_seeds), *["missing"] * missing]
+        known: list[State] = [entry["state"] for entry in of_seeds]
+        known += ["missing" for _ in range(missing)]
         rows.append({**dict(zip(KEYS, place, strict=True)), **_over_seeds(of_seeds, known)})
         if place[KEYS.index("direction")] != FULL:
             states += known

@@ -69,15 +69,14 @@ def write_curves(
         model_title: what the model is called in tables.
     """
     (val, val_hits), (test, test_hits) = found.val, found.test
-    names = {split: np.array(data.splits[split].names) for split in ("val", "test")}
     curves = Curves(
         metric=np.array([order.metric for order in found.orders]),
         strategy=np.array([order.strategy for order in found.orders]),
         layers=np.array([order.layers for order in found.orders]),
         val=val_hits,
         test=test_hits,
-        val_videos=names["val"][val],
-        test_videos=names["test"][test],
+        val_videos=np.array(data.splits["val"].names)[val],
+        test_videos=np.array(data.splits["test"].names)[test],
     )
     curves.save(run.directory / CURVES)
     with replacing(run.directory / "curves.csv") as temporary:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from vitprune.data import VideoDataModule
+from vitprune.data.base import SplitName
 from vitprune.data.loading import KeptBatches
 from vitprune.importance import Scores, entry_name, measure_of, score
 from vitprune.models import VideoTransformer
@@ -88,7 +89,7 @@ class Scoring:
         ranking = scores.rank(metric or cfg.metric, cfg.direction, cfg.target)
         return [unit.layer for unit in ranking]
 
-    def clips(self, split: str) -> KeptBatches:
+    def clips(self, split: SplitName) -> KeptBatches:
         """This process's share of a split, one view a video; decoded once if memory allows."""
         if split not in self._clips:
             self._clips[split] = KeptBatches(self.data.loader(split, share=True))
