@@ -94,11 +94,11 @@ def notes(table: Table1, older: int = 0) -> list[str]:
         "group, it is too narrow. It is about one trained model, not about training it again."
     ]
     if seeds := sorted(set(table.entries["seeds"][table.entries["spread"].notna()])):
-        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        how_many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         lines = [
-            f"Top-1 in percent on the test videos ({videos}): the mean over {count} seeds, each a "
-            "fine-tuning of its own, ± the standard deviation over them. Of a single seed with "
-            "Wilson's 95 % interval."
+            f"Top-1 in percent on the test videos ({videos}): the mean over {how_many} seeds, "
+            "each a fine-tuning of its own, ± the standard deviation over them. Of a single seed "
+            "with Wilson's 95 % interval."
         ]
     if table.on_test:
         lines.append(

@@ -182,12 +182,12 @@ def read_curves(sweep: Sweep) -> list[Measured]:
     cells = cells.assign(group=groups, seed=seeds)
     keys = ["group", "dataset", "direction"]
     found = []
-    for place, same in cells.groupby(keys, sort=False):
+    for (group, dataset, direction), same in cells.groupby(keys, sort=False):
         newest = same.drop_duplicates("seed", keep="last").sort_values("seed")
         curves = dict(zip(newest["seed"], map(Curves.load, newest["path"] / CURVES), strict=True))
         first = next(iter(curves.values()))
         alike = {seed: one for seed, one in curves.items() if one.comparable(first)}
-        found.append(Measured(*place, [*alike], [*alike.values()]))
+        found.append(Measured(group, dataset, direction, [*alike], [*alike.values()]))
     return found
 
 
@@ -320,7 +320,7 @@ def _add_changes(
     drawn = np.zeros_like(means)
     for i, way in enumerate(ways):
         reference = reference_of(way)
-        if reference not in ways:
+        if reference is None or reference not in ways:
             against.append(None)
             continue
         j = ways.index(reference)
