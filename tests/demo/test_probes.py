@@ -6,7 +6,7 @@ regularisation, on subjects that it was not trained on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 
@@ -22,6 +22,8 @@ from vitprune.demo.videos import scene_of
 
 Array = np.ndarray
 TRAIN, TEST = 16, 12
+SHARE = 4
+"""One in so many videos is looked at, so that there are as many more people."""
 MOMENTS = (0.25, 0.5, 0.75)
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 
@@ -36,13 +38,27 @@ def frames_of(kind: MakeScene, job: Job) -> Array:
 @cache
 def videos(layout: Layout) -> tuple[Array, Array, Array]:
     """Frames [N, 3, 60, 80, 3], labels [N] and who is in the test split [N]."""
-    plan = plan_of(layout, {"train": TRAIN, "val": 1, "test": TEST})
-    with ProcessPoolExecutor(2) as pool:
-        frames = np.stack(list(pool.map(partial(frames_of, plan.scene), plan.jobs, chunksize=16)))
+    plan = plan_of(layout, {"train": SHARE * TRAIN, "val": 1, "test": SHARE * TEST})
     people = sorted({job.who for job in plan.jobs})
-    tested = set(people[-TEST // 2 :])
-    labels = np.unique([job.action for job in plan.jobs], return_inverse=True)[1]
-    return frames, labels, np.array([job.who in tested for job in plan.jobs])
+    tested = set(people[-SHARE * TEST // 2 :])
+    jobs = _share(plan.jobs)
+    with ProcessPoolExecutor(2) as pool:
+        frames = np.stack(list(pool.map(partial(frames_of, plan.scene), jobs, chunksize=16)))
+    labels = np.unique([job.action for job in jobs], return_inverse=True)[1]
+    return frames, labels, np.array([job.who in tested for job in jobs])
+
+
+def _share(jobs: Sequence[Job]) -> list[Job]:
+    """One in :data:`SHARE` videos of every class, by chance."""
+    draw = np.random.default_rng(0)
+    of_class: dict[str, list[Job]] = {}
+    for job in jobs:
+        of_class.setdefault(job.action, []).append(job)
+    return [
+        same[i]
+        for same in of_class.values()
+        for i in sorted(draw.permutation(len(same))[: len(same) // SHARE])
+    ]
 
 
 def mean_colours(frames: Array) -> Array:

@@ -12,7 +12,7 @@ from vitprune.demo import driving, playing
 from vitprune.demo.camera import View
 from vitprune.demo.canvas import CENTRE
 from vitprune.demo.car import CarScene
-from vitprune.demo.colours import GREY, calm, hair, skin, vivid
+from vitprune.demo.colours import GREY, Colour, calm, hair, skin, vivid
 from vitprune.demo.field import FieldScene
 from vitprune.demo.scene import Scene
 
@@ -20,7 +20,8 @@ TIMES = np.linspace(0, 1, 9)
 
 
 def scene(kind: type[Scene], action: str, number: int) -> Scene:
-    return kind(action, np.random.default_rng([1, number]), np.random.default_rng([2, number]))
+    subject, take = np.random.default_rng([1, number]), np.random.default_rng([2, number])
+    return kind(action, subject, take, light=number % 2 == 0)
 
 
 def manner(**changes: Any) -> driving.Manner:
@@ -109,13 +110,17 @@ def test_what_lies_about_and_its_colours_do_not_depend_on_the_action() -> None:
 
 def test_what_matters_stands_out_as_dark_or_as_light() -> None:
     rng = np.random.default_rng(0)
-    drawn = {draw: np.array([draw(rng) for _ in range(2000)]) for draw in (calm, skin, vivid)}
+
+    def tone(rng: np.random.Generator) -> Colour:
+        return skin(rng, bool(rng.integers(2)))
+
+    drawn = {draw: np.array([draw(rng) for _ in range(2000)]) for draw in (calm, tone, vivid)}
     assert all(((colours >= 0) & (colours <= 255)).all() for colours in drawn.values())
     assert all(np.abs(colours.mean(axis=0) - GREY).max() < 30 for colours in drawn.values())
     assert np.abs(drawn[calm] - GREY).max() <= 30
-    assert all(np.abs(drawn[draw] - GREY).max(axis=1).min() > 40 for draw in (skin, vivid))
-    for tone in drawn[skin][:200]:
-        assert abs(np.mean(hair(rng, tuple(tone))) - tone.mean()) > 50
+    assert all(np.abs(drawn[draw] - GREY).max(axis=1).min() > 40 for draw in (tone, vivid))
+    for colour in drawn[tone][:200]:
+        assert abs(np.mean(hair(rng, tuple(colour))) - colour.mean()) > 50
 
 
 def test_a_view_zooms_at_the_centre_and_moves() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vitprune.demo.camera import Handling
 from vitprune.demo.canvas import Canvas
-from vitprune.demo.colours import calm, faint, shade, vivid
+from vitprune.demo.colours import calm, faint, mark, vivid
 from vitprune.demo.driving import (
     ACTIONS,
     HEAD,
@@ -40,9 +40,14 @@ class CarScene(Scene):
     noise: ClassVar[float] = 5.0
 
     def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        light: bool,
     ) -> None:
-        super().__init__(action, subject, take)
+        super().__init__(action, subject, take, light=light)
         self.manner = Manner.draw(take)
         self.steering, self.turns, self.beat = (
             take.uniform(2, 14),
@@ -84,8 +89,8 @@ class CarScene(Scene):
         head = shift(HEAD, *pose.head)
         chest = shift((160, 140), 0.6 * pose.head[0])
         canvas.slab((160, 92), 66, 110, self.seat)  # the head-rest and the seat
-        canvas.slab((160, 200), 150, 130, shade(self.seat, 0.85))
-        canvas.limb([shift(head, 0, 22), shift(chest, 0, -4)], 26, shade(who.skin, 0.9))
+        canvas.slab((160, 200), 150, 130, self.seat)
+        canvas.limb([shift(head, 0, 22), shift(chest, 0, -4)], 26, mark(who.skin, 18))
         wide = 50 * who.broad
         right, left = shift(chest, -wide, 4), shift(chest, wide, 4)
         body = [shift(right, -8, 120), shift(right, -4, -4), shift(right, 28, -16)]

@@ -17,7 +17,7 @@ GREY = 128
 
 def calm(rng: np.random.Generator) -> Colour:
     """A muted colour, for what is behind and beside what matters: places and clothes."""
-    r, g, b = (GREY + int(channel) for channel in rng.integers(-11, 12, 3))
+    r, g, b = (GREY + int(channel) for channel in rng.integers(-14, 15, 3))
     return (r, g, b)
 
 
@@ -35,10 +35,11 @@ def faint(rng: np.random.Generator) -> Colour:
     return (r, g, b)
 
 
-def skin(rng: np.random.Generator) -> Colour:
-    """As often light as dark, and a little warm."""
-    light = rng.uniform(55, 95) if rng.random() < 0.5 else rng.uniform(-90, -55)
-    return (round(GREY + light + 9), round(GREY + light), round(GREY + light - 9))
+def skin(rng: np.random.Generator, light: bool) -> Colour:
+    """A figure's, light or dark, of any hue: people here are mannequins, and look like nobody."""
+    tone = GREY + rng.uniform(55, 88) * (1 if light else -1)
+    r, g, b = (round(tone + tint) for tint in rng.permutation([-36.0, rng.uniform(-36, 36), 36.0]))
+    return (r, g, b)
 
 
 def hair(rng: np.random.Generator, tone: Colour) -> Colour:
@@ -51,6 +52,13 @@ def hair(rng: np.random.Generator, tone: Colour) -> Colour:
 def against(colour: Colour) -> Colour:
     """Dark on light colours and light on dark ones: the marks on things."""
     return (24, 22, 28) if sum(colour) > 384 else (232, 234, 228)
+
+
+def mark(colour: Colour, strength: int) -> Colour:
+    """Of what is drawn on a thing: so much darker than a light one, lighter than a dark one."""
+    sign = -1 if sum(colour) > 3 * GREY else 1
+    r, g, b = (min(255, max(0, channel + sign * strength)) for channel in colour)
+    return (r, g, b)
 
 
 def shade(colour: Colour, factor: float) -> Colour:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vitprune.demo.camera import Handling
 from vitprune.demo.canvas import Canvas
-from vitprune.demo.colours import calm, shade, vivid
+from vitprune.demo.colours import calm, mark, vivid
 from vitprune.demo.geometry import Box, Point, enclose, shift
 from vitprune.demo.people import Face, draw_arm, draw_head
 from vitprune.demo.playing import ACTIONS, Manner, Pose, mirrored
@@ -33,9 +33,14 @@ class FieldScene(Scene):
     noise: ClassVar[float] = 5.0
 
     def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        light: bool,
     ) -> None:
-        super().__init__(action, subject, take)
+        super().__init__(action, subject, take, light=light)
         self.manner = Manner.draw(take)
         self.mirror = bool(take.random() < 0.5)
         self.yaw = float(take.uniform(-0.4, 0.4))
@@ -96,7 +101,7 @@ class FieldScene(Scene):
             ],
             who.shirt,
         )
-        canvas.limb([shift(neck, 0, -8), shift(neck, 0, 8)], 13, shade(who.skin, 0.9))
+        canvas.limb([shift(neck, 0, -8), shift(neck, 0, 8)], 13, mark(who.skin, 18))
         boxes = {"head": draw_head(canvas, shift(neck, 0, -25), 18, who, Face(self.yaw))}
         behind = ("violin", "guitar", "sack")
         seen = {i: draw_thing(canvas, it) for i, it in enumerate(things) if it.kind in behind}

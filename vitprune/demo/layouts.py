@@ -38,9 +38,18 @@ class Scene(Protocol):
         """The picture at time ``t`` in [0, 1] of the video."""
 
 
-MakeScene = Callable[[str, np.random.Generator, np.random.Generator], Scene]
-"""(action, subject, take) to a scene: what the person looks like is drawn from the second, all else
-that is chance from the third."""
+class MakeScene(Protocol):
+    """A kind of scene: what the person looks like is drawn from ``subject``, but for whether the
+    skin is ``light``, and all else that is chance from ``take``."""
+
+    def __call__(
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        light: bool,
+    ) -> Scene: ...
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Scene(ABC):
         subject: what the person looks like is drawn from this generator,
         take: and clothes, place, camera, light, things that lie about and timing from this one,
             before the action is known: nothing of it depends on the class.
+        light: whether the subject's skin is lighter than the place.
     """
 
     size: ClassVar[tuple[int, int]]
@@ -44,10 +45,15 @@ class Scene(ABC):
     noise: ClassVar[float]
 
     def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        light: bool,
     ) -> None:
         self.action = action
-        self.person = Person.draw(subject, take)
+        self.person = Person.draw(subject, take, light=light)
         self.camera = Camera(take, self.handling, CENTRE)
         self.sensor = Sensor(take, GROUND, self.noise)
 
