@@ -28,7 +28,7 @@ def test_prune_writes_all_results(pruned: Path) -> None:
     assert len(results["dropped"]) == results["k"] == 3
     assert results["metric"] == "R"
     assert results["calibration"]["split"] == "val"
-    assert results["paired"]["videos"] == 18
+    assert results["paired"]["videos"] == 34
     for key in ("parameters", "flops", "checkpoint_bytes"):
         assert 0 < results["pruned"][key] < results["full"][key]
     for model in ("full", "pruned"):
@@ -122,7 +122,10 @@ def test_the_other_models_and_dataset(model: str, dataset: str, run: Run, direct
         (["model.recipe.lr=0.5"], "with other settings: model.recipe.lr=0.001, not 0.5; fine-tune"),
         (["seed=1"], "with other settings: seed=0, not 1; fine-tune again with train.py"),
         (["dataset.sampling=dense", "ckpt={full}"], "dataset.sampling=dense, but checkpoint"),
-        (["calibration=test", "dataset=demo_ucf101", "ckpt={full}"], "8 of the 8 classes of demo"),
+        (
+            ["calibration=test", "dataset=demo_ucf101", "ckpt={full}"],
+            "12 of the 12 classes",
+        ),
         (["model=timesformer", "ckpt={full}"], "holds mvit, not model=timesformer"),
         (["ckpt=missing.ckpt"], "missing.ckpt does not exist"),
         (["ckpt={truncated}"], "cannot be read: truncated"),
