@@ -14,6 +14,7 @@ from vitprune.demo.canvas import CENTRE
 from vitprune.demo.car import CarScene
 from vitprune.demo.colours import GREY, Colour, calm, hair, skin, vivid
 from vitprune.demo.field import FieldScene
+from vitprune.demo.manner import Manner
 from vitprune.demo.scene import Scene
 
 TIMES = np.linspace(0, 1, 9)
@@ -66,7 +67,7 @@ def test_hands_and_head_are_where_their_boxes_are(
 def test_order_is_all_that_tells_these_pairs_apart(u: float) -> None:
     how = manner()
     assert driving.put_down(u, how) == driving.pick_up(1 - u, how)
-    sport = playing.Manner.draw(np.random.default_rng(0))
+    sport = Manner.draw(np.random.default_rng(0))
     end = sport.begin + sport.length
     there, back = sport.begin + u * sport.length, end - u * sport.length
     shot, bowling = playing.cricket_shot(there, sport), playing.cricket_bowling(back, sport)

@@ -39,15 +39,8 @@ class CarScene(Scene):
     handling: ClassVar[Handling] = Handling((104, 107), (0.95, 1.06), 1, 0.01, 0.8)
     noise: ClassVar[float] = 5.0
 
-    def __init__(
-        self,
-        action: str,
-        subject: np.random.Generator,
-        take: np.random.Generator,
-        *,
-        light: bool,
-    ) -> None:
-        super().__init__(action, subject, take, light=light)
+    def stage(self, take: np.random.Generator) -> None:
+        """See the base."""
         self.manner = Manner.draw(take)
         self.steering, self.turns, self.beat = (
             take.uniform(2, 14),

@@ -10,8 +10,9 @@ from vitprune.demo.camera import Handling
 from vitprune.demo.canvas import Canvas
 from vitprune.demo.colours import calm, mark, vivid
 from vitprune.demo.geometry import Box, Point, enclose, shift
+from vitprune.demo.manner import Manner
 from vitprune.demo.people import Face, draw_arm, draw_head
-from vitprune.demo.playing import ACTIONS, Manner, Pose, mirrored
+from vitprune.demo.playing import ACTIONS, Pose, mirrored
 from vitprune.demo.scene import Scene, litter
 from vitprune.demo.things import Thing, draw_thing
 
@@ -32,15 +33,8 @@ class FieldScene(Scene):
     handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 10, 0.08, 1.5)
     noise: ClassVar[float] = 5.0
 
-    def __init__(
-        self,
-        action: str,
-        subject: np.random.Generator,
-        take: np.random.Generator,
-        *,
-        light: bool,
-    ) -> None:
-        super().__init__(action, subject, take, light=light)
+    def stage(self, take: np.random.Generator) -> None:
+        """See the base."""
         self.manner = Manner.draw(take)
         self.mirror = bool(take.random() < 0.5)
         self.yaw = float(take.uniform(-0.4, 0.4))

@@ -56,6 +56,11 @@ class Scene(ABC):
         self.person = Person.draw(subject, take, light=light)
         self.camera = Camera(take, self.handling, CENTRE)
         self.sensor = Sensor(take, GROUND, self.noise)
+        self.stage(take)
+
+    @abstractmethod
+    def stage(self, take: np.random.Generator) -> None:
+        """Draw, by chance, the manner of the action and the place with what is in it."""
 
     @abstractmethod
     def paint(self, canvas: Canvas, t: float) -> dict[str, Box]:
