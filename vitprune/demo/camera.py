@@ -82,10 +82,14 @@ class Sensor:
         take: all of it is drawn from this generator.
         size: width and height of the frames, in pixels.
         noise: the strongest noise's standard deviation, in grey levels.
+        negative: whether light and dark are exchanged.
     """
 
-    def __init__(self, take: np.random.Generator, size: tuple[int, int], noise: float) -> None:
+    def __init__(
+        self, take: np.random.Generator, size: tuple[int, int], noise: float, *, negative: bool
+    ) -> None:
         width, height = size
+        self.negative = negative
         self.gain = take.uniform(0.92, 1.08) * take.uniform(0.96, 1.04, 3)
         self.offset = take.uniform(-6, 6)
         slope = take.uniform(-0.08, 0.08, 2)
@@ -106,7 +110,8 @@ class Sensor:
         seen = np.asarray(image, np.float32) * (self.gradient * light.astype(np.float32))
         height, width = seen.shape[:2]
         seen += self.noise[y : y + height, x : x + width] + np.float32(self.offset)
-        exposed = Image.fromarray(seen.clip(0, 255).astype(np.uint8))
+        levels = seen.clip(0, 255).astype(np.uint8)
+        exposed = Image.fromarray(255 - levels if self.negative else levels)
         stream = io.BytesIO()
         exposed.save(stream, "JPEG", quality=self.quality)
         return Image.open(stream).convert("RGB")

@@ -51,7 +51,7 @@ class CarScene(Scene):
         self.interior, self.sky = calm(take), calm(take)
         self.seat = calm(take)
         self.wheel = calm(take)
-        self.object = vivid(take)
+        self.object, self.bulk = vivid(take), float(take.uniform(1.1, 1.35))
         self.litter = litter(take, KINDS, PLACES, 4, faint)
         self.pace = take.uniform(-1, 1) * 400
         self.scenery = [
@@ -102,12 +102,16 @@ class CarScene(Scene):
             "right": hand_at(grips[0], pose.right),
             "left": hand_at(grips[1], pose.left),
         }
-        if pose.kind and pose.grip is None:
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, SEAT, self.object, size=1.2))
+        if pose.kind and pose.grip is None and pose.right:  # it lies where the hand goes
+            boxes["object"] = draw_thing(
+                canvas, Thing(pose.kind, pose.right.to, self.object, size=self.bulk)
+            )
         for side, shoulder, bend in (("right", right, -12), ("left", left, 12)):
             boxes[f"hand_{side}"] = draw_arm(canvas, shoulder, hands[side], 26, who, bend)
         if pose.kind and pose.grip:
             inwards = 3 if pose.grip == "right" else -3
             at = shift(hands[pose.grip], inwards, -14)
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, at, self.object, pose.tilt, 1.2))
+            boxes["object"] = draw_thing(
+                canvas, Thing(pose.kind, at, self.object, pose.tilt, self.bulk)
+            )
         return boxes

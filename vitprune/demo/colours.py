@@ -1,7 +1,7 @@
 """Colours that say nothing: what a thing is, or what happens, is never told by one.
 
-Places and clothes are muted, and skins and objects stand out from them, as often lighter as darker;
-objects have any hue. So the colour to be expected at a place of the picture is nearly the same grey
+Places and clothes are muted, skins and objects stand out from them, of any hue. Every second take
+is recorded as a negative. So the colour to be expected at a place of the picture is the same grey
 whatever is there, in every class, and one frame tells a linear model next to nothing.
 """
 
@@ -35,23 +35,18 @@ def faint(rng: np.random.Generator) -> Colour:
     return (r, g, b)
 
 
-def skin(rng: np.random.Generator, light: bool) -> Colour:
-    """A figure's, light or dark, of any hue: people here are mannequins, and look like nobody."""
-    tone = GREY + rng.uniform(55, 88) * (1 if light else -1)
+def skin(rng: np.random.Generator) -> Colour:
+    """A figure's, of any hue: people here are mannequins, and look like nobody."""
+    tone = GREY + rng.uniform(55, 88)
     r, g, b = (round(tone + tint) for tint in rng.permutation([-36.0, rng.uniform(-36, 36), 36.0]))
     return (r, g, b)
 
 
-def hair(rng: np.random.Generator, tone: Colour) -> Colour:
+def hair(rng: np.random.Generator) -> Colour:
     """Of hair or a scarf: it stands out from the skin, so that a head shows how it is turned."""
-    light = GREY + rng.uniform(35, 90) * (-1 if sum(tone) > 3 * GREY else 1)
-    r, g, b = (int(np.clip(light + channel, 0, 255)) for channel in rng.uniform(-30, 30, 3))
+    tone = GREY - rng.uniform(35, 90)
+    r, g, b = (int(np.clip(tone + channel, 0, 255)) for channel in rng.uniform(-30, 30, 3))
     return (r, g, b)
-
-
-def against(colour: Colour) -> Colour:
-    """Dark on light colours and light on dark ones: the marks on things."""
-    return (24, 22, 28) if sum(colour) > 384 else (232, 234, 228)
 
 
 def mark(colour: Colour, strength: int) -> Colour:

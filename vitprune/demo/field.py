@@ -30,7 +30,7 @@ class FieldScene(Scene):
     """One video of UCF101's stand-in; see :class:`~vitprune.demo.scene.Scene`."""
 
     size: ClassVar[tuple[int, int]] = SIZE
-    handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 10, 0.08, 1.5)
+    handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 6, 0.04, 1.0)
     noise: ClassVar[float] = 5.0
 
     def stage(self, take: np.random.Generator) -> None:

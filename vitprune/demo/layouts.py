@@ -39,8 +39,8 @@ class Scene(Protocol):
 
 
 class MakeScene(Protocol):
-    """A kind of scene: what the person looks like is drawn from ``subject``, but for whether the
-    skin is ``light``, and all else that is chance from ``take``."""
+    """A kind of scene: what the person looks like is drawn from ``subject``, and all else that is
+    chance from ``take``; as a ``negative``, light and dark are exchanged."""
 
     def __call__(
         self,
@@ -48,7 +48,7 @@ class MakeScene(Protocol):
         subject: np.random.Generator,
         take: np.random.Generator,
         *,
-        light: bool,
+        negative: bool,
     ) -> Scene: ...
 
 

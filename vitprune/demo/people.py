@@ -30,16 +30,14 @@ class Person:
     trousers: Colour
 
     @classmethod
-    def draw(
-        cls, subject: np.random.Generator, take: np.random.Generator, *, light: bool
-    ) -> Person:
-        """Looks from ``subject`` but for whether the skin is ``light``, clothes from ``take``."""
-        tone = skin(subject, light)
+    def draw(cls, subject: np.random.Generator, take: np.random.Generator) -> Person:
+        """Looks from ``subject``, clothes from ``take``."""
+        tone = skin(subject)
         shirt = calm(take)
         arm = shade(shirt, float(take.choice([0.7, 1.3])))
         return cls(
             skin=tone,
-            hair=hair(subject, tone),
+            hair=hair(subject),
             broad=float(subject.uniform(0.88, 1.12)),
             head_width=float(subject.uniform(0.88, 1.1)),
             head_height=float(subject.uniform(0.92, 1.1)),

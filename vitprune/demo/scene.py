@@ -37,7 +37,7 @@ class Scene(ABC):
         subject: what the person looks like is drawn from this generator,
         take: and clothes, place, camera, light, things that lie about and timing from this one,
             before the action is known: nothing of it depends on the class.
-        light: whether the subject's skin is lighter than the place.
+        negative: whether light and dark are exchanged in what is recorded.
     """
 
     size: ClassVar[tuple[int, int]]
@@ -50,12 +50,12 @@ class Scene(ABC):
         subject: np.random.Generator,
         take: np.random.Generator,
         *,
-        light: bool,
+        negative: bool,
     ) -> None:
         self.action = action
-        self.person = Person.draw(subject, take, light=light)
+        self.person = Person.draw(subject, take)
         self.camera = Camera(take, self.handling, CENTRE)
-        self.sensor = Sensor(take, GROUND, self.noise)
+        self.sensor = Sensor(take, GROUND, self.noise, negative=negative)
         self.stage(take)
 
     @abstractmethod
