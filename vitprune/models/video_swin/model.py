@@ -57,7 +57,7 @@ VARIANTS = {
         dim=16,
         depths=(2, 2, 18, 2),
         num_heads=(1, 2, 4, 8),
-        window=(2, 4, 4),
+        window=(4, 4, 4),
         drop_path=0.0,
     ),
 }
