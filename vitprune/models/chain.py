@@ -330,6 +330,19 @@ class VideoTransformer(nn.Module, ABC):
                 ends_branch = name.endswith((".proj", ".fc2"))
                 nn.init.xavier_uniform_(module.weight, gain if ends_branch else 1.0)
 
+    @staticmethod
+    def see_change_first(patches: nn.Conv3d) -> None:
+        """Redraw patches that span several frames, of a model that norms them, for scratch.
+
+        Norms blow up the noise of still patches, which say nothing: biases of about the size of
+        what moves keep those quiet, and the filters answer to change before anything else.
+        """
+        assert patches.bias is not None
+        with torch.no_grad():
+            patches.weight -= 0.9 * patches.weight.mean(dim=2, keepdim=True)
+            patches.weight *= 3
+        nn.init.normal_(patches.bias, std=1.0)
+
     def fit_positions(self, state: dict[str, Tensor]) -> None:
         """Interpolate, in place, position embeddings of another input size, as the original does.
 
