@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -357,3 +358,17 @@ def test_branches_of_a_tiny_model_begin_as_large_as_its_architecture_says(name: 
             gain = {"timesformer": 1, "video_swin": 0.5, "mvit": 0.2}[name]
             bound = gain * (6 / sum(last.weight.shape)) ** 0.5
             assert 0.9 * bound < last.weight.abs().max() <= bound
+
+
+@pytest.mark.parametrize("name", ["mvit", "video_swin"])
+def test_tiny_sees_change_before_anything_else(name: str) -> None:
+    model = build_model(name, "tiny")
+    still = torch.rand(1, 3, 1, model.spec.image_size, model.spec.image_size) - 0.5
+    still = still.expand(-1, -1, model.spec.num_frames, -1, -1)
+    moving = torch.rand(still.shape) - 0.5
+    patches = next(module for module in model.modules() if isinstance(module, nn.Conv3d))
+
+    def answer(clips: Tensor) -> float:
+        return float(F.conv3d(clips, patches.weight, None, patches.stride).std())
+
+    assert answer(still) < 0.25 * answer(moving)
