@@ -1,11 +1,12 @@
-"""The DataModule that UCF101 and DAI share: they only say how to read their layout."""
+"""The DataModule that all datasets share: each only says how to read its layout."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
@@ -17,14 +18,17 @@ from torch.utils.data import DistributedSampler
 
 from vitprune.data.classes import class_numbers
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
+from vitprune.data.groups import SPLITS, SplitName, held_out_groups, joined
 from vitprune.data.loading import SeededSampler, VideoLoader
 from vitprune.data.options import area, channels, choice, fraction, whole
+from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
 from vitprune.data.sampling import SAMPLINGS, SamplingName
 from vitprune.errors import InputError
 
-SplitName = Literal["train", "val", "test"]
-SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 MEAN, STD = (0.45, 0.45, 0.45), (0.225, 0.225, 0.225)
+OnError = Literal["raise", "skip"]
+ON_ERROR: tuple[OnError, ...] = get_args(OnError)
+ALL_VIEWS = "all"
 
 
 class VideoDataModule(pl.LightningDataModule, ABC):
@@ -47,12 +51,16 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         crop_area: smallest and largest share of the frame's area that training keeps.
         colour_jitter: by how much training varies brightness, contrast and saturation, 0 to 1.
         split: which of the dataset's official splits.
+        test_fraction: share of the subjects that become the test split where the dataset has none.
+        test_seed: of which subjects these are.
         val_fraction: share of training groups that become the validation split where the dataset
             has none.
-        val_seed: of which groups become the validation split. It belongs to the dataset, so that
-            it is the same one whatever the job's seed.
+        val_seed: of which groups become the validation split. Like ``test_seed`` it belongs to the
+            dataset, so that it is the same one whatever the job's seed.
+        view: the camera whose clips are used; ``all`` for those of all cameras.
+        on_error: what becomes of an annotation that is wrong and of a video that is missing or
+            cannot be read: ``raise``, or ``skip`` to leave it out, and say so.
         seed: of the order of training clips and all their randomness.
-        allow_missing: go on, with a warning, if files that are listed are not there.
         mean: of the three channels, for values in [0, 1].
         std: likewise.
         demo: called with ``root`` before it is used, for a stand-in that renders itself there
@@ -61,6 +69,9 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     Attributes:
         class_names: the classes in the order of their labels; from :meth:`setup` on.
         splits: ``train``, ``val`` and ``test``; from :meth:`setup` on.
+        left_out: what is wrong with every annotation and listed file that was left out, a line
+            each, by the split that it would be in, ``""`` where that is not known; from
+            :meth:`setup` on.
 
     Raises:
         InputError: an argument that is out of range; from :meth:`setup`, anything about the
@@ -70,9 +81,12 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     layout: ClassVar[str | None] = None
     """What its stand-in is rendered as; None if there is none."""
     official_splits: ClassVar[tuple[int, ...]] = (1,)
+    whom: ClassVar[str] = "subject"
+    """What the dataset calls those whose clips must be in one split."""
 
     class_names: list[str]
     splits: dict[str, VideoDataset]
+    left_out: dict[SplitName | Literal[""], list[str]]
 
     def __init__(
         self,
@@ -90,11 +104,14 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         views: Mapping[str, int] | Views | None = None,
         crop_area: Sequence[float] = (0.5, 1.0),
         colour_jitter: float = 0.0,
-        split: int = 1,
+        split: int | None = None,
+        test_fraction: float = 0.2,
+        test_seed: int = 0,
         val_fraction: float = 0.1,
         val_seed: int = 0,
+        view: str = ALL_VIEWS,
+        on_error: OnError = "raise",
         seed: int = 0,
-        allow_missing: bool = False,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
         demo: Callable[[Path], object] | None = None,
@@ -119,23 +136,48 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.flip = choice("flip", flip, (True, False))
         self.crop_area = area("crop_area", crop_area)
         self.colour_jitter = fraction("colour_jitter", colour_jitter, inclusive=True)
-        self.split = choice("split", split, self.official_splits)
+        official = self.official_splits
+        self.split = choice("split", official[0] if split is None else split, official)
+        self.test_fraction = fraction("test_fraction", test_fraction)
+        self.test_seed = whole("test_seed", test_seed, least=0)
         self.val_fraction = fraction("val_fraction", val_fraction)
         self.val_seed = whole("val_seed", val_seed, least=0)
+        self.view = str(view)
+        self.on_error = choice("on_error", on_error, ON_ERROR)
         self.seed = whole("seed", seed, least=0)
-        self.allow_missing = choice("allow_missing", allow_missing, (True, False))
         self.demo = demo
         self.splits = {}
+        self.left_out = {}
 
     # What a dataset says of itself
 
     @abstractmethod
     def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:
-        """The classes in order and the clips of the three splits, all of them checked.
+        """The classes in order, and the clips of the splits that the dataset itself has.
+
+        Where there is no ``val`` among these, and where there is only ``train``, the others are
+        held out of it, subject by subject.
 
         Raises:
             InputError: something is missing or wrong in ``self.root``.
         """
+
+    def check_splits(self, clips: Mapping[SplitName, Sequence[Clip]]) -> None:
+        """See that the dataset's own splits have nobody and nothing in common.
+
+        Raises:
+            InputError: names a subject or a moment of a recording that two splits share.
+        """
+        check_subjects(clips, self.whom)
+        check_recordings(clips, self.root)
+
+    def grouped(self, clips: Sequence[Clip]) -> list[str]:
+        """The name of a group for every clip; clips of a group are not held out without another.
+
+        By default a group is a subject; recordings make one where subjects are not known.
+        """
+        recordings = recordings_of([clip] for clip in clips)
+        return joined((c.group or str(c.path), str(recordings[c.path])) for c in clips)
 
     # Lightning's hooks
 
@@ -155,10 +197,17 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             elif self.layout is not None:
                 how += f" (dataset=demo_{self.layout} renders a stand-in and needs no download)"
             raise InputError(f"no directory {self.root}, where {self.name} should be; {how}")
-        self.class_names, clips = self.read_layout()
-        for split in SPLITS:
-            if not clips[split]:
-                raise InputError(f"{self.root}: the {split} split of {self.name} has no clip")
+        self.left_out = {}
+        self.class_names, clips = self.read_split_clips()
+        if lines := [line for part in self.left_out.values() for line in part]:
+            count = f"{len(lines)} annotation{'s' * (len(lines) > 1)}"
+            more = "; ..." if len(lines) > 3 else ""
+            counts = ", ".join(f"{len(part)} {split}" for split, part in clips.items())
+            warnings.warn(
+                f"{count} of {self.name} left out: {'; '.join(lines[:3])}{more}; "
+                f"{counts} clips remain",
+                stacklevel=2,
+            )
         self.splits = {
             split: VideoDataset(
                 clips[split],
@@ -248,20 +297,105 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             dataset.class_names = self.class_names
             dataset.clips = [replace(clip, label=numbers[clip.label]) for clip in dataset.clips]
 
-    # Shared by the layouts
+    # From a layout to three splits
 
-    def present(self, clips: Mapping[SplitName, list[Clip]]) -> dict[SplitName, list[Clip]]:
-        """``clips`` without those whose file is missing, which is an error unless allowed."""
-        missing = sorted({c.path for part in clips.values() for c in part if not c.path.is_file()})
-        if not missing:
+    def read_split_clips(
+        self, *, checked: bool = True
+    ) -> tuple[list[str], dict[SplitName, list[Clip]]]:
+        """The classes, and the clips of all three splits.
+
+        Args:
+            checked: whether what splits have in common is refused.
+
+        Raises:
+            InputError: something is missing or wrong in ``self.root``, or a split has no clip.
+        """
+        class_names, read = self.read_layout()
+        clips = self._of_view(read)
+        if "test" not in clips:
+            train, test = self._hold_out(clips["train"], "test")
+            clips = {**clips, "train": train, "test": test}
+        clips = self._present(clips)
+        if checked:
+            self.check_splits(clips)
+        if "val" not in clips:
+            train, val = self._hold_out(clips["train"], "val")
+            clips = {**clips, "train": train, "val": val}
+        for split in SPLITS:
+            if not clips[split]:
+                raise InputError(f"{self.root}: the {split} split of {self.name} has no clip")
+        return class_names, {split: clips[split] for split in SPLITS}
+
+    def wrong(self, error: InputError, split: SplitName | Literal[""] = "") -> None:
+        """Raise what is wrong with an annotation or a file; with ``on_error=skip`` note it.
+
+        Args:
+            error: says what is wrong, and where.
+            split: the one that it would be in, where that is known.
+        """
+        if self.on_error == "raise":
+            raise InputError(f"{error}; or go on without with dataset.on_error=skip") from error
+        self.left_out.setdefault(split, []).append(str(error))
+
+    @contextmanager
+    def each(self, split: SplitName | Literal[""] = "") -> Iterator[None]:
+        """Around what makes a clip of one annotation: where it is wrong, see :meth:`wrong`."""
+        try:
+            yield
+        except InputError as error:
+            self.wrong(error, split)
+
+    def views_among(self, known: Sequence[str]) -> list[str]:
+        """The views that are asked for.
+
+        Raises:
+            InputError: it is none of those that are ``known``.
+        """
+        if self.view == ALL_VIEWS:
+            return list(known)
+        if self.view not in known:
+            raise InputError(
+                f"dataset.view={self.view} is unknown; {self.name} in {self.root} has "
+                f"{', '.join((ALL_VIEWS, *known)) if known else 'no views'}"
+            )
+        return [self.view]
+
+    def _of_view(self, clips: Mapping[SplitName, list[Clip]]) -> dict[SplitName, list[Clip]]:
+        known = sorted({clip.view for part in clips.values() for clip in part} - {""})
+        if self.view == ALL_VIEWS:
             return dict(clips)
+        wanted = self.views_among(known)
+        return {split: [c for c in part if c.view in wanted] for split, part in clips.items()}
+
+    def _hold_out(self, clips: Sequence[Clip], split: SplitName) -> tuple[list[Clip], list[Clip]]:
+        """``clips`` without the groups that make ``split``, and these."""
+        share, seed = {
+            "test": (self.test_fraction, self.test_seed),
+            "val": (self.val_fraction, self.val_seed),
+        }[split]
+        groups = self.grouped(clips)
+        members = [(group, clip.label) for group, clip in zip(groups, clips, strict=True)]
+        where = f"{self.root}: there is no {split} split, and in the training split"
+        chosen = held_out_groups(members, share, seed, where)
+        pairs = list(zip(groups, clips, strict=True))
+        return (
+            [clip for group, clip in pairs if group not in chosen],
+            [clip for group, clip in pairs if group in chosen],
+        )
+
+    def _present(self, clips: Mapping[SplitName, list[Clip]]) -> dict[SplitName, list[Clip]]:
+        """``clips`` without those whose file is missing, which is an error unless skipped."""
+        missing = sorted({c.path for part in clips.values() for c in part if not c.path.exists()})
+        if missing and self.on_error == "raise":
+            few = ", ".join(os.path.relpath(path, self.root) for path in missing[:3])
+            raise InputError(
+                f"{len(missing)} listed video{'s are' if len(missing) > 1 else ' is'} missing in "
+                f"{self.root}: {few}{', ...' if len(missing) > 3 else ''}; add them, or go on "
+                "without with dataset.on_error=skip"
+            )
         gone = set(missing)
-        remaining = {s: [c for c in part if c.path not in gone] for s, part in clips.items()}
-        few = ", ".join(os.path.relpath(path, self.root) for path in missing[:3])
-        what = f"{len(missing)} listed video{'s are' if len(missing) > 1 else ' is'} missing"
-        what += f" in {self.root}: {few}{', ...' if len(missing) > 3 else ''}"
-        if not self.allow_missing:
-            raise InputError(f"{what}; add them, or go on without with dataset.allow_missing=true")
-        counts = ", ".join(f"{len(part)} {split}" for split, part in remaining.items())
-        warnings.warn(f"{what}; {counts} clips remain", stacklevel=2)
-        return remaining
+        for split, part in clips.items():
+            for clip in part:
+                if clip.path in gone:
+                    self.wrong(InputError(f"{clip.path}: no such video"), split)
+        return {split: [c for c in part if c.path not in gone] for split, part in clips.items()}

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vitprune.data.base import SplitName
 from vitprune.data.dataset import Clip
+from vitprune.data.groups import SplitName
 from vitprune.errors import InputError
 from vitprune.files import content_digest
 
@@ -17,20 +17,30 @@ Member = tuple[SplitName, Clip]
 """A split, and a clip in it."""
 
 
-def check_subjects(clips: Mapping[SplitName, Sequence[Clip]]) -> None:
+def shared_subjects(clips: Mapping[SplitName, Sequence[Clip]]) -> dict[str, list[SplitName]]:
+    """The subjects that are in more than one split, and in which."""
+    seen: dict[str, list[SplitName]] = {}
+    for split, part in clips.items():
+        for name in {clip.group for clip in part if clip.group}:
+            seen.setdefault(name, []).append(split)
+    return {name: splits for name, splits in sorted(seen.items()) if len(splits) > 1}
+
+
+def check_subjects(clips: Mapping[SplitName, Sequence[Clip]], word: str = "subject") -> None:
     """Refuses a subject that is in more than one split.
+
+    Args:
+        clips: of every split.
+        word: what the dataset calls a subject.
 
     Raises:
         InputError: names the subject and the splits.
     """
-    seen: dict[str, SplitName] = {}
-    for split, part in clips.items():
-        for clip in part:
-            if clip.group and seen.setdefault(clip.group, split) != split:
-                raise InputError(
-                    f"subject {clip.group!r} is in both the {seen[clip.group]} and the {split} "
-                    "split; a subject must be in one of them"
-                )
+    for name, (one, other, *_) in shared_subjects(clips).items():
+        raise InputError(
+            f"{word} {name!r} is in both the {one} and the {other} split; "
+            f"a {word} must be in one of them"
+        )
 
 
 def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> None:

@@ -192,11 +192,19 @@ class Clips(Open):
     flip: Flag = False
     crop_area: Area = (0.5, 1.0)
     colour_jitter: Share = 0.0
-    split: Annotated[int, _takes("1, 2 or 3", lambda value: value in (1, 2, 3))] = 1
+    split: Annotated[
+        int, _takes("0, 1, 2 or 3", lambda value: type(value) is int and 0 <= value <= 3)
+    ] = 1
+    test_fraction: Between = 0.2
+    test_seed: Count = 0
     val_fraction: Between = 0.1
     val_seed: Count = 0
+    view: Text = "all"
+    level: Literal["midlevel", "tasklevel"] = "midlevel"
+    time: Literal["day", "night"] = "day"
+    modality: Literal["rgb", "ir", "depth"] = "rgb"
+    on_error: Literal["raise", "skip"] = "raise"
     seed: Count = 0
-    allow_missing: Flag = False
 
     def node(self) -> dict[str, Any]:
         """As ``instantiate`` takes it; the scale is of the models."""

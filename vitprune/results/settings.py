@@ -13,7 +13,7 @@ NEUTRAL_PARTS = (("dataset", "num_workers"),)
 NOT_FINE_TUNING = {
     "model": ("k", "compile", "checkpointing", "full", "tiny"),
     "dataset": (
-        "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "allow_missing",
+        "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "on_error",
     ),
 }  # fmt: skip
 """Parts of a configuration that no weight depends on, or that say only where files lie."""
