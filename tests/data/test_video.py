@@ -56,7 +56,7 @@ def encoded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def test_frames_equal_those_of_a_full_decode(
     encoded: Path, seek: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vitprune.data.video.SEEK_FRAMES", seek)
+    monkeypatch.setattr("vitprune.data.video.SEEK_PACKETS", seek)
     full = decode_all(encoded)
     assert len(index_video(encoded)) == len(full) == 60
     rng = np.random.default_rng(1)
@@ -79,7 +79,7 @@ def test_real_footage_equals_a_full_decode(
     assert len(index_video(path)) == len(full)
     indices = data.draw(st.lists(st.integers(0, len(full) - 1), min_size=1, max_size=6))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vitprune.data.video.SEEK_FRAMES", seek)
+        patch.setattr("vitprune.data.video.SEEK_PACKETS", seek)
         assert (read_frames(path, indices) == full[indices]).all()
 
 

@@ -12,7 +12,7 @@ from vitprune.data.boxes import boxes_in_clip, read_boxes
 from vitprune.data.dai import DAIDataModule
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.ucf101 import UCF101DataModule
-from vitprune.data.video import index_video, read_frames
+from vitprune.data.reading import index_video, read_frames
 
 __all__ = [
     "Clip",

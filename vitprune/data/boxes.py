@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vitprune.data.dataset import VideoDataset
 from vitprune.data.transforms import crop_corners, resized_size
-from vitprune.data.video import index_video
+from vitprune.data.reading import index_video
 from vitprune.errors import InputError
 
 Box = tuple[float, float, float, float]

@@ -25,7 +25,7 @@ from vitprune.data.transforms import (
     long_side_crops,
     training_transform,
 )
-from vitprune.data.video import index_video, read_frames
+from vitprune.data.reading import index_video, read_frames
 from vitprune.errors import InputError
 from vitprune.files import content_digest
 

@@ -1,140 +1,412 @@
 """Video files to frames, only those that are asked for, and frames to video files, with PyAV.
 
-A file's frames are counted by reading its packets, without decoding them, since what containers
-say of their length is often missing or wrong.
+A frame is known by the packet that it is decoded from. A file's index is made of its packets,
+without decoding them, since what containers say of lengths and times is often missing or wrong;
+so frames that are wanted are known before anything is decoded. Then decoding starts at the last
+keyframe before them, pictures that no other refers to are skipped, and those that are wanted
+become RGB of the size that is wanted in one step of swscale.
 """
 
 from __future__ import annotations
 
-import bisect
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import numpy as np
 from av.container import InputContainer
-from av.video.reformatter import VideoReformatter
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from vitprune.data.source import Damage, VideoIndex
 from vitprune.errors import InputError
 
-SEEK_FRAMES = 48
-"""Frames that need not be decoded from which on a seek is worth its cost."""
+SEEK_PACKETS = 8
+"""Packets that need not be decoded from which on a seek is worth its cost."""
+MOST_REORDERED = 32
+"""By how many places display and decoding order can differ; H.264 and HEVC allow 16 pictures."""
+WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"}
+"""Formats of files that hold no times of display; what is made up for them is often wrong."""
+SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
+"""Decoders that leave out exactly those pictures that no other refers to, whatever the layers."""
+PROGRESSIVE = (0, 1)
+"""Field orders of streams in which a packet is a picture: unknown, progressive."""
+SCALING = Interpolation.AREA
 
 
 @dataclass(frozen=True)
-class VideoIndex:
-    """What is known of a video file before it is decoded.
+class FileIndex(VideoIndex):
+    """What is known of a file: also of its packets, which are counted in the order of decoding.
 
     Attributes:
-        times: seconds from the first frame at which each frame is shown, ascending.
-        pts: the frames' presentation timestamps, in units of the stream; None where the file has
-            none that are usable, so that frames can only be counted.
-        keyframes: the numbers of the frames where decoding can start, ascending; 0 is the first.
-        seek_times: where the container is sent for each of them, in units of the stream.
-        height: of the frames, in pixels.
-        width: likewise.
+        numbers: of the frame that each packet is decoded to, -1 for none; int32 [packets].
+        packets: that each frame is decoded from; int32 [frames].
+        marks: by which packets are known again after a seek; int64 [packets].
+        known_by: which attribute of a packet that is; empty if there is none.
+        seek_times: where the container is sent for each keyframe, in units of the stream.
+        rotation: quarter turns counterclockwise by which frames are turned to be shown.
     """
 
-    times: np.ndarray
-    pts: tuple[int, ...] | None
-    keyframes: tuple[int, ...]
-    seek_times: tuple[int, ...]
-    height: int
-    width: int
+    numbers: np.ndarray
+    packets: np.ndarray
+    marks: np.ndarray
+    known_by: str
+    seek_times: np.ndarray
+    rotation: int
 
-    def __len__(self) -> int:
-        return len(self.times)
+    def needed(self, number: int) -> tuple[int, int]:
+        """The packets [first, last] to be decoded for a frame, the first being a keyframe's."""
+        last = int(self.packets[number])
+        place = int(np.searchsorted(self.keyframes, number, side="right")) - 1
+        while place > 0 and self.packets[self.keyframes[place]] > last:
+            place -= 1
+        return int(self.packets[self.keyframes[place]]), last
 
-    def span(self, start: float | None, end: float | None) -> tuple[int, int]:
-        """The frames [first, last) that are shown from ``start`` to before ``end``, in seconds.
 
-        Never empty where ``start`` lies within the video: at least the frame shown at ``start``.
+@dataclass(frozen=True)
+class VideoFile:
+    """A file that FFmpeg reads. See :class:`~vitprune.data.source.Source`."""
+
+    path: Path
+
+    def index(self) -> FileIndex:
+        """Read the packets; they are decoded, too, where nothing tells when a frame is shown."""
+        with _opened(self.path) as container:
+            stream = container.streams.video[0]
+            packets, shown = _listed(container)
+            ordered = _in_order_of_display(container, packets)
+            if shown is None:
+                raise _undecodable(self.path)
+            base = float(stream.time_base or 0)
+            rate = float(stream.average_rate or stream.guessed_rate or 25)
+            intervals = container.format.name.startswith("matroska")
+        if ordered is None:
+            with _opened(self.path) as container:
+                ordered = _in_order_of_decoder(container)
+        return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
+
+    def read(
+        self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]
+    ) -> np.ndarray:
+        """Decode frames; those that seeking and skipping do not lead to, from the beginning.
+
+        What the decoder says it has patched up, and what refers to that, counts as damage.
         """
-        eps = 1e-3  # some containers round times to milliseconds
-        first = 0
-        if start is not None:
-            first = max(0, int(np.searchsorted(self.times, start + eps, side="right")) - 1)
-        last = len(self)
-        if end is not None:
-            last = int(np.searchsorted(self.times, end - eps, side="left"))
-        return first, max(last, first + 1)
+        assert isinstance(index, FileIndex)
+        frames = np.empty((len(numbers), *size, 3), np.uint8)
+        missing = dict(zip(numbers, frames, strict=True))
+        for direct in (True, False):
+            with _opened(self.path) as container:
+                reading = _Reading(container, index, missing)
+                reading.run(direct=direct)
+            if not missing:
+                return frames
+            if reading.damaged:
+                break
+        first, *rest = sorted(reading.damaged) or missing
+        more = f" and {len(rest)} more" if rest else ""
+        raise Damage(f"{self.path}: frame {first}{more} cannot be decoded; replace the file")
 
 
-def index_video(path: str | os.PathLike[str]) -> VideoIndex:
-    """Count a file's frames and find their times, without decoding (if it has timestamps).
+class _Packet(NamedTuple):
+    """What is kept of a packet."""
 
-    Raises:
-        InputError: the file is missing, no video, or holds no frame.
-    """
-    stat = _stat(path)
-    return _index(os.fspath(path), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=65536)
-def _index(path: str, size: int, mtime_ns: int) -> VideoIndex:
-    with _opened(path) as container:
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        base = float(stream.time_base or 1 / rate)
-        height, width = stream.height, stream.width
-        pts: list[int | None] = []
-        keys: dict[int, int] = {}
-        for packet in _packets(container):
-            if packet.size and not packet.is_discard:
-                pts.append(packet.pts)
-                if packet.is_keyframe and packet.pts is not None:
-                    # containers count decoding times, which come before those of display
-                    keys[packet.pts] = packet.pts if packet.dts is None else packet.dts
-    known = sorted({p for p in pts if p is not None})
-    if known and len(known) == len(pts):
-        times = (np.asarray(known, dtype=np.float64) - known[0]) * base
-        keys.setdefault(known[0], known[0])
-        keyframes = tuple(bisect.bisect_left(known, key) for key in sorted(keys))
-        seek_times = tuple(keys[key] for key in sorted(keys))
-        return VideoIndex(times, tuple(known), keyframes, seek_times, height, width)
-    with _opened(path) as container:
-        count = sum(1 for _ in _decode(container))
-    if not count:
-        raise _undecodable(path)
-    return VideoIndex(np.arange(count) / rate, None, (0,), (0,), height, width)
+    pts: int | None
+    dts: int | None
+    pos: int | None
+    key: bool
+    shown: bool
 
 
-def read_frames(path: str | os.PathLike[str], indices: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Decode the frames with the given numbers, in the given order.
-
-    Frames that the decoder does not deliver (a damaged end) are replaced by the last that it does.
-
-    Args:
-        path: a video file.
-        indices: frame numbers in [0, len(index_video(path))), any order, repeats allowed.
-
-    Returns:
-        uint8 [len(indices), H, W, 3], RGB.
-
-    Raises:
-        InputError: the file is missing or damaged, or has no such frame.
-    """
-    index = index_video(path)
-    wanted = sorted({int(i) for i in indices})
-    if not wanted:
-        raise ValueError("no frames were asked for")
-    if wanted[0] < 0 or wanted[-1] >= len(index):
-        raise InputError(
-            f"{path}: no frame {wanted[-1] if wanted[0] >= 0 else wanted[0]}; "
-            f"it has frames 0 to {len(index) - 1}"
+def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None]:
+    """All packets, and the first frame that can be decoded."""
+    packets: list[_Packet] = []
+    first: VideoFrame | None = None
+    for packet in _packets(container):
+        packets.append(
+            _Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe, not packet.is_discard)
         )
-    reader = _Reader(os.fspath(path), index)
+        if first is None:
+            first = next(iter(_decoded(packet)), None)
+    if first is None:
+        first = next(iter(_drained(container)), None)
+    return packets, first
+
+
+def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
+    """The frame's number of each packet by its time of display; None if they cannot be trusted."""
+    stream = container.streams.video[0]
+    context = stream.codec_context
+    intra = bool(context.codec.intra_only) if hasattr(context.codec, "intra_only") else False
+    untimed = container.format.name in WITHOUT_TIMES and not intra
+    if untimed or context.field_order not in PROGRESSIVE or context.name == "vp8":
+        return None
+    times = [packet.pts for packet in packets]
+    if None in times or len(set(times)) < len(times) or not times:
+        return None
+    order = np.argsort(np.asarray(times, dtype=np.int64))
+    if np.abs(order - np.arange(len(order))).max() > MOST_REORDERED:
+        return None
+    # What comes before the first keyframe, or is shown before it, refers to what is not there.
+    begin = next((i for i, packet in enumerate(packets) if packet.key), 0)
+    start = packets[begin].pts
+    numbers = [-1] * len(packets)
+    count = 0
+    for i in order.tolist():
+        if packets[i].shown and i >= begin and packets[i].pts >= start:
+            numbers[i] = count
+            count += 1
+    return numbers
+
+
+def _in_order_of_decoder(container: InputContainer) -> list[int]:
+    """The frame's number of each packet by the order in which the decoder delivers frames.
+
+    A packet that the decoder refuses has a number all the same, for a frame that cannot be had.
+    """
+    found: list[int] = []
+    refused: list[int] = []
+    total = 0
+    for total, packet in enumerate(_packets(container), 1):
+        packet.pts = total - 1
+        try:
+            found += [frame.pts for frame in packet.decode() if frame.pts is not None]
+        except av.FFmpegError:
+            refused.append(total - 1)
+    found += [frame.pts for frame in _drained(container) if frame.pts is not None]
+    for packet_number in refused:
+        if packet_number not in found:
+            later = (place for place, other in enumerate(found) if other > packet_number)
+            found.insert(next(later, len(found)), packet_number)
+    numbers = [-1] * total
+    for count, packet_number in enumerate(dict.fromkeys(found)):
+        numbers[packet_number] = count
+    return numbers
+
+
+def _index(
+    packets: list[_Packet],
+    numbers: np.ndarray,
+    first: VideoFrame,
+    base: float,
+    rate: float,
+    *,
+    by_pts: bool,
+) -> FileIndex:
+    count = int(numbers.max()) + 1
+    of_frame = np.empty(count, np.int32)
+    shown = np.flatnonzero(numbers >= 0)
+    of_frame[numbers[shown]] = shown
+    times = _times([packets[i] for i in of_frame], base)
+    if times is None:
+        times = np.arange(count) / rate
+    keys = sorted({0, *(int(numbers[i]) for i in shown if packets[i].key)})
+    seek_times = [_seek_time(packets[of_frame[key]], by_pts) for key in keys]
+    known_by, marks = _marks(packets)
+    rotation = round(first.rotation / 90) % 4
+    height, width = first.height, first.width
+    if rotation % 2:
+        height, width = width, height
+    return FileIndex(
+        times=times,
+        keyframes=np.asarray(keys, dtype=np.int32),
+        height=height,
+        width=width,
+        numbers=numbers.astype(np.int32),
+        packets=of_frame,
+        marks=marks,
+        known_by=known_by,
+        seek_times=np.asarray(seek_times, dtype=np.int64),
+        rotation=rotation,
+    )
+
+
+def _times(packets: list[_Packet], base: float) -> np.ndarray | None:
+    """Seconds from the first at which frames are shown; of files without such, by decoding times.
+
+    Those are as far apart, but in the order of decoding.
+    """
+    for kind in ("pts", "dts"):
+        known = [getattr(packet, kind) for packet in packets]
+        if None not in known and base:
+            times = np.sort(np.asarray(known, dtype=np.int64))
+            if kind == "dts" or (times == np.asarray(known)).all():
+                return (times - times[0]) * base
+    return None
+
+
+def _seek_time(packet: _Packet, by_pts: bool) -> int:
+    # Matroska's index has times of display, those of others times of decoding.
+    first, second = (packet.pts, packet.dts) if by_pts else (packet.dts, packet.pts)
+    return next((time for time in (first, second) if time is not None), 0)
+
+
+def _marks(packets: list[_Packet]) -> tuple[str, np.ndarray]:
+    for kind in ("pos", "dts", "pts"):
+        marks = [getattr(packet, kind) for packet in packets]
+        if None not in marks and len(set(marks)) == len(marks):
+            return kind, np.asarray(marks, dtype=np.int64)
+    return "", np.empty(0, np.int64)
+
+
+class _Reading:
+    """Goes through a file once and takes the frames that are missing out of it."""
+
+    def __init__(
+        self, container: InputContainer, index: FileIndex, missing: dict[int, np.ndarray]
+    ) -> None:
+        self.container = container
+        self.stream = container.streams.video[0]
+        self.index = index
+        self.missing = missing
+        self.damaged: set[int] = set()
+        self.scaler = VideoReformatter()
+        self._hurt: list[int] = []  # packets that were damaged
+
+    def run(self, *, direct: bool) -> None:
+        """Take what can be had.
+
+        Args:
+            direct: seek and skip; otherwise everything is decoded, from the beginning.
+        """
+        if not direct:
+            self._go_through(0, max(int(self.index.packets[n]) for n in self.missing), skip=False)
+            return
+        skip = self.stream.codec_context.name in SKIPPABLE
+        for first, last in self._stretches():
+            self._go_through(first, last, skip=skip)
+
+    def _stretches(self) -> list[tuple[int, int]]:
+        """Packets [first, last], those to be gone through without a seek."""
+        stretches: list[tuple[int, int]] = [(0, -1)]
+        for number in self.missing:
+            first, last = self.index.needed(number)
+            begin, end = stretches[-1]
+            if first <= end + SEEK_PACKETS or not self.index.known_by:
+                stretches[-1] = (begin, max(end, last))
+            else:
+                stretches.append((first, last))
+        return [stretch for stretch in stretches if stretch[1] >= 0]
+
+    def _go_through(self, first: int, last: int, *, skip: bool) -> None:
+        packets, number = self._from(first)
+        context, skipping = self.stream.codec_context, None
+        for number, packet in enumerate(packets, number):
+            if number >= len(self.index.numbers):
+                break
+            packet.pts = number  # the decoder hands it on to the frame
+            wanted = int(self.index.numbers[number]) in self.missing
+            if skipping is not (skip and not wanted):
+                skipping = skip and not wanted
+                context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            if packet.is_corrupt:
+                self._hurt.append(number)
+            try:
+                for frame in packet.decode():
+                    self._take(frame)
+            except av.FFmpegError:
+                self._hurt.append(number)
+            if number >= last or not self.missing:
+                break
+        for frame in _drained(self.container):
+            self._take(frame)
+
+    def _from(self, first: int) -> tuple[Iterator[Packet], int]:
+        """Packets from one on, or from some before it, and the number of the first of them."""
+        if not first:
+            return _packets(self.container), 0
+        key = int(np.searchsorted(self.index.keyframes, self.index.numbers[first]))
+        try:
+            self.container.seek(int(self.index.seek_times[key]), stream=self.stream)
+        except av.FFmpegError:
+            return iter(()), 0
+        packets = _packets(self.container)
+        for packet in packets:
+            mark = getattr(packet, self.index.known_by)
+            (found,) = np.nonzero(self.index.marks == mark)
+            if mark is None or len(found) != 1 or found[0] > first:
+                break  # it did not lead there
+            return chain([packet], packets), int(found[0])
+        return iter(()), 0
+
+    def _take(self, frame: VideoFrame) -> None:
+        packet = frame.pts
+        if packet is None or not 0 <= packet < len(self.index.numbers):
+            return
+        if frame.is_corrupt:
+            self._hurt.append(packet)
+        number = int(self.index.numbers[packet])
+        if number not in self.missing:
+            return
+        first, _ = self.index.needed(number)
+        if any(first <= hurt <= packet for hurt in self._hurt):
+            self.damaged.add(number)
+            return
+        self._scale(frame, self.missing.pop(number))
+        self.damaged.discard(number)
+
+    def _scale(self, frame: VideoFrame, into: np.ndarray) -> None:
+        """Write a frame as RGB of the size, and turned as it is to be shown."""
+        turned = np.rot90(into, -self.index.rotation)  # a view that lies as the frame does
+        height, width = turned.shape[:2]
+        rgb = self.scaler.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=SCALING,
+            threads=1,  # starting more takes longer than the conversion
+        )  # fmt: skip
+        turned[...] = rgb.to_ndarray()
+
+
+def _packets(container: InputContainer) -> Iterator[Packet]:
+    """The video's packets, until the end or until the file is too damaged to go on."""
     try:
-        frames = {number: reader.read(number) for number in wanted}
-    finally:
-        reader.close()
-    return np.stack([frames[int(i)] for i in indices])
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size:
+                yield packet
+    except av.FFmpegError:
+        return
+
+
+def _decoded(packet: Packet) -> list[VideoFrame]:
+    try:
+        return packet.decode()
+    except av.FFmpegError:
+        return []
+
+
+def _drained(container: InputContainer) -> list[VideoFrame]:
+    """What the decoder holds back for frames that come before in display."""
+    try:
+        return container.streams.video[0].codec_context.decode(None)
+    except av.FFmpegError:
+        return []
+
+
+def _undecodable(path: Path) -> Damage:
+    return Damage(f"{path}: no frame in it can be decoded; replace the file")
+
+
+def _opened(path: Path) -> InputContainer:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, not a video file")
+    try:
+        container = av.open(str(path))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such video file") from error
+    except (av.FFmpegError, UnicodeError, ValueError) as error:
+        raise Damage(f"{path}: cannot be read as a video ({error}); replace it") from error
+    if not container.streams.video:
+        container.close()
+        raise Damage(f"{path}: has no video stream; replace it")
+    stream: VideoStream = container.streams.video[0]
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1  # workers are the parallelism
+    return container
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
@@ -159,108 +431,3 @@ def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-
-
-class _Reader:
-    """Decodes forwards, from a keyframe where that saves much.
-
-    Frames are numbered by counting what the decoder delivers, which is in order of display; the
-    timestamps of AVI files with packed B-frames (DivX and XviD, so UCF101's) are not.
-    """
-
-    def __init__(self, path: str, index: VideoIndex) -> None:
-        self.path = path
-        self.index = index
-        self.to_rgb = VideoReformatter()
-        self.frame: av.VideoFrame | None = None
-        self._open()
-
-    def _open(self) -> None:
-        self.container = _opened(self.path)
-        self.coming = enumerate(_decode(self.container))
-        self.number = -1
-
-    def close(self) -> None:
-        self.container.close()
-
-    def read(self, target: int) -> np.ndarray:
-        """Frame ``target``, which may not lie before the last that was read: uint8 [H, W, 3]."""
-        place = bisect.bisect_right(self.index.keyframes, target) - 1
-        if self.index.keyframes[place] > self.number + SEEK_FRAMES:
-            self._seek(place)
-        while self.number < target:
-            step = next(self.coming, None)
-            if step is None:
-                break
-            self.number, self.frame = step
-        if self.frame is None:
-            raise _undecodable(self.path)
-        return self.to_rgb.reformat(
-            self.frame,
-            width=self.index.width,
-            height=self.index.height,
-            format="rgb24",
-            threads=1,  # starting more takes longer than the conversion
-        ).to_ndarray()
-
-    def _seek(self, place: int) -> None:
-        """Go on at a keyframe; if the container does not lead there, from the beginning."""
-        assert self.index.pts is not None
-        key = self.index.keyframes[place]
-        pts = self.index.pts[key]
-        stream = self.container.streams.video[0]
-        self.container.seek(self.index.seek_times[place], stream=stream)
-        frames = _decode(self.container)
-        for frame in frames:
-            if frame.pts == pts:
-                self.coming = enumerate(chain([frame], frames), start=key)
-                return
-            if frame.pts is None or frame.pts > pts:
-                break
-        self.close()
-        self._open()
-
-
-def _decode(container: InputContainer) -> Iterator[av.VideoFrame]:
-    """All frames that can be decoded; damaged packets are passed over."""
-    for packet in _packets(container):
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            continue
-
-
-def _packets(container: InputContainer) -> Iterator[av.Packet]:
-    """The video's packets, until the end or until the file is too damaged to go on."""
-    try:
-        yield from container.demux(container.streams.video[0])
-    except av.FFmpegError:
-        return
-
-
-def _undecodable(path: str) -> InputError:
-    return InputError(f"{path}: no frame in it can be decoded; replace the file")
-
-
-def _stat(path: str | os.PathLike[str]) -> os.stat_result:
-    try:
-        return os.stat(path)
-    except OSError as error:
-        raise InputError(f"{path}: no such video file ({error.strerror})") from error
-
-
-def _opened(path: str | os.PathLike[str]) -> InputContainer:
-    _stat(path)
-    if Path(path).is_dir():
-        raise InputError(f"{path}: is a directory, not a video file")
-    try:
-        container = av.open(os.fspath(path))
-    except (av.FFmpegError, UnicodeError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as a video ({error}); replace it") from error
-    if not container.streams.video:
-        container.close()
-        raise InputError(f"{path}: has no video stream; replace it")
-    stream: VideoStream = container.streams.video[0]
-    stream.thread_type = "NONE"
-    stream.codec_context.thread_count = 1  # workers are the parallelism
-    return container
