@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -58,11 +58,12 @@ WHOLE = 1 << 20
 
 
 def content_digest(path: str | Path) -> str:
-    """What a file holds, whatever it is called: 32 hexadecimal digits.
+    """What a file, or a folder of frames, holds, whatever it is called: 32 hexadecimal digits.
 
     Of the whole content up to a MiB; of larger files the size and a quarter of a MiB each of the
-    beginning, the middle and the end, which no two videos share. Remembered for as long as size
-    and date stay.
+    beginning, the middle and the end, which no two videos share. Of a folder the sizes of its
+    files, in the order of their names, and the content of three of them. Remembered for as long as
+    size and date stay.
     """
     stat = os.stat(path)
     return _content_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
@@ -70,6 +71,12 @@ def content_digest(path: str | Path) -> str:
 
 @lru_cache(maxsize=1 << 20)
 def _content_digest(path: str, size: int, mtime_ns: int) -> str:
+    if os.path.isdir(path):
+        files = _files_in(path)
+        digest = hashlib.blake2b(repr(_sizes(files)).encode(), digest_size=16)
+        for place in sorted({0, len(files) // 2, len(files) - 1} if files else ()):
+            digest.update(content_digest(files[place]).encode())
+        return digest.hexdigest()
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(path, "rb") as file:
         if size <= WHOLE:
@@ -80,6 +87,20 @@ def _content_digest(path: str, size: int, mtime_ns: int) -> str:
                 file.seek(start)
                 digest.update(file.read(part))
     return digest.hexdigest()
+
+
+def content_size(path: str | Path) -> int:
+    """The bytes of a file, or of all files in a folder of frames."""
+    return sum(_sizes(_files_in(path))) if os.path.isdir(path) else os.stat(path).st_size
+
+
+def _files_in(folder: str | Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(e.path for e in entries if e.is_file() and not e.name.startswith("."))
+
+
+def _sizes(files: Sequence[str]) -> list[int]:
+    return [os.stat(file).st_size for file in files]
 
 
 def file_digest(path: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Annotations as readers of layouts find them: each a clip, the name of its class, and its place."""
+"""Annotations as readers of layouts find them: a clip, the name of its class, and its place."""
 
 from __future__ import annotations
 

@@ -112,8 +112,7 @@ def read_directory(directory: Path) -> list[Annotation]:
     ]
     if not rows:
         raise InputError(
-            f"{directory}: has no <class>/<video>, a video being one of "
-            f"{', '.join(VIDEO_SUFFIXES)}"
+            f"{directory}: has no <class>/<video>, a video being one of {', '.join(VIDEO_SUFFIXES)}"
         )
     return rows
 

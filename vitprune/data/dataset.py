@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vitprune.data.excerpts import Excerpt
+from vitprune.data.reading import index_video, read_frames
 from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
 from vitprune.data.transforms import (
     as_clip,
@@ -25,9 +26,8 @@ from vitprune.data.transforms import (
     long_side_crops,
     training_transform,
 )
-from vitprune.data.reading import index_video, read_frames
 from vitprune.errors import InputError
-from vitprune.files import content_digest
+from vitprune.files import content_digest, content_size
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ class Clip:
     """One annotated clip: a whole video file, or a part of one.
 
     Attributes:
-        path: the video file.
+        path: the video file, or a folder of frames.
         label: number of its class.
-        start: where it begins in the file, in seconds; None for its beginning.
-        end: where it ends, in seconds; None for the file's end.
+        start: where it begins in the file; None for its beginning.
+        end: where it ends, exclusive; None for the file's end.
         group: the subject or group whose clips must stay in one split; empty where unknown.
         view: the camera; empty where unknown.
+        unit: what ``start`` and ``end`` count, seconds or frames.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Clip:
     end: float | None = None
     group: str = ""
     view: str = ""
+    unit: Literal["seconds", "frames"] = "seconds"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
     def name(self, number: int) -> str:
         """A video's path under the root; a part of a file with ``#t=start,end`` (seconds).
 
-        The ending is that of W3C's media fragments.
+        The ending is that of W3C's media fragments; ``#frames=start,end`` counts frames.
         """
         return _name(self.clips[number], self.root)
 
@@ -219,8 +221,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
         )
 
     def excerpts(self) -> list[Excerpt]:
-        """What every clip shows, known by its file's content; reads all files."""
-        return [Excerpt(content_digest(clip.path), clip.start, clip.end) for clip in self.clips]
+        """What every clip shows, in seconds, known by its file's content; reads all files."""
+        return [_excerpt(clip) for clip in self.clips]
 
     def listing(self) -> str:
         """A hash of the list of clips: names, labels and files' sizes; SHA-256, hexadecimal.
@@ -228,7 +230,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
         The same wherever the dataset lies and whenever it was copied there.
         """
         rows = [
-            (name, self.class_names[clip.label], clip.path.stat().st_size)
+            (name, self.class_names[clip.label], content_size(clip.path))
             for name, clip in zip(self.names, self.clips, strict=True)
         ]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
@@ -245,7 +247,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
         for clip in self.clips:
             stat = clip.path.stat()
             path = os.path.relpath(clip.path, self.root)
-            row = (path, clip.label, clip.start, clip.end, stat.st_size, stat.st_mtime_ns)
+            span = (clip.start, clip.end, clip.unit)
+            row = (path, clip.label, *span, stat.st_size, stat.st_mtime_ns)
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
 
@@ -253,15 +256,32 @@ class VideoDataset(Dataset[dict[str, Any]]):
 def _name(clip: Clip, root: Path) -> str:
     name = Path(os.path.relpath(clip.path, root)).as_posix()
     times = ",".join("" if time is None else f"{time:.9g}" for time in (clip.start, clip.end))
-    return f"{name}#t={times.rstrip(',')}" if times != "," else name
+    key = "t" if clip.unit == "seconds" else "frames"
+    return f"{name}#{key}={times.rstrip(',')}" if times != "," else name
 
 
 def _span(clip: Clip) -> tuple[int, int]:
     """The clip's frames [first, last) in its file."""
     index = index_video(clip.path)
+    if clip.unit == "frames":
+        first = int(clip.start or 0)
+        if first >= len(index):
+            raise InputError(
+                f"{clip.path}: the clip starts at frame {first}, but the video's last frame is "
+                f"{len(index) - 1}; correct its annotation"
+            )
+        return first, len(index) if clip.end is None else min(int(clip.end), len(index))
     if clip.start is not None and clip.start > index.times[-1] + 1e-6:
         raise InputError(
             f"{clip.path}: the clip starts at {clip.start:g} s, but the video's last frame is at "
             f"{index.times[-1]:.2f} s; correct its annotation"
         )
     return index.span(clip.start, clip.end)
+
+
+def _excerpt(clip: Clip) -> Excerpt:
+    digest = content_digest(clip.path)
+    if clip.unit == "seconds" or (clip.start, clip.end) == (None, None):
+        return Excerpt(digest, clip.start, clip.end)
+    times, (first, last) = index_video(clip.path).times, _span(clip)
+    return Excerpt(digest, float(times[first]), float(times[last]) if last < len(times) else None)

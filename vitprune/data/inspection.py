@@ -56,6 +56,7 @@ def _name(dataset: VideoDataset, decode: bool) -> str:
     rows = []
     for clip in dataset.clips:
         stat = clip.path.stat()
-        rows.append([str(clip.path), clip.start, clip.end, stat.st_size, stat.st_mtime_ns])
+        span = [clip.start, clip.end, clip.unit]
+        rows.append([str(clip.path), *span, stat.st_size, stat.st_mtime_ns])
     frames = [dataset.spec.num_frames, dataset.spec.sampling, dataset.spec.stride]
     return hashlib.sha256(json.dumps([rows, decode and frames]).encode()).hexdigest()[:32]

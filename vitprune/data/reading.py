@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vitprune.data.frames import FrameFolder
 from vitprune.data.source import Source, VideoIndex
 from vitprune.data.video import VideoFile
 from vitprune.errors import InputError
@@ -16,7 +17,7 @@ from vitprune.errors import InputError
 
 def source_of(path: str | os.PathLike[str]) -> Source:
     """What reads the video at ``path``."""
-    return VideoFile(Path(path))
+    return FrameFolder(Path(path)) if os.path.isdir(path) else VideoFile(Path(path))
 
 
 def index_video(path: str | os.PathLike[str]) -> VideoIndex:

@@ -135,8 +135,9 @@ def _times(member: Member) -> str:
     clip = member[1]
     if clip.start is None and clip.end is None:
         return ""
-    start = "the beginning" if clip.start is None else f"{clip.start:g} s"
-    return f", {start} to {'the end' if clip.end is None else f'{clip.end:g} s'}"
+    written = "{:g} s" if clip.unit == "seconds" else "frame {:g}"
+    start = "the beginning" if clip.start is None else written.format(clip.start)
+    return f", {start} to {'the end' if clip.end is None else written.format(clip.end)}"
 
 
 def _counted(count: int, more: str = "") -> str:

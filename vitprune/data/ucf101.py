@@ -84,8 +84,7 @@ def read_classes(path: Path) -> list[str]:
         fields = line.split()
         if len(fields) != 2 or fields[0] != str(len(names) + 1) or fields[1] in names:
             raise InputError(
-                f"{where}: {line!r}; it should be '{len(names) + 1} <Class>', "
-                "every class once"
+                f"{where}: {line!r}; it should be '{len(names) + 1} <Class>', every class once"
             )
         names.append(fields[1])
     if not names:
