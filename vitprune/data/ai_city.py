@@ -75,7 +75,9 @@ class AICityDataModule(VideoDataModule):
                     video = _find(row, user, videos)
                 if not named:
                     raise InputError(f"{row.where}: no {FILE}, and none in a row above")
-                if video is not None and row[LABEL].lower() not in UNLABELLED:
+                if row[LABEL].lower() not in UNLABELLED:
+                    if video is None:
+                        raise InputError(f"{row.where}: it is of the video that is wrong above")
                     found.append(_annotation(row, *video))
         return found
 

@@ -21,6 +21,7 @@ from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.groups import SPLITS, SplitName, held_out_groups, joined
 from vitprune.data.loading import SeededSampler, VideoLoader
 from vitprune.data.options import area, channels, choice, fraction, whole
+from vitprune.data.readable import Readable
 from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
 from vitprune.data.sampling import SAMPLINGS, SamplingName
 from vitprune.errors import InputError
@@ -148,6 +149,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.demo = demo
         self.splits = {}
         self.left_out = {}
+        self.readable: Readable | None = None
 
     # What a dataset says of itself
 
@@ -221,12 +223,13 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             )
             for split in SPLITS
         }
+        self.readable = Readable(self.splits["train"]) if self.on_error == "skip" else None
 
     def train_dataloader(self) -> VideoLoader:
         """Training clips with random crops, shuffled; the same for the same seed."""
         train = self.splits["train"]
         return VideoLoader(
-            train,
+            train if self.readable is None else self.readable,
             batch_size=min(self.batch_size, len(train)),
             sampler=SeededSampler(len(train), self.seed),
             generator=torch.Generator().manual_seed(self.seed),  # leaves the global one alone
@@ -272,6 +275,41 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
         )
 
+    def leave_out(self, split: SplitName, reasons: Mapping[int, str]) -> None:
+        """Go on without clips, before any loader has been made.
+
+        Args:
+            split: theirs.
+            reasons: the clips' numbers, and a line for each.
+        """
+        dataset = self.splits[split]
+        self.left_out.setdefault(split, []).extend(reasons.values())
+        dataset.leave_out(reasons)
+        if not dataset.clips:
+            raise InputError(
+                f"{self.root}: no clip of the {split} split of {self.name} can be read"
+            )
+
+    def coverage(self) -> dict[str, Any]:
+        """What figures are of: how many ``clips`` each split has, and what was ``left_out`` of it.
+
+        In a process group every process must ask.
+        """
+        unread = dict(self.readable.unread) if self.readable else {}
+        if distributed.is_available() and distributed.is_initialized():
+            found: list[dict[int, str]] = [{}] * distributed.get_world_size()
+            distributed.all_gather_object(found, unread)
+            unread = {number: line for part in found for number, line in part.items()}
+        left_out = {split: list(lines) for split, lines in self.left_out.items()}
+        if unread:
+            left_out["train"] = [*left_out.get("train", []), *unread.values()]
+        clips = {split: len(dataset) for split, dataset in self.splits.items()}
+        clips["train"] -= len(unread)
+        return {
+            "clips": clips,
+            "left_out": {s or "unknown": lines for s, lines in left_out.items()},
+        }
+
     def clip_settings(self) -> dict[str, Any]:
         """What a checkpoint must remember to be shown clips like those that it was trained on."""
         return asdict(self.spec)
@@ -295,7 +333,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.class_names = list(class_names)
         for dataset in self.splits.values():
             dataset.class_names = self.class_names
-            dataset.clips = [replace(clip, label=numbers[clip.label]) for clip in dataset.clips]
+            for part in (dataset.clips, dataset.unusable):
+                part[:] = [replace(clip, label=numbers[clip.label]) for clip in part]
 
     # From a layout to three splits
 

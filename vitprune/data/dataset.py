@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -117,6 +117,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
         colour_jitter: float = 0.0,
     ) -> None:
         self.clips = list(clips)
+        self.unusable: list[Clip] = []
         self.class_names = list(class_names)
         self.spec = spec
         self.root = root
@@ -224,14 +225,20 @@ class VideoDataset(Dataset[dict[str, Any]]):
         """What every clip shows, in seconds, known by its file's content; reads all files."""
         return [_excerpt(clip) for clip in self.clips]
 
+    def leave_out(self, numbers: Collection[int]) -> None:
+        """Go on without clips, by their numbers; the others are numbered anew."""
+        self.unusable += [clip for i, clip in enumerate(self.clips) if i in numbers]
+        self.clips = [clip for i, clip in enumerate(self.clips) if i not in numbers]
+
     def listing(self) -> str:
         """A hash of the list of clips: names, labels and files' sizes; SHA-256, hexadecimal.
 
-        The same wherever the dataset lies and whenever it was copied there.
+        The same wherever the dataset lies and whenever it was copied there, and also of clips that
+        are left out: which of them cannot be read may depend on how closely one has looked.
         """
         rows = [
-            (name, self.class_names[clip.label], content_size(clip.path))
-            for name, clip in zip(self.names, self.clips, strict=True)
+            (_name(clip, self.root), self.class_names[clip.label], content_size(clip.path))
+            for clip in (*self.clips, *self.unusable)
         ]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from vitprune.data.readable import Readable
 from vitprune.errors import InputError
 
 
@@ -47,7 +48,8 @@ class VideoLoader(DataLoader[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         try:
-            yield from super().__iter__()
+            for batch in super().__iter__():
+                yield self.dataset.kept(batch) if isinstance(self.dataset, Readable) else batch
         except InputError as error:
             error.__traceback__ = None  # it holds the workers, which would linger
             line = str(error).strip().splitlines()[-1]

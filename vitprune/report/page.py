@@ -32,7 +32,7 @@ from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, layers, title
-from vitprune.results.reading import Sweep, leakage, read_scores
+from vitprune.results.reading import Sweep, leakage, left_out, read_scores
 from vitprune.results.table1 import FULL, State, Table1
 from vitprune.results.writing import RESULTS
 
@@ -190,6 +190,8 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     for cell in sweep.finished.itertuples():
         if how := leakage(cell.results):
             note("Leakage", how if sweep.single else cell.place)
+        if how := left_out(cell.results):
+            note("Left out", how if sweep.single else f"{cell.place}: {how}")
     for found in (dict(r["environment"]) for r in results):
         note("Commit", found.pop("commit", None))
         system, cpus = found.pop("system", "unknown system"), found.pop("cpus", "?")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vitprune.results.paper import layers
+from vitprune.results.reading import left_out
 from vitprune.results.statistics import proportion_interval
 
 
@@ -52,6 +53,8 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         f"(McNemar's exact p = {paired['p_value']:.3g})",
         highlight=False,
     )
+    if how := left_out(results):
+        console.print(f"Left out: {how}", highlight=False)
 
 
 def interval_of(share: float, videos: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vitprune.pruning import costs
 from vitprune.report.terminal import interval_of, print_summary
+from vitprune.results.reading import left_out
 from vitprune.tasks.explain import Explained, explain
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.subject import subject_of
@@ -86,11 +87,13 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
 
 def _summary(results: Evaluated) -> dict[str, str]:
     videos = results.dataset["videos"]
+    lost = left_out({"dataset": results.dataset})
     return {
         "Top-1": f"{100 * results.top1:.2f} %",
         "  95 % interval": interval_of(results.top1, videos),
         "Top-5": f"{100 * results.top5:.2f} %",
         "Test videos": str(videos),
+        **({"Left out": lost} if lost else {}),
         "Dropped layers": ", ".join(map(str, results.model["dropped"])) or "none",
         "Parameters": f"{results.parameters / 1e6:.3g} M",
         "FLOPs per clip": f"{results.flops / 1e9:.3g} G",
