@@ -231,8 +231,11 @@ def test_names_of_ai_city_are_spelt_in_two_ways(tmp_path: Path) -> None:
     assert made.class_names == ["Class 5", "Class 10"]
     own = sorted((c.view, c.start, c.end, c.label) for c in all_clips(made) if c.group == "24026")
     assert own == [
-        ("dashboard", 0, 1, 0), ("dashboard", 2, 3, 1), ("rear_view", 0, 1, 0), ("rear_view", 2, 4, 1),
-    ]  # fmt: skip
+        ("dashboard", 0, 1, 0),
+        ("dashboard", 2, 3, 1),
+        ("rear_view", 0, 1, 0),
+        ("rear_view", 2, 4, 1),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@
 an item, `video` the decoder, `sampling` which frames, `transforms` crops and colours, `loading`
 batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes`
 says which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
-`boxes` reads where head, hands and objects are.
+`survey` looks at a whole dataset, `check` is the command that does; `boxes` reads where head, hands
+and objects are. A video is a `source`: a file (`video`) or a folder of `frames`; `reading` asks it,
+and `readable` lets training go on without those that cannot be read.
 """
 
 from vitprune.data.ai_city import AICityDataModule

@@ -84,6 +84,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     official_splits: ClassVar[tuple[int, ...]] = (1,)
     whom: ClassVar[str] = "subject"
     """What the dataset calls those whose clips must be in one split."""
+    shares_groups: ClassVar[bool] = False
+    """Whether its official splits share such all the same."""
 
     class_names: list[str]
     splits: dict[str, VideoDataset]
@@ -192,13 +194,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         """Read and check the layout; fills ``class_names`` and ``splits``."""
         if self.splits:
             return
-        if not self.root.is_dir():
-            how = f"put {self.name} there or set dataset.root to where it is"
-            if self.demo is not None:
-                how = "call prepare_data() to render it"
-            elif self.layout is not None:
-                how += f" (dataset=demo_{self.layout} renders a stand-in and needs no download)"
-            raise InputError(f"no directory {self.root}, where {self.name} should be; {how}")
+        self.check_root()
         self.left_out = {}
         self.class_names, clips = self.read_split_clips()
         if lines := [line for part in self.left_out.values() for line in part]:
@@ -337,6 +333,20 @@ class VideoDataModule(pl.LightningDataModule, ABC):
                 part[:] = [replace(clip, label=numbers[clip.label]) for clip in part]
 
     # From a layout to three splits
+
+    def check_root(self) -> None:
+        """See that there is something to read.
+
+        Raises:
+            InputError: there is not; says how to get it.
+        """
+        if not self.root.is_dir():
+            how = f"put {self.name} there or set dataset.root to where it is"
+            if self.demo is not None:
+                how = "call prepare_data() to render it"
+            elif self.layout is not None:
+                how += f" (dataset=demo_{self.layout} renders a stand-in and needs no download)"
+            raise InputError(f"no directory {self.root}, where {self.name} should be; {how}")
 
     def read_split_clips(
         self, *, checked: bool = True

@@ -35,6 +35,7 @@ class HMDB51DataModule(VideoDataModule):
 
     official_splits: ClassVar[tuple[int, ...]] = (1, 2, 3)
     whom: ClassVar[str] = "source video"
+    shares_groups: ClassVar[bool] = True
 
     def read_layout(self) -> tuple[list[str], dict[SplitName, list[Clip]]]:
         """See the base; the classes are sorted."""

@@ -56,19 +56,14 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
     Raises:
         InputError: names the files, the splits and the spans; or a file that cannot be read.
     """
-    recordings = recordings_of(clips.values())
-    members: dict[Path, list[Member]] = {}
-    for split, part in clips.items():
-        for clip in part:
-            members.setdefault(recordings[clip.path], []).append((split, clip))
-    shared = [found for found in members.values() if len({split for split, _ in found}) > 1]
+    shared = _shared(clips)
     if overlaps := [overlap for found in shared if (overlap := _overlap(found))]:
         one, other = overlaps[0]
         same = "the same file" if one[1].path == other[1].path else "files of the same content"
         spans = " and their spans overlap" if {*map(_times, (one, other))} != {""} else ""
         more = f" (and so in {_counted(len(overlaps) - 1, 'more ')})" if len(overlaps) > 1 else ""
         raise InputError(
-            f"{_described(one, root)} and {_described(other, root)} are {same}{spans}{more}; "
+            f"{described(one, root)} and {described(other, root)} are {same}{spans}{more}; "
             "a moment of a recording must be in one split"
         )
     doubtful = [found for found in shared if not all(clip.group for _, clip in found)]
@@ -79,6 +74,21 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
             "same driver may be in both",
             stacklevel=2,
         )
+
+
+def shared_moments(clips: Mapping[SplitName, Sequence[Clip]]) -> list[tuple[Member, Member]]:
+    """Of each recording of which several splits have the same moment, two clips that do."""
+    return [overlap for found in _shared(clips) if (overlap := _overlap(found))]
+
+
+def _shared(clips: Mapping[SplitName, Sequence[Clip]]) -> list[list[Member]]:
+    """Of each recording of which several splits have a part, its clips."""
+    recordings = recordings_of(clips.values())
+    members: dict[Path, list[Member]] = {}
+    for split, part in clips.items():
+        for clip in part:
+            members.setdefault(recordings[clip.path], []).append((split, clip))
+    return [found for found in members.values() if len({split for split, _ in found}) > 1]
 
 
 def recordings_of(parts: Iterable[Sequence[Clip]]) -> dict[Path, Path]:
@@ -144,6 +154,7 @@ def _counted(count: int, more: str = "") -> str:
     return f"{count} {more}recording{'s' * (count != 1)}"
 
 
-def _described(member: Member, root: Path) -> str:
+def described(member: Member, root: Path) -> str:
+    """A clip with its split and span: ``videos/a.mp4 (train, 2 s to the end)``."""
     split, clip = member
     return f"{os.path.relpath(clip.path, root)} ({split}{_times(member)})"

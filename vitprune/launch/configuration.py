@@ -451,7 +451,21 @@ class Evaluate(Job):
         return self
 
 
-TASKS: dict[str, type[Job]] = {"train": Train, "prune": Prune, "evaluate": Evaluate}
+class Check(Section):
+    """``python -m vitprune.data.check``."""
+
+    task: Literal["check"]
+    dataset: Clips
+    decode: Flag
+    model: Sizes
+    seed: Count
+    runs: Text
+    given: frozenset[str] = Field(default=frozenset(), exclude=True)
+
+
+TASKS: dict[str, type[Job | Check]] = {
+    "train": Train, "prune": Prune, "evaluate": Evaluate, "check": Check,
+}  # fmt: skip
 
 
 def parse(values: Mapping[str, Any], given: Iterable[str] = ()) -> Any:

@@ -46,8 +46,8 @@ class Tile:
     note: str = ""
 
 
-def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
-    """The page: one file that needs no other."""
+def templates() -> Environment:
+    """The pages' templates, with what all of them use."""
     environment = Environment(
         loader=PackageLoader("vitprune.report"),
         autoescape=True,
@@ -56,31 +56,39 @@ def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"title": title, "figure": figure, "interval": interval}
+    environment.globals |= {"colours": COLOURS, "dark": DARK}
+    return environment
+
+
+def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
+    """The page: one file that needs no other."""
     cells = list(sweep.finished.itertuples())
-    return environment.get_template("report.html.jinja").render(
-        heading=_heading(cells[0]) if sweep.single else "Table 1: which layers can go",
-        source=sweep.directory.resolve().name,
-        colours=COLOURS,
-        dark=DARK,
-        tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
-        table=table,
-        full=FULL,
-        full_model=FULL_MODEL,
-        notes=notes(table, sweep.older),
-        words=WORDS,
-        verdict=verdict(pairs),
-        compared=len(pairs) > 0,
-        tests=(TEST_HEADER, tests(pairs), TESTS),
-        agreement=(*agreement(pairs), AGREEMENT),
-        cost=_cost_rows(sweep),
-        curves=sections.curves(sweep),
-        relevance=sections.relevance(sweep),
-        costs=sections.costs(sweep),
-        training=sections.training(sweep),
-        command=_command(sweep),
-        facts=_facts(sweep),
-        cells=[_cell_row(cell) for cell in cells],
-        failed=[(c.place, c.error or WORDS["started"]) for c in sweep.unfinished.itertuples()],
+    return (
+        templates()
+        .get_template("report.html.jinja")
+        .render(
+            heading=_heading(cells[0]) if sweep.single else "Table 1: which layers can go",
+            source=sweep.directory.resolve().name,
+            tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
+            table=table,
+            full=FULL,
+            full_model=FULL_MODEL,
+            notes=notes(table, sweep.older),
+            words=WORDS,
+            verdict=verdict(pairs),
+            compared=len(pairs) > 0,
+            tests=(TEST_HEADER, tests(pairs), TESTS),
+            agreement=(*agreement(pairs), AGREEMENT),
+            cost=_cost_rows(sweep),
+            curves=sections.curves(sweep),
+            relevance=sections.relevance(sweep),
+            costs=sections.costs(sweep),
+            training=sections.training(sweep),
+            command=_command(sweep),
+            facts=_facts(sweep),
+            cells=[_cell_row(cell) for cell in cells],
+            failed=[(c.place, c.error or WORDS["started"]) for c in sweep.unfinished.itertuples()],
+        )
     )
 
 
