@@ -31,6 +31,10 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         if key == "top1":
             ends = (interval_of(model[key], paired["videos"]) for model in (full, pruned))
             table.add_row("  95 % interval", *ends, "")
+            for view, found in (results.get("views") or {}).items():
+                change = 100 * (found["pruned"] - found["full"])
+                shares = (f"{100 * found[model]:.2f} %" for model in ("full", "pruned"))
+                table.add_row(f"  {view} ({found['videos']})", *shares, f"{change:+.2f}")
     for name, key, unit, scale in (
         ("Parameters", "parameters", "M", 1e6),
         ("FLOPs per clip", "flops", "G", 1e9),

@@ -1,11 +1,15 @@
-"""What is kept, and what is done, around the epochs of a fine-tuning."""
+"""What is kept, and what is done, around the epochs of a fine-tuning and around a test."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from torch import Tensor
+
+from vitprune.training.per_video import PerVideo, rank
 
 
 class RandomState(pl.Callback):
@@ -39,3 +43,45 @@ class LastEpochValidated(pl.Callback):
         epoch, interval = trainer.current_epoch + 1, trainer.check_val_every_n_epoch
         if epoch == trainer.max_epochs and interval is not None and epoch % interval:
             trainer.check_val_every_n_epoch = epoch  # those that the interval divides are validated
+
+
+class AnsweredRight(pl.Callback):
+    """Which test videos are answered right; of all processes.
+
+    Attributes:
+        videos: numbers of the N videos, after the test.
+        right: whether the label came first, bool [N].
+    """
+
+    videos: list[int]
+    right: np.ndarray
+
+    def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._hits = _Hits().to(pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        hits = rank(outputs["probabilities"], batch["label"]) == 0
+        self._hits.update(batch["video"], hits[:, None])
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        videos, hits = self._hits.compute()
+        self.videos, self.right = videos.tolist(), hits[:, 0].bool().numpy()
+
+
+class _Hits(PerVideo):
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def update(self, video: Tensor, hits: Tensor) -> None:
+        self.add(video, hits)
+
+    def compute(self) -> tuple[Tensor, Tensor]:
+        return self.by_video()
