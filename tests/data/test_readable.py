@@ -21,12 +21,14 @@ BROKEN = "train/a/2.mp4"
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Six training clips of two classes, of which one is broken, and two of each other split."""
-    for mark, (split, count) in enumerate((("train", 3), ("val", 1), ("test", 1))):
-        for name in ("a", "b"):
-            for i in range(count):
-                make_video(
-                    tmp_path / split / name / f"{i}.mp4", mark=5 * mark + i + (name == "b") * 3
-                )
+    places = [
+        tmp_path / split / name / f"{i}.mp4"
+        for split, count in (("train", 3), ("val", 1), ("test", 1))
+        for name in ("a", "b")
+        for i in range(count)
+    ]
+    for mark, path in enumerate(places):
+        make_video(path, mark=mark)
     (tmp_path / BROKEN).write_bytes(b"nothing")
     return tmp_path
 

@@ -117,9 +117,8 @@ def test_official_lists_that_share_sources_are_no_mistake(tmp_path: Path) -> Non
     )
     found = look(HMDB51DataModule, tmp_path, decode=False)
     assert found.wrong == 0
-    assert [finding.line for finding in found.findings] == [
-        "source video 'Film' is in the splits train and test"
-    ]
+    (finding,) = found.findings
+    assert "source video 'Film' is in the splits" in finding.line
 
 
 def test_damaged_frames_of_a_folder(tmp_path: Path) -> None:
