@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vitprune.data import VideoDataModule
 from vitprune.data.classes import read_class_map
@@ -27,7 +27,7 @@ def build_data(
     node = cfg.dataset.node()
     if classifier is not None:
         node |= classifier.clip_settings
-    data: VideoDataModule = build("dataset", node)
+    data: VideoDataModule = build("dataset", node, cache=str(Path(cfg.runs) / "cache"))
     data.prepare_data()
     data.setup()
     if classifier is not None and same_classes:
@@ -36,7 +36,17 @@ def build_data(
     return data
 
 
-def look_through(cfg: Job, data: VideoDataModule, splits: Sequence[str], **how: Any) -> None:
-    """Find out before the work starts which videos cannot be read."""
+def look_through(
+    cfg: Job, data: VideoDataModule, splits: Sequence[str], *, decode: bool = False
+) -> None:
+    """Find out before the work starts which videos cannot be read.
+
+    Args:
+        cfg: of the job.
+        data: set up.
+        splits: to look through.
+        decode: whether the frames that evaluation shows are decoded, too; they are then kept.
+    """
     remembered = Path(cfg.runs) / "cache" / "videos"
-    check_videos([data.splits[name] for name in splits], remembered=remembered, **how)
+    datasets = [data.evaluation(name) if decode else data.splits[name] for name in splits]
+    check_videos(datasets, decode=decode, remembered=remembered)
