@@ -135,12 +135,13 @@ def files_digest_of(root: str) -> str:
 
 
 def _files_below(root: str) -> Iterator[Path]:
-    """All files, also those in linked folders, but for hidden ones."""
+    """All files, also those in linked folders, but for hidden ones and those in hidden folders."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
             folders.clear()  # a link that leads back
             continue
         seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(folder, name) for name in names if not name.startswith("."))
         yield from (path for path in paths if path.is_file())

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
@@ -17,10 +18,12 @@ from torch import distributed
 from torch.utils.data import DistributedSampler
 
 from vitprune.data.classes import class_numbers
+from vitprune.data.clip_store import ClipStore
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.groups import SPLITS, SplitName, held_out_groups, joined
-from vitprune.data.loading import SeededSampler, VideoLoader
-from vitprune.data.options import area, channels, choice, fraction, whole
+from vitprune.data.index_store import index_store
+from vitprune.data.loading import SeededSampler, VideoLoader, collate_views
+from vitprune.data.options import above_zero, area, channels, choice, fraction, whole
 from vitprune.data.readable import Readable
 from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
 from vitprune.data.sampling import SAMPLINGS, SamplingName
@@ -45,7 +48,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         sampling: ``dense`` or ``uniform``; see :class:`~vitprune.data.dataset.ClipSpec`.
         stride: distance of frames in dense sampling.
         batch_size: videos per batch in training.
-        eval_batch_size: videos per batch everywhere else.
+        eval_batch_size: views per batch everywhere else; a batch has at least one video.
         num_workers: processes that decode, per loader; 0 decodes in the process itself.
         flip: whether training mirrors half of the clips left to right.
         views: ``clips`` (in time) and ``crops`` (1 or 3) of a video that are averaged at test.
@@ -64,6 +67,10 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         seed: of the order of training clips and all their randomness.
         mean: of the three channels, for values in [0, 1].
         std: likewise.
+        store: whether decoded clips of evaluation are kept on disk, for all jobs.
+        store_gb: how many gigabytes of them, of all datasets together.
+        cache: a folder for what can be made again: decoded clips, and indexes of files where
+            ``root`` cannot be written. None keeps no clips.
         demo: called with ``root`` before it is used, for a stand-in that renders itself there
             (:class:`vitprune.demo.StandIn`); None for real data.
 
@@ -117,6 +124,9 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         seed: int = 0,
         mean: Sequence[float] = MEAN,
         std: Sequence[float] = STD,
+        store: bool = True,
+        store_gb: float = 20.0,
+        cache: str | Path | None = None,
         demo: Callable[[Path], object] | None = None,
     ) -> None:
         super().__init__()
@@ -148,6 +158,11 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.view = str(view)
         self.on_error = choice("on_error", on_error, ON_ERROR)
         self.seed = whole("seed", seed, least=0)
+        self.cache = None if cache is None else Path(cache).expanduser().absolute()
+        choice("store", store, (True, False))
+        self.store: ClipStore | None = None
+        if store and self.cache is not None:
+            self.store = ClipStore(self.cache / "clips", above_zero("store_gb", store_gb))
         self.demo = demo
         self.splits = {}
         self.left_out = {}
@@ -206,6 +221,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
                 f"{counts} clips remain",
                 stacklevel=2,
             )
+        indexes = index_store(self.root, self.cache)
         self.splits = {
             split: VideoDataset(
                 clips[split],
@@ -216,6 +232,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
                 flip=self.flip,
                 crop_area=self.crop_area,
                 colour_jitter=self.colour_jitter,
+                indexes=indexes,
+                store=self.store,
             )
             for split in SPLITS
         }
@@ -258,16 +276,19 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             share: in a process group only this process's share. Shares are equally large, so that
                 some videos are in two of them where their number does not divide evenly.
         """
-        dataset = self.splits[split].evaluating(self.views if views else None)
+        dataset = self.evaluation(split, views=views)
         sampler: DistributedSampler[Any] | None = None
         if share and distributed.is_available() and distributed.is_initialized():
             sampler = DistributedSampler(dataset, shuffle=False)
+        several = dataset.views.clips * dataset.views.crops
         return VideoLoader(
             dataset,
-            batch_size=self.eval_batch_size,
+            batch_size=max(1, self.eval_batch_size // several),
+            collate_fn=partial(collate_views, self.eval_batch_size),
             sampler=sampler,
             generator=torch.Generator().manual_seed(self.seed),
             num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
 
@@ -305,6 +326,11 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             "clips": clips,
             "left_out": {s or "unknown": lines for s, lines in left_out.items()},
         }
+
+    def evaluation(self, split: SplitName, *, views: bool = False) -> VideoDataset:
+        """A split as at evaluation, decoded once for all jobs where there is a store."""
+        dataset = self.splits[split].evaluating(self.views if views else None)
+        return dataset.keeping(f"the {split} split of {self.name}")
 
     def clip_settings(self) -> dict[str, Any]:
         """What a checkpoint must remember to be shown clips like those that it was trained on."""

@@ -16,18 +16,29 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vitprune.data.clip_store import ClipStore, StoredClips
 from vitprune.data.excerpts import Excerpt
+from vitprune.data.index_store import IndexStore
 from vitprune.data.reading import index_video, read_frames
 from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
+from vitprune.data.source import VideoIndex
 from vitprune.data.transforms import (
+    Crop,
     as_clip,
     as_tensor,
     evaluation_transform,
     long_side_crops,
+    random_crop,
+    resized,
+    resized_size,
+    scaled_crop,
     training_transform,
 )
 from vitprune.errors import InputError
 from vitprune.files import content_digest, content_size
+
+DECODED_AS = 1
+"""Version of how frames become evaluation clips; those that were kept of another are dropped."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
         flip: whether training clips may be mirrored.
         crop_area: smallest and largest share of the frame that training keeps.
         colour_jitter: how much training varies colours; 0 for not at all.
+        indexes: where the files' indexes are kept; None for in memory.
+        store: where decoded evaluation clips are kept; None for nowhere.
     """
 
     def __init__(
@@ -115,6 +128,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
         flip: bool = False,
         crop_area: Sequence[float] = (0.5, 1.0),
         colour_jitter: float = 0.0,
+        indexes: IndexStore | None = None,
+        store: ClipStore | None = None,
     ) -> None:
         self.clips = list(clips)
         self.unusable: list[Clip] = []
@@ -123,21 +138,40 @@ class VideoDataset(Dataset[dict[str, Any]]):
         self.root = root
         self.training = training
         self.views = views or Views()
-        colours = {"mean": spec.mean, "std": spec.std}
+        self.crop_area = crop_area
+        self.indexes = indexes
+        self.store = store
+        self._stored: StoredClips | None = None
+        colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
         self.training_transform = training_transform(
-            spec.image_size,
-            flip=flip,
-            crop_area=crop_area,
-            colour_jitter=colour_jitter,
-            **colours,
+            flip=flip, colour_jitter=colour_jitter, **colours
         )
-        self.evaluation_transform = evaluation_transform(spec.image_size, **colours)
+        self.evaluation_transform = evaluation_transform(**colours)
 
     def evaluating(self, views: Views | None = None) -> VideoDataset:
         """The same clips without randomness, in ``views`` (default: one, the centre)."""
         other = copy.copy(self)
         other.training = False
         other.views = views or Views()
+        other._stored = None
+        return other
+
+    def keeping(self, title: str) -> VideoDataset:
+        """The same for evaluation, with decoded clips in the store, if there is one with room.
+
+        Args:
+            title: of the dataset and split, for messages.
+        """
+        other = self.evaluating(self.views)
+        if self.store is None:
+            return other
+        spec, views = self.spec, self.views
+        shape = (views.clips * views.crops, spec.num_frames, 3, spec.image_size, spec.image_size)
+        settings = [spec.num_frames, spec.image_size, spec.sampling, spec.stride]
+        known_as = [str(self.root), self.names, *settings, asdict(views), DECODED_AS]
+        stats = [clip.path.stat() for clip in self.clips]
+        files = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+        other._stored = self.store.split(known_as, files, shape, title)
         return other
 
     def name(self, number: int) -> str:
@@ -170,7 +204,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
 
     def _training_view(self, number: int, seed: int) -> Tensor:
         clip = self.clips[number]
-        first, last = _span(clip)
+        first, last = self.span(number)
         spec = self.spec
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(seed)
@@ -178,12 +212,28 @@ class VideoDataset(Dataset[dict[str, Any]]):
             indices = training_indices(
                 last - first, spec.num_frames, spec.sampling, spec.stride, places
             )
-            frames = as_tensor(read_frames(clip.path, first + indices))
-            return as_clip(self.training_transform(frames))[None]
+            index = self.index(number)
+            drawn = random_crop(index.height, index.width, self.crop_area)
+            size, crop = scaled_crop(index.height, index.width, drawn, spec.image_size)
+            frames = as_tensor(read_frames(clip.path, first + indices, size, self.indexes))
+            cropped = resized(_cut(frames, crop), spec.image_size, spec.image_size)
+            return as_clip(self.training_transform(cropped))[None]
+
+    def index(self, number: int) -> VideoIndex:
+        """What is known of a video's file, or folder of frames."""
+        return index_video(self.clips[number].path, self.indexes)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """A video's frames [first, last) in its file.
+
+        Raises:
+            InputError: it begins behind the file's end.
+        """
+        return _span(self.clips[number], self.index(number))
 
     def frame_numbers(self, number: int) -> np.ndarray:
         """Which frames of its file a video's evaluation views show: int64 [views.clips, T]."""
-        first, last = _span(self.clips[number])
+        first, last = self.span(number)
         spec = self.spec
         return first + evaluation_indices(
             last - first,
@@ -203,27 +253,48 @@ class VideoDataset(Dataset[dict[str, Any]]):
         Raises:
             InputError: says what is wrong with which file.
         """
-        wanted = self.frame_numbers(number)
+        self.frame_numbers(number)
         if decode:
-            read_frames(self.clips[number].path, np.unique(wanted))
+            self._evaluation_pixels(number)
 
     def _evaluation_views(self, number: int) -> Tensor:
-        wanted = self.frame_numbers(number)
+        pixels = torch.from_numpy(self._evaluation_pixels(number))
+        return self.evaluation_transform(pixels).transpose(1, 2)
+
+    def _evaluation_pixels(self, number: int) -> np.ndarray:
+        """A video's evaluation views before they are normalised: uint8 [V, T, 3, H, W]."""
+        if self._stored is None:
+            return self._decoded_views(number)
+        # a copy, as the memory map is read-only
+        return np.array(self._stored.get(number, lambda: self._decoded_views(number)))
+
+    def _decoded_views(self, number: int) -> np.ndarray:
+        wanted, index, size = self.frame_numbers(number), self.index(number), self.spec.image_size
         distinct, places = np.unique(wanted, return_inverse=True)
-        frames = read_frames(self.clips[number].path, distinct)
-        resized = self.evaluation_transform(as_tensor(frames))
-        size, crops = self.spec.image_size, self.views.crops
-        return torch.stack(
-            [
-                as_clip(crop)
-                for view in torch.from_numpy(places.reshape(wanted.shape))
-                for crop in long_side_crops(resized[view], size, crops)
-            ]
-        )
+        height, width = resized_size(index.height, index.width, size)
+        read_at = min(height, index.height), min(width, index.width)
+        path = self.clips[number].path
+        frames = as_tensor(read_frames(path, distinct, read_at, self.indexes))
+        frames = resized(frames, height, width)
+        views = [
+            crop
+            for view in torch.from_numpy(places.reshape(wanted.shape))
+            for crop in long_side_crops(frames[view], size, self.views.crops)
+        ]
+        return torch.stack(views).numpy()
 
     def excerpts(self) -> list[Excerpt]:
         """What every clip shows, in seconds, known by its file's content; reads all files."""
-        return [_excerpt(clip) for clip in self.clips]
+        return [self._excerpt(number) for number in range(len(self))]
+
+    def _excerpt(self, number: int) -> Excerpt:
+        clip = self.clips[number]
+        digest = content_digest(clip.path)
+        if clip.unit == "seconds" or (clip.start, clip.end) == (None, None):
+            return Excerpt(digest, clip.start, clip.end)
+        times, (first, last) = self.index(number).times, self.span(number)
+        end = float(times[last]) if last < len(times) else None
+        return Excerpt(digest, float(times[first]), end)
 
     def leave_out(self, numbers: Collection[int]) -> None:
         """Go on without clips, by their numbers; the others are numbered anew."""
@@ -267,9 +338,12 @@ def _name(clip: Clip, root: Path) -> str:
     return f"{name}#{key}={times.rstrip(',')}" if times != "," else name
 
 
-def _span(clip: Clip) -> tuple[int, int]:
-    """The clip's frames [first, last) in its file."""
-    index = index_video(clip.path)
+def _cut(frames: Tensor, crop: Crop) -> Tensor:
+    rows = slice(crop.top, crop.top + crop.height)
+    return frames[..., rows, crop.left : crop.left + crop.width]
+
+
+def _span(clip: Clip, index: VideoIndex) -> tuple[int, int]:
     if clip.unit == "frames":
         first = int(clip.start or 0)
         if first >= len(index):
@@ -284,11 +358,3 @@ def _span(clip: Clip) -> tuple[int, int]:
             f"{index.times[-1]:.2f} s; correct its annotation"
         )
     return index.span(clip.start, clip.end)
-
-
-def _excerpt(clip: Clip) -> Excerpt:
-    digest = content_digest(clip.path)
-    if clip.unit == "seconds" or (clip.start, clip.end) == (None, None):
-        return Excerpt(digest, clip.start, clip.end)
-    times, (first, last) = index_video(clip.path).times, _span(clip)
-    return Excerpt(digest, float(times[first]), float(times[last]) if last < len(times) else None)

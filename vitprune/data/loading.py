@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, default_collate
 
 from vitprune.data.readable import Readable
 from vitprune.errors import InputError
@@ -56,3 +56,8 @@ class VideoLoader(DataLoader[dict[str, Any]]):
         else:
             return
         raise InputError(line.removeprefix("vitprune.errors.InputError: "))
+
+
+def collate_views(at_once: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch that also says how many of its views a model is to take at once."""
+    return {**default_collate(items), "at_once": at_once}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vitprune.data.frames import FrameFolder
+from vitprune.data.index_store import IndexStore
 from vitprune.data.source import Source, VideoIndex
 from vitprune.data.video import VideoFile
 from vitprune.errors import InputError
@@ -20,8 +21,12 @@ def source_of(path: str | os.PathLike[str]) -> Source:
     return FrameFolder(Path(path)) if os.path.isdir(path) else VideoFile(Path(path))
 
 
-def index_video(path: str | os.PathLike[str]) -> VideoIndex:
+def index_video(path: str | os.PathLike[str], store: IndexStore | None = None) -> VideoIndex:
     """Count a video's frames and find their times.
+
+    Args:
+        path: of a video.
+        store: where its index is kept, if not only in memory.
 
     Raises:
         InputError: it is missing, no video, or holds no frame.
@@ -30,18 +35,24 @@ def index_video(path: str | os.PathLike[str]) -> VideoIndex:
         stat = os.stat(path)
     except OSError as error:
         raise InputError(f"{path}: no such video ({error.strerror})") from error
-    return _index(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _index(os.fspath(path), stat.st_size, stat.st_mtime_ns, store)
 
 
-@lru_cache(maxsize=65536)
-def _index(path: str, size: int, mtime_ns: int) -> VideoIndex:
-    return source_of(path).index()
+@lru_cache(maxsize=1024)
+def _index(path: str, size: int, mtime_ns: int, store: IndexStore | None) -> VideoIndex:
+    index = store.get(path, size, mtime_ns) if store else None
+    if index is None:
+        index = source_of(path).index()
+        if store:
+            store.put(path, size, mtime_ns, index)
+    return index
 
 
 def read_frames(
     path: str | os.PathLike[str],
     numbers: Sequence[int] | np.ndarray,
     size: tuple[int, int] | None = None,
+    store: IndexStore | None = None,
 ) -> np.ndarray:
     """The frames with the given numbers, in the given order.
 
@@ -49,6 +60,7 @@ def read_frames(
         path: of a video.
         numbers: in [0, len(index_video(path))), any order, repeats allowed.
         size: (height, width) that they are scaled down to; None for the video's own.
+        store: of the index, see :func:`index_video`.
 
     Returns:
         uint8 [len(numbers), height, width, 3], RGB.
@@ -57,7 +69,7 @@ def read_frames(
         InputError: the video is missing or has no such frame.
         Damage: it cannot give one of these frames.
     """
-    index = index_video(path)
+    index = index_video(path, store)
     distinct, places = np.unique(np.asarray(numbers, dtype=np.int64), return_inverse=True)
     if not len(distinct):
         raise ValueError("no frames were asked for")

@@ -64,9 +64,7 @@ class Source(Protocol):
         """Count the frames and find their times; it is kept on disk, so it may take a while."""
         ...
 
-    def read(
-        self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]
-    ) -> np.ndarray:
+    def read(self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """Frames scaled to a size, which is no larger than the video's own.
 
         Args:

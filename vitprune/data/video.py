@@ -91,9 +91,7 @@ class VideoFile:
                 ordered = _in_order_of_decoder(container)
         return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
 
-    def read(
-        self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]
-    ) -> np.ndarray:
+    def read(self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
         """Decode frames; those that seeking and skipping do not lead to, from the beginning.
 
         What the decoder says it has patched up, and what refers to that, counts as damage.
@@ -295,9 +293,9 @@ class _Reading:
         return [stretch for stretch in stretches if stretch[1] >= 0]
 
     def _go_through(self, first: int, last: int, *, skip: bool) -> None:
-        packets, number = self._from(first)
+        packets, begin = self._from(first)
         context, skipping = self.stream.codec_context, None
-        for number, packet in enumerate(packets, number):
+        for number, packet in enumerate(packets, begin):
             if number >= len(self.index.numbers):
                 break
             packet.pts = number  # the decoder hands it on to the frame

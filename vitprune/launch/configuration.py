@@ -189,6 +189,8 @@ class Clips(Open):
     batch_size: Whole = 16
     eval_batch_size: Whole = 16
     num_workers: Count = 2
+    store: Flag = True
+    store_gb: Positive = 20.0
     flip: Flag = False
     crop_area: Area = (0.5, 1.0)
     colour_jitter: Share = 0.0

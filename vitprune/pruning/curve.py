@@ -15,7 +15,7 @@ from vitprune.importance import ablate_sets
 from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.finite import check_logits, names_of
 from vitprune.pruning.cost import latencies
-from vitprune.training.classifier import VideoClassifier
+from vitprune.training.classifier import VideoClassifier, at_once_of
 from vitprune.training.per_video import MeanPerVideo
 
 Orders = Mapping[str, Sequence[Sequence[int]]]
@@ -90,10 +90,14 @@ class DropCurve(pl.Callback):
             self._sets = sorted(prefixes, key=lambda layers: (len(layers), sorted(layers)))
             self._hits = MeanPerVideo(len(self._sets)).to(pl_module.device)
         clips = batch["clips"]
+        flat = clips.flatten(0, 1)
         with trainer.precision_plugin.forward_context():
-            logits = ablate_sets(pl_module.model, clips.flatten(0, 1), self._sets)
+            parts = flat.split(at_once_of(batch) or len(flat))
+            logits = torch.cat(
+                [ablate_sets(pl_module.model, part, self._sets) for part in parts], dim=1
+            )
             if not logits.isfinite().all():
-                self._refuse(pl_module.model, clips.flatten(0, 1), logits, names_of(batch))
+                self._refuse(pl_module.model, flat, logits, names_of(batch))
         views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
         hits = views.mean(2).argmax(-1) == batch["label"]
         self._hits.update(batch["video"], hits.T)

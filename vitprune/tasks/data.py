@@ -31,7 +31,7 @@ def build_data(
     node = cfg.dataset.node()
     if classifier is not None:
         node |= classifier.clip_settings
-    data: VideoDataModule = build("dataset", node)
+    data: VideoDataModule = build("dataset", node, cache=str(Path(cfg.runs) / "cache"))
     data.prepare_data()
     data.setup()
     if classifier is not None and same_classes:
@@ -48,15 +48,22 @@ def look_through(
     With ``on_error=skip`` they are left out. What is only evaluated is then decoded here, so that
     nothing is found out later; of training clips other frames are shown in every epoch.
 
+    Args:
+        cfg: of the job.
+        data: set up.
+        splits: to look through.
+        decode: whether the frames that evaluation shows are decoded, too; they are then kept.
+
     Raises:
         InputError: the first that cannot be read; with ``on_error=skip``, that none can.
     """
     remembered = Path(cfg.runs) / "cache" / "videos"
     skip = data.on_error == "skip"
     for split in dict.fromkeys(splits):
-        (found,) = check_videos(
-            [data.splits[split]], decode=decode, remembered=remembered, skip=skip
-        )
+        # decoded clips are kept, but not yet where some may be left out
+        keep = decode and not skip
+        dataset = data.evaluation(split) if keep else data.splits[split]
+        (found,) = check_videos([dataset], decode=decode, remembered=remembered, skip=skip)
         if found:
             data.leave_out(split, found)
             total = len(data.splits[split]) + len(found)

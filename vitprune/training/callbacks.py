@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,13 @@ import torch
 from torch import Tensor
 
 from vitprune.training.per_video import PerVideo, rank
+
+log = logging.getLogger(__name__)
+
+MUCH = 0.2
+"""Share of its time that a job may wait for data before it says so."""
+LONG = 10.0
+"""Seconds of waiting from which on it matters; workers take a few to start."""
 
 
 class RandomState(pl.Callback):
@@ -85,3 +95,81 @@ class _Hits(PerVideo):
 
     def compute(self) -> tuple[Tensor, Tensor]:
         return self.by_video()
+
+
+class WaitingForData(pl.Callback):
+    """Says once if a job waits for data for more than a fifth of its time, and what to change.
+
+    Waiting is what passes between a batch and the next, in the loops of training and evaluation.
+
+    Args:
+        num_workers: of the loaders.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self.num_workers = num_workers
+        self.said = False
+        self._watched()
+
+    def _watched(self) -> None:
+        self._waited = self._worked = 0.0
+        self._since: float | None = None
+
+    def _begins(self) -> None:
+        now = time.perf_counter()
+        if self._since is not None:
+            self._waited += now - self._since
+        self._since = now
+
+    def _ends(self) -> None:
+        now = time.perf_counter()
+        if self._since is not None:
+            self._worked += now - self._since
+        self._since = now
+        share = self._waited / max(self._waited + self._worked, 1e-9)
+        if self._waited > LONG and share > MUCH and not self.said:
+            self.said = True
+            log.warning(
+                "%.0f %% of the time is spent waiting for data; %s", 100 * share, self._advice()
+            )
+
+    def _advice(self) -> str:
+        cores = os.cpu_count() or 1
+        if self.num_workers < cores:
+            return f"try more workers, dataset.num_workers={cores} (now {self.num_workers})"
+        return (
+            f"dataset.num_workers={self.num_workers} uses all {cores} cores: smaller video files "
+            "decode faster"
+        )
+
+    # What is between epochs, as a validation or a checkpoint, is no waiting.
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._watched()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._begins()
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._ends()
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._watched()
+
+    def on_validation_batch_start(self, *_: Any) -> None:
+        self._begins()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._ends()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._watched()
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._watched()
+
+    def on_test_batch_start(self, *_: Any) -> None:
+        self._begins()
+
+    def on_test_batch_end(self, *_: Any) -> None:
+        self._ends()

@@ -1,0 +1,133 @@
+"""The frame that is asked for is the one that comes, whatever the codec and the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up_videos import number_in, numbered, write_numbered, write_packed
+
+from vitprune.data import index_video, read_frames
+from vitprune.data.source import Damage
+from vitprune.data.video import FileIndex
+
+COUNT = 40
+TIMES = np.cumsum(np.random.default_rng(0).integers(10, 200, COUNT)).tolist()
+
+
+def made(name: str, codec: str, **options: Any) -> tuple[str, Callable[[Path], Path]]:
+    return name, lambda path: write_numbered(path, codec, COUNT, **options)
+
+
+X265 = "keyint=12:min-keyint=12:bframes=3:open-gop=1:log-level=none:pools=none:frame-threads=1"
+FILES = dict(
+    [
+        made("closed.mp4", "libx264", g="12", bf="3"),
+        made("open.mp4", "libx264", g="12", bf="3", **{"x264-params": "open-gop=1"}),
+        made("open.ts", "libx264", g="12", bf="3", **{"x264-params": "open-gop=1"}),
+        made("varying.mkv", "libx264", g="12", bf="3", times=TIMES),
+        made("ten_bit.mp4", "libx264", g="12", pix_fmt="yuv420p10le"),
+        made("full_range.mkv", "libx264", g="12", pix_fmt="yuvj420p"),
+        made("odd.mkv", "libx264", g="12", pix_fmt="yuv444p", size=(51, 67)),
+        made("hevc.mp4", "libx265", **{"x265-params": X265}),
+        made("vp9.webm", "libvpx-vp9", g="12", deadline="realtime", **{"cpu-used": "8"}),
+        made("plain.avi", "mpeg4", g="12"),
+        made("b_frames.avi", "mpeg4", g="12", bf="2"),
+        ("packed.avi", lambda path: write_packed(path, COUNT)),
+        made("pictures.avi", "mjpeg", pix_fmt="yuvj420p"),
+        made("program.ts", "mpeg2video", g="6", bf="2"),
+        made("bare.h264", "libx264", g="12", bf="2"),
+    ]
+)
+
+
+@pytest.fixture(scope="module", params=FILES)
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return FILES[request.param](tmp_path_factory.mktemp("numbered") / request.param)
+
+
+def test_every_frame_is_the_one_that_was_asked_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = index_video(path)
+    assert len(index) == COUNT
+    smaller = (index.height // 2, index.width // 2)
+    through = read_frames(path, range(COUNT), smaller)
+    assert [number_in(frame) for frame in through] == list(range(COUNT))
+    rng = np.random.default_rng(1)
+    for seek in (0, 8):
+        monkeypatch.setattr("vitprune.data.video.SEEK_PACKETS", seek)
+        for size in (1, 2, 5):
+            wanted = rng.integers(0, COUNT, size)
+            assert (read_frames(path, wanted, smaller) == through[wanted]).all()
+    for number in (13, 14, 26, COUNT - 1):  # around keyframes, each alone
+        assert number_in(read_frames(path, [number])[0]) == number
+
+
+def test_times_are_those_of_the_file(tmp_path: Path) -> None:
+    path = FILES["varying.mkv"](tmp_path / "varying.mkv")
+    assert index_video(path).times == pytest.approx((np.asarray(TIMES) - TIMES[0]) / 1000)
+    assert index_video(FILES["packed.avi"](tmp_path / "b.avi")).times == pytest.approx(
+        np.arange(COUNT) / 20
+    )
+
+
+def test_colours_are_right_in_any_range_and_depth(tmp_path: Path) -> None:
+    for name in ("closed.mp4", "ten_bit.mp4", "full_range.mkv", "odd.mkv", "pictures.avi"):
+        path = FILES[name](tmp_path / name)
+        frame = read_frames(path, [5])[0].astype(int)
+        assert np.abs(frame - numbered(5, frame.shape[:2])).mean() < 6
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1)])
+def test_a_file_that_is_to_be_turned_is(
+    matrix: tuple[int, int, int, int], turns: int, tmp_path: Path
+) -> None:
+    path = FILES["closed.mp4"](tmp_path / "turned.mp4")
+    content = bytearray(path.read_bytes())
+    header = content.index(b"tkhd")
+    at = header + 4 + 40  # behind version, dates, identity, duration, layer and volume
+    a, b, c, d = matrix
+    rows = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    content[at : at + 36] = b"".join(row.to_bytes(4, "big", signed=True) for row in rows)
+    path.write_bytes(content)
+    index = index_video(path)
+    assert (index.height, index.width) == (64, 48)
+    for size in ((64, 48), (32, 24)):
+        frame = read_frames(path, [9], size)[0]
+        assert frame.shape == (*size, 3)
+        assert number_in(np.rot90(frame, -turns)) == 9
+
+
+def test_frames_of_a_damaged_file_are_right_or_damage(tmp_path: Path) -> None:
+    for name in ("plain.avi", "closed.mp4"):
+        path = FILES[name](tmp_path / name)
+        content = bytearray(path.read_bytes())
+        index = index_video(path)
+        assert isinstance(index, FileIndex)
+        assert index.known_by == "pos"
+        begin = int(index.marks[20]) + 30  # of packet 20, behind its header
+        content[begin : begin + 20] = bytes(20)
+        damaged = tmp_path / f"damaged_{name}"
+        damaged.write_bytes(content)
+        outcomes = []
+        for number in range(len(index_video(damaged))):
+            try:
+                outcomes.append(number_in(read_frames(damaged, [number])[0]) == number)
+            except Damage as error:
+                assert f"damaged_{name}: frame {number} cannot be decoded" in str(error)
+        assert all(outcomes)
+        assert len(outcomes) >= 24  # frames before the damage, and from the next keyframe on
+
+
+def test_a_file_cut_short_gives_what_is_there(tmp_path: Path) -> None:
+    path = FILES["b_frames.avi"](tmp_path / "whole.avi")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    count = len(index_video(path))
+    assert 9 < count < COUNT
+    assert [number_in(frame) for frame in read_frames(path, range(count - 3))] == [
+        *range(count - 3)
+    ]

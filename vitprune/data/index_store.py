@@ -1,0 +1,89 @@
+"""Indexes of videos on disk: each is made once, however many jobs, workers and epochs use it."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitprune.data.source import VideoIndex
+from vitprune.data.video import FileIndex
+from vitprune.files import replacing
+
+VERSION = 1
+"""Of what indexes say; those of other versions are made anew."""
+KINDS: dict[str, type[VideoIndex]] = {kind.__name__: kind for kind in (VideoIndex, FileIndex)}
+FOLDER = ".vitprune"
+"""Where they lie in a dataset that can be written."""
+
+
+@dataclass(frozen=True)
+class IndexStore:
+    """A folder of indexes, each in a file of its own that is written whole or not at all.
+
+    So any number of processes may use it, on any file system. What cannot be written is not kept.
+
+    Args:
+        folder: where they lie.
+        root: of the dataset; within it videos are known by their place, so that it may be moved.
+    """
+
+    folder: Path
+    root: Path
+
+    def get(self, path: str, size: int, mtime_ns: int) -> VideoIndex | None:
+        """The index of a video, if it was made for the file as it is now."""
+        try:
+            with np.load(self._file(path), allow_pickle=False) as kept:
+                if kept["made_for"].tolist() != [VERSION, size, mtime_ns]:
+                    return None
+                fields: dict[str, Any] = {name: kept[name] for name in kept.files}
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # not there, or damaged
+        del fields["made_for"]
+        kind = KINDS.get(str(fields.pop("kind", "")))
+        plain = {name: value if value.ndim else value.item() for name, value in fields.items()}
+        try:
+            return None if kind is None else kind(**plain)
+        except TypeError:
+            return None
+
+    def put(self, path: str, size: int, mtime_ns: int, index: VideoIndex) -> None:
+        """Keep an index; best effort."""
+        made_for = np.asarray([VERSION, size, mtime_ns], dtype=np.int64)
+        fields = {name: np.asarray(value) for name, value in asdict(index).items()}
+        try:
+            with replacing(self._file(path)) as temporary:
+                np.savez(temporary, made_for=made_for, kind=type(index).__name__, **fields)
+        except OSError:
+            return
+
+    def _file(self, path: str) -> Path:
+        place = os.path.relpath(path, self.root)
+        name = blake2b(os.fsencode(place), digest_size=16).hexdigest()
+        return self.folder / name[:2] / f"{name}.npz"
+
+
+def index_store(root: Path, cache: Path | None) -> IndexStore | None:
+    """The store of a dataset's indexes: in its directory, else in the jobs' cache, else none.
+
+    Args:
+        root: of the dataset.
+        cache: a folder for what can be made again.
+    """
+    inside = root / FOLDER / "index"
+    try:
+        inside.mkdir(parents=True, exist_ok=True)
+        if os.access(inside, os.W_OK):
+            return IndexStore(inside, root)
+    except OSError:
+        pass  # others' data, that can only be read
+    if cache is None:
+        return None
+    name = blake2b(os.fsencode(root), digest_size=8).hexdigest()
+    return IndexStore(cache / "index" / name, root)
