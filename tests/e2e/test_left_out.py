@@ -33,7 +33,7 @@ def root(stand_ins: Path, tmp_path: Path) -> Path:
             writer.writerows(rows)
         if split != "val":
             victims = [root / rows[0]["video"], root / "videos" / rows[0]["video"]]
-            next(path for path in victims if path.is_file()).write_bytes(b"nothing")
+            next(path for path in victims if path.is_file()).write_bytes(split.encode())
     return root
 
 
