@@ -10,7 +10,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vitprune.errors import FAILED
+from vitprune.errors import FAILED, InputError, exit_with
 from vitprune.launch import commands
 from vitprune.launch.arguments import CONF
 from vitprune.launch.configuration import parse
@@ -24,8 +24,12 @@ def main() -> None:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="check")
 def _command(cfg: DictConfig) -> None:
     values: Any = OmegaConf.to_container(cfg, resolve=True)
-    job = parse(values)
-    from vitprune.tasks.check import check  # late: a wrong argument should not wait for torch
+    try:
+        job = parse(values)
+        from vitprune.tasks.check import check  # late: a wrong argument should not wait for torch
 
-    if check(job, Path(HydraConfig.get().runtime.output_dir)).wrong:
+        found = check(job, Path(HydraConfig.get().runtime.output_dir))
+    except InputError as error:
+        exit_with(error)  # at once: Hydra would put a line of its own before an exception's
+    if found.wrong:
         sys.exit(FAILED)
