@@ -37,7 +37,6 @@ from vitprune.data.transforms import (
 from vitprune.errors import InputError
 from vitprune.files import content_digest, content_size
 
-
 DECODED_AS = 1
 """Version of how frames become evaluation clips; those that were kept of another are dropped."""
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-
 log = logging.getLogger(__name__)
 
 MUCH = 0.2
