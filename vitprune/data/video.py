@@ -9,10 +9,9 @@ become RGB of the size that is wanted in one step of swscale.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +36,10 @@ SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
 """Decoders that leave out exactly those pictures that no other refers to, whatever the layers."""
 PROGRESSIVE = (0, 1)
 """Field orders of streams in which a packet is a picture: unknown, progressive."""
+AVI_CHUNK = 8
+"""Bytes of a chunk's head, at which AVI's index points; packets begin behind it."""
+MPEG4_PICTURE = b"\x00\x00\x01\xb6"
+"""What begins each of the pictures that an MPEG-4 packet holds."""
 SCALING = Interpolation.AREA
 
 
@@ -80,6 +83,7 @@ class VideoFile:
         with _opened(self.path) as container:
             stream = container.streams.video[0]
             packets, shown = _listed(container)
+            packets = _with_lost(stream, packets)
             ordered = _in_order_of_display(container, packets)
             if shown is None:
                 raise _undecodable(self.path)
@@ -88,7 +92,7 @@ class VideoFile:
             intervals = container.format.name.startswith("matroska")
         if ordered is None:
             with _opened(self.path) as container:
-                ordered = _in_order_of_decoder(container)
+                ordered = _in_order_of_decoder(container, packets)
         return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
 
     def read(self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -101,13 +105,10 @@ class VideoFile:
         missing = dict(zip(numbers, frames, strict=True))
         for direct in (True, False):
             with _opened(self.path) as container:
-                reading = _Reading(container, index, missing)
-                reading.run(direct=direct)
+                _Reading(container, index, missing).run(direct=direct)
             if not missing:
                 return frames
-            if reading.damaged:
-                break
-        first, *rest = sorted(reading.damaged) or missing
+        first, *rest = missing
         more = f" and {len(rest)} more" if rest else ""
         raise Damage(f"{self.path}: frame {first}{more} cannot be decoded; replace the file")
 
@@ -120,15 +121,19 @@ class _Packet(NamedTuple):
     pos: int | None
     key: bool
     shown: bool
+    packed: bool
 
 
 def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None]:
     """All packets, and the first frame that can be decoded."""
     packets: list[_Packet] = []
     first: VideoFrame | None = None
+    mpeg4 = container.streams.video[0].codec_context.name == "mpeg4"
     for packet in _packets(container):
+        packed = mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1
+        shown = not packet.is_discard
         packets.append(
-            _Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe, not packet.is_discard)
+            _Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe, shown, packed)
         )
         if first is None:
             first = next(iter(_decoded(packet)), None)
@@ -137,12 +142,31 @@ def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None
     return packets, first
 
 
+def _with_lost(stream: VideoStream, packets: list[_Packet]) -> list[_Packet]:
+    """The packets, and those that the container's own index has, but that were not found.
+
+    Frames after them keep their numbers so.
+    """
+    avi = stream.container.format.name == "avi"
+    entries = {
+        entry.pos + (AVI_CHUNK if avi else 0): entry for entry in stream.index_entries if entry.size
+    }
+    found = {packet.pos: packet for packet in packets}
+    if len(entries) <= len(packets) or not found.keys() <= entries.keys():
+        return packets
+    return [
+        found[pos]._replace(dts=entry.timestamp)  # AVI's are counted, so that they would be off
+        if pos in found
+        else _Packet(None, entry.timestamp, pos, entry.is_keyframe, True, False)
+        for pos, entry in entries.items()
+    ]
+
+
 def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
     """The frame's number of each packet by its time of display; None if they cannot be trusted."""
     stream = container.streams.video[0]
     context = stream.codec_context
-    intra = bool(context.codec.intra_only) if hasattr(context.codec, "intra_only") else False
-    untimed = container.format.name in WITHOUT_TIMES and not intra
+    untimed = container.format.name in WITHOUT_TIMES and not context.codec.intra_only
     if untimed or context.field_order not in PROGRESSIVE or context.name == "vp8":
         return None
     times = [packet.pts for packet in packets]
@@ -163,29 +187,48 @@ def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> l
     return numbers
 
 
-def _in_order_of_decoder(container: InputContainer) -> list[int]:
+def _in_order_of_decoder(container: InputContainer, packets: list[_Packet]) -> list[int]:
     """The frame's number of each packet by the order in which the decoder delivers frames.
 
-    A packet that the decoder refuses has a number all the same, for a frame that cannot be had.
+    A packet that is lost, or that the decoder refuses, has a number all the same, for a frame that
+    cannot be had.
     """
     found: list[int] = []
-    refused: list[int] = []
-    total = 0
-    for total, packet in enumerate(_packets(container), 1):
-        packet.pts = total - 1
+    refused = set(range(len(packets)))
+    for place, packet in _placed(_packets(container), *_marks(packets)):
+        packet.pts = place
         try:
             found += [frame.pts for frame in packet.decode() if frame.pts is not None]
+            refused.discard(place)
         except av.FFmpegError:
-            refused.append(total - 1)
+            pass
     found += [frame.pts for frame in _drained(container) if frame.pts is not None]
-    for packet_number in refused:
-        if packet_number not in found:
-            later = (place for place, other in enumerate(found) if other > packet_number)
-            found.insert(next(later, len(found)), packet_number)
-    numbers = [-1] * total
-    for count, packet_number in enumerate(dict.fromkeys(found)):
-        numbers[packet_number] = count
+    for place in sorted(refused.difference(found)):
+        later = (order for order, other in enumerate(found) if other > place)
+        found.insert(next(later, len(found)), place)
+    numbers = [-1] * len(packets)
+    for number, place in enumerate(dict.fromkeys(found)):
+        if 0 <= place < len(packets):
+            numbers[place] = number
     return numbers
+
+
+def _placed(
+    coming: Iterable[Packet], known_by: str, marks: np.ndarray, place: int = 0
+) -> Iterator[tuple[int, Packet]]:
+    """Packets with their places in the file's order; without marks they are counted."""
+    for packet in coming:
+        if known_by:
+            mark = getattr(packet, known_by)
+            if mark is None:
+                continue
+            if place >= len(marks) or marks[place] != mark:
+                (same,) = np.nonzero(marks == mark)
+                if len(same) != 1:
+                    continue  # one that was not there when the index was made
+                place = int(same[0])
+        yield place, packet
+        place += 1
 
 
 def _index(
@@ -246,7 +289,9 @@ def _seek_time(packet: _Packet, by_pts: bool) -> int:
 
 
 def _marks(packets: list[_Packet]) -> tuple[str, np.ndarray]:
-    for kind in ("pos", "dts", "pts"):
+    # DivX packs two pictures into a packet; a decoder that begins there mistakes their order.
+    kinds = () if any(packet.packed for packet in packets) else ("pos", "dts", "pts")
+    for kind in kinds:
         marks = [getattr(packet, kind) for packet in packets]
         if None not in marks and len(set(marks)) == len(marks):
             return kind, np.asarray(marks, dtype=np.int64)
@@ -263,7 +308,6 @@ class _Reading:
         self.stream = container.streams.video[0]
         self.index = index
         self.missing = missing
-        self.damaged: set[int] = set()
         self.scaler = VideoReformatter()
         self._hurt: list[int] = []  # packets that were damaged
 
@@ -293,45 +337,46 @@ class _Reading:
         return [stretch for stretch in stretches if stretch[1] >= 0]
 
     def _go_through(self, first: int, last: int, *, skip: bool) -> None:
-        packets, begin = self._from(first)
-        context, skipping = self.stream.codec_context, None
-        for number, packet in enumerate(packets, begin):
-            if number >= len(self.index.numbers):
+        context, skipping, before = self.stream.codec_context, None, first - 1
+        for place, packet in self._from(first):
+            if place >= len(self.index.numbers):
                 break
-            packet.pts = number  # the decoder hands it on to the frame
-            wanted = int(self.index.numbers[number]) in self.missing
+            packet.pts = place  # the decoder hands it on to the frame
+            wanted = int(self.index.numbers[place]) in self.missing
             if skipping is not (skip and not wanted):
                 skipping = skip and not wanted
                 context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            self._hurt += range(before + 1, place)  # they are lost
+            before = place
             if packet.is_corrupt:
-                self._hurt.append(number)
+                self._hurt.append(place)
             try:
                 for frame in packet.decode():
                     self._take(frame)
             except av.FFmpegError:
-                self._hurt.append(number)
-            if number >= last or not self.missing:
+                self._hurt.append(place)
+            if place >= last or not self.missing:
                 break
         for frame in _drained(self.container):
             self._take(frame)
 
-    def _from(self, first: int) -> tuple[Iterator[Packet], int]:
-        """Packets from one on, or from some before it, and the number of the first of them."""
+    def _from(self, first: int) -> Iterator[tuple[int, Packet]]:
+        """Packets from one on, or from some before it, with their places; none if that fails."""
+        known = self.index.known_by, self.index.marks
         if not first:
-            return _packets(self.container), 0
+            yield from _placed(_packets(self.container), *known)
+            return
         key = int(np.searchsorted(self.index.keyframes, self.index.numbers[first]))
         try:
             self.container.seek(int(self.index.seek_times[key]), stream=self.stream)
         except av.FFmpegError:
-            return iter(()), 0
-        packets = _packets(self.container)
-        for packet in packets:
-            mark = getattr(packet, self.index.known_by)
-            (found,) = np.nonzero(self.index.marks == mark)
-            if mark is None or len(found) != 1 or found[0] > first:
-                break  # it did not lead there
-            return chain([packet], packets), int(found[0])
-        return iter(()), 0
+            return
+        coming = _placed(_packets(self.container), *known, first)
+        for place, packet in coming:
+            if place <= first:  # otherwise it did not lead there
+                yield place, packet
+                yield from coming
+            return
 
     def _take(self, frame: VideoFrame) -> None:
         packet = frame.pts
@@ -343,11 +388,8 @@ class _Reading:
         if number not in self.missing:
             return
         first, _ = self.index.needed(number)
-        if any(first <= hurt <= packet for hurt in self._hurt):
-            self.damaged.add(number)
-            return
-        self._scale(frame, self.missing.pop(number))
-        self.damaged.discard(number)
+        if not any(first <= hurt <= packet for hurt in self._hurt):
+            self._scale(frame, self.missing.pop(number))
 
     def _scale(self, frame: VideoFrame, into: np.ndarray) -> None:
         """Write a frame as RGB of the size, and turned as it is to be shown."""
