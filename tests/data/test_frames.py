@@ -9,7 +9,14 @@ import pytest
 from made_up_layouts import write_frames
 from PIL import Image
 
-from vitprune.data import Clip, index_video, read_frames
+from vitprune.data import (
+    Clip,
+    ClipSpec,
+    DAIDataModule,
+    VideoDataset,
+    index_video,
+    read_frames,
+)
 from vitprune.data.source import Damage
 from vitprune.errors import InputError
 from vitprune.files import content_digest, content_size
@@ -71,8 +78,6 @@ def test_a_folder_is_known_by_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_clips_in_frames(tmp_path: Path) -> None:
-    from vitprune.data import ClipSpec, VideoDataset
-
     folder = write_frames(tmp_path / "a", 20)
     spec = ClipSpec(4, 16, "dense", 1, (0.0,) * 3, (1.0,) * 3)
     clips = [Clip(folder, 0, 5, 9, unit="frames"), Clip(folder, 0, 20, 30, unit="frames")]
@@ -83,3 +88,15 @@ def test_clips_in_frames(tmp_path: Path) -> None:
         data[1]
     (excerpt,) = VideoDataset(clips[:1], ["x"], spec, root=tmp_path).excerpts()
     assert (excerpt.start, excerpt.end) == (5 / 30, 9 / 30)
+
+
+def test_annotations_may_name_folders(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for i, split in enumerate(("train", "val", "test")):
+        write_frames(tmp_path / "videos" / split, 30, level=20 * i)
+        rows = f"video,label,start,end\n{split},a,0,0.5\n"
+        (tmp_path / "annotations" / f"{split}.csv").write_text(rows)
+    made = DAIDataModule(root=tmp_path, num_frames=3, image_size=16, num_workers=0)
+    made.setup()
+    assert made.splits["test"].frame_numbers(0).tolist() == [[2, 7, 12]]
+    assert next(iter(made.test_dataloader()))["clips"].shape == (1, 1, 3, 3, 16, 16)

@@ -29,6 +29,7 @@ from vitprune.data import (
     ThreeMDADDataModule,
     VideoDataModule,
 )
+from vitprune.data.ai_city import recording
 from vitprune.errors import InputError
 
 LAYOUTS: dict[type[VideoDataModule], Callable[[Path], object]] = {
@@ -251,8 +252,6 @@ def test_names_of_ai_city_are_spelt_in_two_ways(tmp_path: Path) -> None:
     ],
 )
 def test_spellings_of_ai_city(name: str, view: str) -> None:
-    from vitprune.data.ai_city import recording
-
     assert recording(name) == (view, "7", 3)
 
 

@@ -79,7 +79,7 @@ class DAIDataModule(VideoDataModule):
         if end is not None and end <= (start or 0.0):
             raise InputError(f"{row.where}: end {end:g} s is not after start {start or 0:g} s")
         places = [self.root / video, self.root / "videos" / video]
-        path = next((place for place in places if place.is_file()), None)
+        path = next((place for place in places if place.exists()), None)
         if path is None:
             raise InputError(f"{row.where}: no file {video!r} in {self.root}; correct the path")
         clip = Clip(path, -1, start, end, group=row["subject"], view=row["view"])
