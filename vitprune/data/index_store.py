@@ -56,7 +56,7 @@ class IndexStore:
     def put(self, path: str, size: int, mtime_ns: int, index: VideoIndex) -> None:
         """Keep an index; best effort."""
         made_for = np.asarray([VERSION, size, mtime_ns], dtype=np.int64)
-        fields = {name: np.asarray(value) for name, value in asdict(index).items()}
+        fields: dict[str, Any] = {n: np.asarray(value) for n, value in asdict(index).items()}
         try:
             with replacing(self._file(path)) as temporary:
                 np.savez(temporary, made_for=made_for, kind=type(index).__name__, **fields)

@@ -18,7 +18,9 @@ from vitprune.errors import InputError
 
 def source_of(path: str | os.PathLike[str]) -> Source:
     """What reads the video at ``path``."""
-    return FrameFolder(Path(path)) if os.path.isdir(path) else VideoFile(Path(path))
+    if os.path.isdir(path):
+        return FrameFolder(Path(path))
+    return VideoFile(Path(path))
 
 
 def index_video(path: str | os.PathLike[str], store: IndexStore | None = None) -> VideoIndex:

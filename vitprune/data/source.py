@@ -58,7 +58,10 @@ class Source(Protocol):
     video, and :class:`Damage` for a frame that it cannot give: another one is never given instead.
     """
 
-    path: Path
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        ...
 
     def index(self) -> VideoIndex:
         """Count the frames and find their times; it is kept on disk, so it may take a while."""

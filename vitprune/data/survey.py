@@ -179,7 +179,7 @@ def _classes(
     has = {split: {clip.label for clip in part} for split, part in clips.items()}
     found = []
     for label, name in enumerate(class_names):
-        tested = [split for split in ("val", "test") if label in has[split]]  # type: ignore[index]
+        tested = [split for split in ("val", "test") if label in has[split]]
         if label in has["train"]:
             if not tested:
                 found.append(Finding("class", f"{name!r} has only training clips", wrong=False))

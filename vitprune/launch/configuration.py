@@ -327,9 +327,10 @@ class Prune(FineTuning):
     def labels(self) -> list[str]:
         return [*super().labels(), self.metric, self.direction]
 
-    def evaluated_splits(self) -> list[str]:
+    def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
-        return ["test", self.calibration, *(["val"] if self.objective else [])]
+        searched: list[SplitName] = ["val"] if self.objective else []
+        return ["test", self.calibration, *searched]
 
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
@@ -389,7 +390,7 @@ class Evaluate(Job):
     allow_leakage: Flag
     same_classes: Flag
 
-    def evaluated_splits(self) -> list[str]:
+    def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
         return ["test"] if self.explain == "none" else [self.split, self.calibration]
 

@@ -84,7 +84,7 @@ def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) 
     answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
     columns = ["video", "label", "full", "pruned"]
     rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
-    views = [[view] for view in views_of(comparison.video, data)]
+    views = [[view] for view in views_of(comparison.video.tolist(), data)]
     if any(view for (view,) in views):
         columns.append("view")
     else:
