@@ -29,6 +29,17 @@ def make_video(
     return path
 
 
+def make_square(path: Path, places: Sequence[int], *, size: tuple[int, int] = (48, 64)) -> Path:
+    """A grey video of ``size`` (H, W) with a yellow square, 16 pixels wide, at these left edges."""
+    frames = []
+    for x in places:
+        frame = np.full((*size, 3), 128, np.uint8)
+        frame[16:32, x : x + 16] = (250, 220, 20)
+        frames.append(frame)
+    write_video(path, frames, fps=10)
+    return path
+
+
 def decode_all(path: Path) -> np.ndarray:
     """Every frame, as PyAV itself decodes the file: uint8 [T, H, W, 3]."""
     with av.open(str(path)) as container:

@@ -116,9 +116,9 @@ def test_missing_videos_are_counted_and_named(
     message = r"2 listed videos are missing.*HulaHoop_g77_c01\.avi.*on_error=skip"
     with pytest.raises(InputError, match=message):
         ucf101_module(root=tmp_path)
-    with pytest.warns(UserWarning, match=r"2 annotations of ucf101 left out: .*g77.*16 test clips"):
+    with pytest.warns(UserWarning, match=r"2 annotations of ucf101 left out: .*g77.*24 test clips"):
         made = ucf101_module(root=tmp_path, on_error="skip")
-    assert len(made.splits["test"]) == 16
+    assert len(made.splits["test"]) == 24
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+import vitprune.launch.resolvers  # noqa: F401  (which configurations need)
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
 from vitprune.launch import cells

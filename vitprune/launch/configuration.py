@@ -282,6 +282,7 @@ class FineTuning(Job):
     dataset: Dataset
     model: Model
     scale: Literal["tiny", "full"]
+    seeds: Count
     fine_tuned: Text
     callbacks: dict[str, Any] = Field(default_factory=dict)
 
@@ -317,8 +318,8 @@ class Prune(FineTuning):
     calibration: SplitName
     target: Target
     strategy: Strategy
-    curve: Flag
-    curve_seeds: Whole
+    curves: Flag
+    draws: Whole
     max_streams: WholeOrNull
     objective: dict[str, Any] | None
     ckpt: TextOrNull
@@ -329,7 +330,7 @@ class Prune(FineTuning):
 
     def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
-        searched: list[SplitName] = ["val"] if self.objective else []
+        searched: list[SplitName] = ["val"] if self.objective or self.curves else []
         return ["test", self.calibration, *searched]
 
     def choices(self) -> dict[str, Any]:
