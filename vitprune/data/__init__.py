@@ -2,7 +2,8 @@
 
 `base` is the DataModule that the readers of layouts share: `ucf101`, `hmdb51`, `dai`,
 `drive_and_act`, `dmd`, `ai_city`, `three_mdad`, with what they find in `annotations`. `dataset` is
-an item, `video` the decoder, `sampling` which frames, `transforms` crops and colours, `loading`
+an item, `source` what a video offers, `video` (with `droppable`) the decoder, `reading` finds the
+source of a path, `index_store` and `clip_store` keep what was found and decoded, `sampling` which frames, `transforms` crops and colours, `loading`
 batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes`
 says which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
 `boxes` reads where head, hands and objects are.
