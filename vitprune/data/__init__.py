@@ -2,11 +2,12 @@
 
 `base` is the DataModule that the readers of layouts share: `ucf101`, `hmdb51`, `dai`,
 `drive_and_act`, `dmd`, `ai_city`, `three_mdad`, with what they find in `annotations`. `dataset` is
-an item, `source` what a video offers, `video` (with `droppable`) the decoder, `reading` finds the
-source of a path, `index_store` and `clip_store` keep what was found and decoded, `sampling` which frames, `transforms` crops and colours, `loading`
-batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes`
-says which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
-`boxes` reads where head, hands and objects are.
+an item, `source` what a video offers, `video` (with `droppable`) and `frames` the sources of files
+and of folders, `reading` finds the source of a path, `index_store` and `clip_store` keep what was
+found and decoded. `sampling` says which frames, `transforms` crops and colours, `loading` batches.
+`groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes` says which
+class is which; `options` and `inspection` refuse wrong arguments and unusable videos; `boxes` reads
+where head, hands and objects are.
 """
 
 from vitprune.data.ai_city import AICityDataModule
