@@ -102,15 +102,15 @@ def test_a_file_that_is_to_be_turned_is(
         assert number_in(np.rot90(frame, -turns)) == 9
 
 
-@pytest.mark.parametrize("name", ["plain.avi", "closed.mp4", "b_frames.avi"])
+@pytest.mark.parametrize("name", ["plain.avi", "closed.mp4"])
 def test_frames_of_a_damaged_file_are_right_or_damage(name: str, tmp_path: Path) -> None:
     path = FILES[name](tmp_path / name)
     content = bytearray(path.read_bytes())
     index = index_video(path)
     assert isinstance(index, FileIndex)
     assert index.known_by == "pos"
-    begin = int(index.marks[20]) + 10
-    content[begin : begin + 40] = bytes(40)  # also of the packet after it, and its head in AVI
+    begin = int(index.marks[20])
+    content[begin : begin + 40] = bytes(40)  # also of packets after it, and their heads in AVI
     path.write_bytes(content)
     assert len(index_video(path)) == COUNT
     damaged = []

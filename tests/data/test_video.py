@@ -103,15 +103,6 @@ def test_a_file_cut_short_still_gives_frames(tmp_path: Path) -> None:
     assert (frames[: total - 1] == decode_all(whole)[: total - 1]).all()
 
 
-def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
-    path = encode(tmp_path / "damaged.avi", "mpeg4", 60, g="9")
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 400] = bytes(400)
-    path.write_bytes(content)
-    assert read_frames(path, [0, 30, len(index_video(path)) - 1]).shape == (3, 48, 64, 3)
-
-
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100], ids=["empty", "text"])
 def test_what_is_no_video_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.mp4"

@@ -17,12 +17,14 @@ from typing import NamedTuple
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from vitprune.data.droppable import HEAD, MPEG4_PICTURE, droppable
 from vitprune.data.source import Damage, VideoIndex
 from vitprune.errors import InputError
 
@@ -32,14 +34,12 @@ MOST_REORDERED = 32
 """By how many places display and decoding order can differ; H.264 and HEVC allow 16 pictures."""
 WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"}
 """Formats of files that hold no times of display; what is made up for them is often wrong."""
-SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
-"""Decoders that leave out exactly those pictures that no other refers to, whatever the layers."""
 PROGRESSIVE = (0, 1)
 """Field orders of streams in which a packet is a picture: unknown, progressive."""
+EMPTY_PICTURE = 19
+"""Bytes that an MPEG-4 picture takes at most which says that there is none."""
 AVI_CHUNK = 8
 """Bytes of a chunk's head, at which AVI's index points; packets begin behind it."""
-MPEG4_PICTURE = b"\x00\x00\x01\xb6"
-"""What begins each of the pictures that an MPEG-4 packet holds."""
 SCALING = Interpolation.AREA
 
 
@@ -53,6 +53,8 @@ class FileIndex(VideoIndex):
         marks: by which packets are known again after a seek; int64 [packets].
         known_by: which attribute of a packet that is; empty if there is none.
         seek_times: where the container is sent for each keyframe, in units of the stream.
+        droppable: whether no other picture refers to that of a packet; bool [packets].
+        packed: whether packets hold two pictures and then none, as DivX writes B-frames.
         rotation: quarter turns counterclockwise by which frames are turned to be shown.
     """
 
@@ -61,6 +63,8 @@ class FileIndex(VideoIndex):
     marks: np.ndarray
     known_by: str
     seek_times: np.ndarray
+    droppable: np.ndarray
+    packed: bool
     rotation: int
 
     def needed(self, number: int) -> tuple[int, int]:
@@ -92,7 +96,12 @@ class VideoFile:
             intervals = container.format.name.startswith("matroska")
         if ordered is None:
             with _opened(self.path) as container:
-                ordered = _in_order_of_decoder(container, packets)
+                ordered, b_frames = _in_order_of_decoder(container, packets)
+            if any(packet.packed for packet in packets):
+                packets = [
+                    packet._replace(droppable=place in b_frames)
+                    for place, packet in enumerate(packets)
+                ]
         return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
 
     def read(self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -120,25 +129,35 @@ class _Packet(NamedTuple):
     dts: int | None
     pos: int | None
     key: bool
-    shown: bool
-    packed: bool
+    shown: bool = True
+    droppable: bool = False
+    packed: bool = False
+    owed: bool = False
 
 
 def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None]:
     """All packets, and the first frame that can be decoded."""
     packets: list[_Packet] = []
     first: VideoFrame | None = None
-    mpeg4 = container.streams.video[0].codec_context.name == "mpeg4"
+    context = container.streams.video[0].codec_context
+    name, extradata = context.name, context.extradata or b""
     for packet in _packets(container):
-        packed = mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1
-        shown = not packet.is_discard
         packets.append(
-            _Packet(packet.pts, packet.dts, packet.pos, packet.is_keyframe, shown, packed)
+            _Packet(
+                packet.pts,
+                packet.dts,
+                packet.pos,
+                packet.is_keyframe,
+                shown=not packet.is_discard,
+                droppable=droppable(name, bytes(memoryview(packet)[:HEAD]), extradata),
+                packed=name == "mpeg4" and bytes(packet).count(MPEG4_PICTURE) > 1,
+                owed=name == "mpeg4" and packet.size > EMPTY_PICTURE,
+            )
         )
         if first is None:
             first = next(iter(_decoded(packet)), None)
     if first is None:
-        first = next(iter(_drained(container)), None)
+        first = next(iter(_Decoder(container).drain()), None)
     return packets, first
 
 
@@ -152,12 +171,13 @@ def _with_lost(stream: VideoStream, packets: list[_Packet]) -> list[_Packet]:
         entry.pos + (AVI_CHUNK if avi else 0): entry for entry in stream.index_entries if entry.size
     }
     found = {packet.pos: packet for packet in packets}
-    if len(entries) <= len(packets) or not found.keys() <= entries.keys():
-        return packets
+    both = entries.keys() & found.keys()
+    if len(both) == len(entries) or 2 * len(both) < len(entries):
+        return packets  # none is lost, or the index is another's
     return [
         found[pos]._replace(dts=entry.timestamp)  # AVI's are counted, so that they would be off
         if pos in found
-        else _Packet(None, entry.timestamp, pos, entry.is_keyframe, True, False)
+        else _Packet(None, entry.timestamp, pos, entry.is_keyframe)
         for pos, entry in entries.items()
     ]
 
@@ -187,22 +207,35 @@ def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> l
     return numbers
 
 
-def _in_order_of_decoder(container: InputContainer, packets: list[_Packet]) -> list[int]:
+def _in_order_of_decoder(
+    container: InputContainer, packets: list[_Packet]
+) -> tuple[list[int], set[int]]:
     """The frame's number of each packet by the order in which the decoder delivers frames.
 
-    A packet that is lost, or that the decoder refuses, has a number all the same, for a frame that
-    cannot be had.
+    And the packets that B-frames are decoded from.
+
+    A packet that is lost, that the decoder refuses, or of which nothing comes though it holds a
+    picture, has a number all the same, for a frame that cannot be had.
     """
     found: list[int] = []
+    b_frames: set[int] = set()
+    packed = any(packet.packed for packet in packets)
+    decoder = _Decoder(container, packed=packed)
     refused = set(range(len(packets)))
+
+    def take(frames: list[VideoFrame]) -> None:
+        found.extend(frame.pts for frame in frames if frame.pts is not None)
+        b_frames.update(frame.pts for frame in frames if frame.pict_type == PictureType.B)
+
     for place, packet in _placed(_packets(container), *_marks(packets)):
         packet.pts = place
         try:
-            found += [frame.pts for frame in packet.decode() if frame.pts is not None]
-            refused.discard(place)
+            take(decoder.decode(packet))
         except av.FFmpegError:
-            pass
-    found += [frame.pts for frame in _drained(container) if frame.pts is not None]
+            continue
+        if packed or not (packets[place].owed or packets[place].droppable):
+            refused.discard(place)  # it may be empty, or hidden
+    take(decoder.drain())
     for place in sorted(refused.difference(found)):
         later = (order for order, other in enumerate(found) if other > place)
         found.insert(next(later, len(found)), place)
@@ -210,7 +243,7 @@ def _in_order_of_decoder(container: InputContainer, packets: list[_Packet]) -> l
     for number, place in enumerate(dict.fromkeys(found)):
         if 0 <= place < len(packets):
             numbers[place] = number
-    return numbers
+    return numbers, b_frames
 
 
 def _placed(
@@ -264,6 +297,8 @@ def _index(
         marks=marks,
         known_by=known_by,
         seek_times=np.asarray(seek_times, dtype=np.int64),
+        droppable=np.asarray([packet.droppable for packet in packets]),
+        packed=any(packet.packed for packet in packets),
         rotation=rotation,
     )
 
@@ -289,9 +324,7 @@ def _seek_time(packet: _Packet, by_pts: bool) -> int:
 
 
 def _marks(packets: list[_Packet]) -> tuple[str, np.ndarray]:
-    # DivX packs two pictures into a packet; a decoder that begins there mistakes their order.
-    kinds = () if any(packet.packed for packet in packets) else ("pos", "dts", "pts")
-    for kind in kinds:
+    for kind in ("pos", "dts", "pts"):
         marks = [getattr(packet, kind) for packet in packets]
         if None not in marks and len(set(marks)) == len(marks):
             return kind, np.asarray(marks, dtype=np.int64)
@@ -310,6 +343,7 @@ class _Reading:
         self.missing = missing
         self.scaler = VideoReformatter()
         self._hurt: list[int] = []  # packets that were damaged
+        self._delivered: set[int] = set()  # packets whose frames came
 
     def run(self, *, direct: bool) -> None:
         """Take what can be had.
@@ -320,9 +354,8 @@ class _Reading:
         if not direct:
             self._go_through(0, max(int(self.index.packets[n]) for n in self.missing), skip=False)
             return
-        skip = self.stream.codec_context.name in SKIPPABLE
         for first, last in self._stretches():
-            self._go_through(first, last, skip=skip)
+            self._go_through(first, last, skip=True)
 
     def _stretches(self) -> list[tuple[int, int]]:
         """Packets [first, last], those to be gone through without a seek."""
@@ -337,28 +370,38 @@ class _Reading:
         return [stretch for stretch in stretches if stretch[1] >= 0]
 
     def _go_through(self, first: int, last: int, *, skip: bool) -> None:
-        context, skipping, before = self.stream.codec_context, None, first - 1
+        decoder = _Decoder(self.container, packed=self.index.packed)
+        skipping, before = None, first - 1
+        owed: list[int] = []  # packets that must give a frame
         for place, packet in self._from(first):
             if place >= len(self.index.numbers):
                 break
-            packet.pts = place  # the decoder hands it on to the frame
-            wanted = int(self.index.numbers[place]) in self.missing
-            if skipping is not (skip and not wanted):
-                skipping = skip and not wanted
-                context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            number = int(self.index.numbers[place])
+            unwanted = bool(skip and self.index.droppable[place] and number not in self.missing)
+            if skipping is not unwanted:
+                skipping = unwanted
+                decoder.context.skip_frame = "NONREF" if skipping else "DEFAULT"
+            if number >= 0 and not unwanted:
+                owed.append(place)
             self._hurt += range(before + 1, place)  # they are lost
             before = place
             if packet.is_corrupt:
                 self._hurt.append(place)
+            packet.pts = place  # the decoder hands it on to the frame
             try:
-                for frame in packet.decode():
+                for frame in decoder.decode(packet):
                     self._take(frame)
             except av.FFmpegError:
                 self._hurt.append(place)
-            if place >= last or not self.missing:
+            if place >= last:
                 break
-        for frame in _drained(self.container):
+        for frame in decoder.drain():
             self._take(frame)
+        self._hurt += [place for place in owed if place not in self._delivered]
+        for number in [*self.missing]:
+            begin, end = self.index.needed(number)
+            if end in self._delivered and not any(begin <= hurt <= end for hurt in self._hurt):
+                del self.missing[number]
 
     def _from(self, first: int) -> Iterator[tuple[int, Packet]]:
         """Packets from one on, or from some before it, with their places; none if that fails."""
@@ -379,17 +422,15 @@ class _Reading:
             return
 
     def _take(self, frame: VideoFrame) -> None:
-        packet = frame.pts
-        if packet is None or not 0 <= packet < len(self.index.numbers):
+        place = frame.pts
+        if place is None or not 0 <= place < len(self.index.numbers):
             return
+        self._delivered.add(place)
         if frame.is_corrupt:
-            self._hurt.append(packet)
-        number = int(self.index.numbers[packet])
-        if number not in self.missing:
-            return
-        first, _ = self.index.needed(number)
-        if not any(first <= hurt <= packet for hurt in self._hurt):
-            self._scale(frame, self.missing.pop(number))
+            self._hurt.append(place)
+        number = int(self.index.numbers[place])
+        if number in self.missing:
+            self._scale(frame, self.missing[number])
 
     def _scale(self, frame: VideoFrame, into: np.ndarray) -> None:
         """Write a frame as RGB of the size, and turned as it is to be shown."""
@@ -419,12 +460,32 @@ def _decoded(packet: Packet) -> list[VideoFrame]:
         return []
 
 
-def _drained(container: InputContainer) -> list[VideoFrame]:
-    """What the decoder holds back for frames that come before in display."""
-    try:
-        return container.streams.video[0].codec_context.decode(None)
-    except av.FFmpegError:
-        return []
+class _Decoder:
+    """The stream's decoder. Packets that hold two pictures are taken apart before."""
+
+    def __init__(self, container: InputContainer, *, packed: bool = False) -> None:
+        stream = container.streams.video[0]
+        self.context = stream.codec_context
+        self.unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream) if packed else None
+
+    def decode(self, packet: Packet) -> list[VideoFrame]:
+        """The frames that a packet completes.
+
+        Raises:
+            av.FFmpegError: it is damaged.
+        """
+        if self.unpack is None:
+            return packet.decode()
+        return [frame for part in self.unpack.filter(packet) for frame in self.context.decode(part)]
+
+    def drain(self) -> list[VideoFrame]:
+        """What was held back for frames that come before in display."""
+        try:
+            parts = self.unpack.filter(None) if self.unpack else []
+            frames = [frame for part in parts for frame in self.context.decode(part)]
+            return frames + self.context.decode(None)
+        except av.FFmpegError:
+            return []
 
 
 def _undecodable(path: Path) -> Damage:
