@@ -102,6 +102,17 @@ def test_a_file_that_is_to_be_turned_is(
         assert number_in(np.rot90(frame, -turns)) == 9
 
 
+def outcomes(path: Path) -> list[int]:
+    """The frames that a file cannot give; those that it gives are the ones asked for."""
+    damaged = []
+    for number in range(len(index_video(path))):
+        try:
+            assert number_in(read_frames(path, [number])[0]) == number
+        except Damage:
+            damaged.append(number)
+    return damaged
+
+
 @pytest.mark.parametrize("name", ["plain.avi", "closed.mp4"])
 def test_frames_of_a_damaged_file_are_right_or_damage(name: str, tmp_path: Path) -> None:
     path = FILES[name](tmp_path / name)
@@ -110,26 +121,63 @@ def test_frames_of_a_damaged_file_are_right_or_damage(name: str, tmp_path: Path)
     assert isinstance(index, FileIndex)
     assert index.known_by == "pos"
     begin = int(index.marks[20])
-    content[begin : begin + 40] = bytes(40)  # also of packets after it, and their heads in AVI
+    content[begin : begin + 12] = bytes(12)
     path.write_bytes(content)
     assert len(index_video(path)) == COUNT
-    damaged = []
-    for number in range(COUNT):
-        try:
-            assert number_in(read_frames(path, [number])[0]) == number
-        except Damage:
-            damaged.append(number)
+    damaged = outcomes(path)
     assert damaged
     assert set(damaged) <= set(range(15, 24))  # until the next keyframe
     with pytest.raises(Damage, match=rf"{name}: frame {damaged[0]} and .* more cannot be decoded"):
         read_frames(path, range(COUNT))
 
 
-def test_a_file_cut_short_gives_what_is_there(tmp_path: Path) -> None:
-    path = FILES["b_frames.avi"](tmp_path / "whole.avi")
+def outcomes(path: Path) -> list[int]:
+    """The frames that a file cannot give; those that it gives are the ones asked for."""
+    damaged = []
+    for number in range(len(index_video(path))):
+        try:
+            assert number_in(read_frames(path, [number])[0]) == number
+        except Damage:
+            damaged.append(number)
+    return damaged
+
+
+@pytest.mark.parametrize("name", ["plain.avi", "b_frames.avi", "packed.avi"])
+@pytest.mark.parametrize("place", [1, 6, 13, 31])
+def test_a_file_that_has_lost_packets_is_refused(name: str, place: int, tmp_path: Path) -> None:
+    path = FILES[name](tmp_path / name)
+    content = bytearray(path.read_bytes())
     index = index_video(path)
     assert isinstance(index, FileIndex)
-    path.write_bytes(path.read_bytes()[: index.marks[25] + 10])
-    count = len(index_video(path))
-    assert 22 <= count < COUNT
-    assert [number_in(frame) for frame in read_frames(path, range(22))] == list(range(22))
+    begin, end = (int(index.marks[n]) - 8 for n in (place, place + 1))  # with the chunk's head
+    content[begin:end] = bytes(end - begin)
+    path.write_bytes(content)
+    with pytest.raises(Damage, match=rf"{name}: 1 of the 40 frames in its index are not there"):
+        index_video(path)
+    del content[begin:end]
+    path.write_bytes(content)
+    with pytest.raises(Damage, match=rf"{name}: has \d+ of the \d+ bytes that it should have"):
+        index_video(path)
+
+
+@pytest.mark.parametrize("name", ["b_frames.avi", "packed.avi"])
+def test_frames_are_refused_where_none_knows_their_places(name: str, tmp_path: Path) -> None:
+    path = FILES[name](tmp_path / name)
+    content = bytearray(path.read_bytes())
+    index = index_video(path)
+    assert isinstance(index, FileIndex)
+    place = next(n for n in range(13, COUNT) if index.droppable[n])
+    begin, end = (int(index.marks[n]) - 8 for n in (place, place + 1))
+    content[begin + 8 : end] = bytes(end - begin - 8)  # the head stays
+    path.write_bytes(content)
+    with pytest.raises(Damage, match=rf"{name}: .* it cannot be told which frame is which"):
+        index_video(path)
+
+
+@pytest.mark.parametrize("name", ["b_frames.avi", "varying.mkv"])
+def test_a_file_cut_short_is_refused(name: str, tmp_path: Path) -> None:
+    path = FILES[name](tmp_path / name)
+    content = path.read_bytes()
+    path.write_bytes(content[:-900])  # within the frames
+    with pytest.raises(Damage, match=rf"{name}: has \d+ of the {len(content)} bytes"):
+        index_video(path)

@@ -2,7 +2,8 @@
 
 `base` is the DataModule that the readers of layouts share: `ucf101`, `hmdb51`, `dai`,
 `drive_and_act`, `dmd`, `ai_city`, `three_mdad`, with what they find in `annotations`. `dataset` is
-an item, `source` what a video offers, `video` (with `droppable`) and `frames` the sources of files
+an item, `source` what a video offers, `video` (with `announced` and
+`droppable`) and `frames` the sources of files
 and of folders, `reading` finds the source of a path, `index_store` and `clip_store` keep what was
 found and decoded, and `readable` lets training go on without what cannot be read. `sampling` says
 which frames, `transforms` crops and colours, `loading` batches. `groups`, `recordings` and

@@ -31,6 +31,11 @@ def droppable(codec: str, head: bytes, extradata: bytes) -> bool:
     return False
 
 
+def refers(head: bytes) -> bool:
+    """Whether an MPEG-4 picture refers to others, whatever the container says of it."""
+    return _bits(head, MPEG4_PICTURE, 0, 6) != 0
+
+
 def _bits(head: bytes, start: bytes, place: int, shift: int) -> int:
     """A byte after a start code, without its lowest bits; 0 if there is none."""
     at = head.find(start)

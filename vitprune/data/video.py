@@ -24,7 +24,8 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from vitprune.data.droppable import HEAD, MPEG4_PICTURE, droppable
+from vitprune.data.announced import announced_size
+from vitprune.data.droppable import HEAD, MPEG4_PICTURE, droppable, refers
 from vitprune.data.source import Damage, VideoIndex
 from vitprune.errors import InputError
 
@@ -85,23 +86,36 @@ class VideoFile:
     def index(self) -> FileIndex:
         """Read the packets; they are decoded, too, where nothing tells when a frame is shown."""
         with _opened(self.path) as container:
+            size, announced = self.path.stat().st_size, announced_size(self.path)
+            if announced is not None and announced > size + 1:  # the last byte may be padding
+                raise Damage(
+                    f"{self.path}: has {size} of the {announced} bytes that it should have; "
+                    "replace the file"
+                )
             stream = container.streams.video[0]
-            packets, shown = _listed(container)
-            packets = _with_lost(stream, packets)
-            ordered = _in_order_of_display(container, packets)
+            named = _named(stream)
+            packets, shown = _listed(container, self.path)
             if shown is None:
                 raise _undecodable(self.path)
+            if lost := len(named - {packet.pos for packet in packets}):
+                raise Damage(
+                    f"{self.path}: {lost} of the {len(named)} frames in its index are not there; "
+                    "replace the file"
+                )
+            ordered = _in_order_of_display(container, packets)
             base = float(stream.time_base or 0)
             rate = float(stream.average_rate or stream.guessed_rate or 25)
             intervals = container.format.name.startswith("matroska")
         if ordered is None:
             with _opened(self.path) as container:
-                ordered, b_frames = _in_order_of_decoder(container, packets)
+                ordered, b_frames = _in_order_of_decoder(container, packets, self.path)
             if any(packet.packed for packet in packets):
                 packets = [
                     packet._replace(droppable=place in b_frames)
                     for place, packet in enumerate(packets)
                 ]
+        if max(ordered) < 0:
+            raise _undecodable(self.path)
         return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
 
     def read(self, index: VideoIndex, numbers: Sequence[int], size: tuple[int, int]) -> np.ndarray:
@@ -135,23 +149,34 @@ class _Packet(NamedTuple):
     owed: bool = False
 
 
-def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None]:
-    """All packets, and the first frame that can be decoded."""
+def _listed(container: InputContainer, path: Path) -> tuple[list[_Packet], VideoFrame | None]:
+    """All packets, and the first frame that can be decoded.
+
+    Raises:
+        Damage: a packet lacks a part, so that others may be lost beside it. The last may.
+    """
     packets: list[_Packet] = []
     first: VideoFrame | None = None
     context = container.streams.video[0].codec_context
-    name, extradata = context.name, context.extradata or b""
+    mpeg4, extradata = context.name == "mpeg4", context.extradata or b""
+    packed = cut = False
     for packet in _packets(container):
+        if cut:
+            raise _uncertain(path)
+        cut = packet.is_corrupt
+        head = bytes(memoryview(packet)[:HEAD])
+        owed = mpeg4 and (packed or packet.size > EMPTY_PICTURE)
+        packed = mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1
         packets.append(
             _Packet(
                 packet.pts,
                 packet.dts,
                 packet.pos,
-                packet.is_keyframe,
+                key=packet.is_keyframe and not (mpeg4 and refers(head)),
                 shown=not packet.is_discard,
-                droppable=droppable(name, bytes(memoryview(packet)[:HEAD]), extradata),
-                packed=name == "mpeg4" and bytes(packet).count(MPEG4_PICTURE) > 1,
-                owed=name == "mpeg4" and packet.size > EMPTY_PICTURE,
+                droppable=droppable(context.name, head, extradata),
+                packed=packed,
+                owed=owed,
             )
         )
         if first is None:
@@ -161,25 +186,16 @@ def _listed(container: InputContainer) -> tuple[list[_Packet], VideoFrame | None
     return packets, first
 
 
-def _with_lost(stream: VideoStream, packets: list[_Packet]) -> list[_Packet]:
-    """The packets, and those that the container's own index has, but that were not found.
+def _named(stream: VideoStream) -> set[int]:
+    """Where the index of a file that was just opened says that packets are.
 
-    Frames after them keep their numbers so.
+    Only of AVI and MP4, as other containers' indexes are not of packets.
     """
-    avi = stream.container.format.name == "avi"
-    entries = {
-        entry.pos + (AVI_CHUNK if avi else 0): entry for entry in stream.index_entries if entry.size
-    }
-    found = {packet.pos: packet for packet in packets}
-    both = entries.keys() & found.keys()
-    if len(both) == len(entries) or 2 * len(both) < len(entries):
-        return packets  # none is lost, or the index is another's
-    return [
-        found[pos]._replace(dts=entry.timestamp)  # AVI's are counted, so that they would be off
-        if pos in found
-        else _Packet(None, entry.timestamp, pos, entry.is_keyframe)
-        for pos, entry in entries.items()
-    ]
+    name = stream.container.format.name
+    if name != "avi" and "mp4" not in name:
+        return set()
+    head = AVI_CHUNK if name == "avi" else 0
+    return {entry.pos + head for entry in stream.index_entries if entry.size}
 
 
 def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
@@ -208,7 +224,7 @@ def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> l
 
 
 def _in_order_of_decoder(
-    container: InputContainer, packets: list[_Packet]
+    container: InputContainer, packets: list[_Packet], path: Path
 ) -> tuple[list[int], set[int]]:
     """The frame's number of each packet by the order in which the decoder delivers frames.
 
@@ -216,12 +232,15 @@ def _in_order_of_decoder(
 
     A packet that is lost, that the decoder refuses, or of which nothing comes though it holds a
     picture, has a number all the same, for a frame that cannot be had.
+
+    Raises:
+        Damage: there is such a packet, and frames are not shown in the order of packets, so that
+            nobody knows between which ones its frame belongs.
     """
     found: list[int] = []
     b_frames: set[int] = set()
-    packed = any(packet.packed for packet in packets)
-    decoder = _Decoder(container, packed=packed)
-    refused = set(range(len(packets)))
+    decoder = _Decoder(container, packed=any(packet.packed for packet in packets))
+    lost = set(range(len(packets)))
 
     def take(frames: list[VideoFrame]) -> None:
         found.extend(frame.pts for frame in frames if frame.pts is not None)
@@ -233,16 +252,18 @@ def _in_order_of_decoder(
             take(decoder.decode(packet))
         except av.FFmpegError:
             continue
-        if packed or not (packets[place].owed or packets[place].droppable):
-            refused.discard(place)  # it may be empty, or hidden
+        if not (packets[place].owed or packets[place].droppable):
+            lost.discard(place)  # it may be empty, or hidden
     take(decoder.drain())
-    for place in sorted(refused.difference(found)):
-        later = (order for order, other in enumerate(found) if other > place)
-        found.insert(next(later, len(found)), place)
+    lost.difference_update(found)
+    shown = [place for place in dict.fromkeys(found) if 0 <= place < len(packets)]
+    if lost:
+        if shown != sorted(shown):
+            raise _uncertain(path)
+        shown = sorted(lost.union(shown))
     numbers = [-1] * len(packets)
-    for number, place in enumerate(dict.fromkeys(found)):
-        if 0 <= place < len(packets):
-            numbers[place] = number
+    for number, place in enumerate(shown):
+        numbers[place] = number
     return numbers, b_frames
 
 
@@ -490,6 +511,13 @@ class _Decoder:
 
 def _undecodable(path: Path) -> Damage:
     return Damage(f"{path}: no frame in it can be decoded; replace the file")
+
+
+def _uncertain(path: Path) -> Damage:
+    return Damage(
+        f"{path}: parts of it are lost or damaged, so that it cannot be told which frame is which; "
+        "replace the file"
+    )
 
 
 def _opened(path: Path) -> InputContainer:
