@@ -12,7 +12,7 @@ from made_up_videos import number_in, numbered, write_numbered, write_packed
 
 from vitprune.data import index_video, read_frames
 from vitprune.data.source import Damage
-from vitprune.data.video import FileIndex
+from vitprune.data.video import FileIndex, _Reading
 
 COUNT = 40
 TIMES = np.cumsum(np.random.default_rng(0).integers(10, 200, COUNT)).tolist()
@@ -181,3 +181,21 @@ def test_a_file_cut_short_is_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(content[:-900])  # within the frames
     with pytest.raises(Damage, match=rf"{name}: has \d+ of the {len(content)} bytes"):
         index_video(path)
+
+
+def test_seeking_to_an_open_group_of_pictures_needs_no_second_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vitprune.data.video.SEEK_PACKETS", 0)
+    passes = []
+    run = _Reading.run
+    monkeypatch.setattr(
+        _Reading, "run", lambda self, *, direct: (passes.append(direct), run(self, direct=direct))
+    )
+    for name in ("open.mp4", "open.ts", "hevc.mp4"):
+        path = FILES[name](tmp_path / name)
+        keys = index_video(path).keyframes.tolist()
+        assert len(keys) > 2
+        for number in (keys[1], keys[1] + 5, keys[2] + 1):
+            assert number_in(read_frames(path, [number])[0]) == number
+    assert set(passes) == {True}

@@ -421,8 +421,14 @@ class _Reading:
         self._hurt += [place for place in owed if place not in self._delivered]
         for number in [*self.missing]:
             begin, end = self.index.needed(number)
-            if end in self._delivered and not any(begin <= hurt <= end for hurt in self._hurt):
+            if end in self._delivered and not any(
+                begin <= hurt <= end and not self._leads(hurt, begin) for hurt in self._hurt
+            ):
                 del self.missing[number]
+
+    def _leads(self, place: int, key: int) -> bool:
+        """Whether a packet's frame is shown before a keyframe's; none after that refers to it."""
+        return 0 <= self.index.numbers[place] < self.index.numbers[key]
 
     def _from(self, first: int) -> Iterator[tuple[int, Packet]]:
         """Packets from one on, or from some before it, with their places; none if that fails."""
