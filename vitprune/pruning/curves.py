@@ -17,7 +17,7 @@ from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.finite import check_logits, names_of
 from vitprune.results.curves import Order
 from vitprune.training.classifier import VideoClassifier, at_once_of
-from vitprune.training.per_video import PerVideo
+from vitprune.training.per_video import HitsPerVideo
 
 Batches = Callable[[], Iterable[Mapping[str, Any]]]
 
@@ -26,19 +26,6 @@ def random_orders(layers: Sequence[int], *, draws: int, seed: int) -> list[list[
     """Random orders of all but one of the ``layers``, the control for a curve."""
     draw = np.random.default_rng(seed)
     return [draw.permutation(list(layers))[:-1].tolist() for _ in range(draws)]
-
-
-class HitsPerVideo(PerVideo):
-    """Whether each of several models is right about each video."""
-
-    def update(self, video: Tensor, hits: Tensor) -> None:
-        """Adds a batch: ``video`` [B], and ``hits`` [B, W], of W models."""
-        self.add(video, hits)
-
-    def compute(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The videos' numbers [N], ascending, and their hits [N, W]."""
-        video, hits = self.by_video()
-        return video.numpy(), hits.bool().numpy()
 
 
 class DropCurves(pl.Callback):

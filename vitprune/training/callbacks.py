@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
 
-from vitprune.training.per_video import PerVideo, rank
+from vitprune.training.per_video import HitsPerVideo, rank
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class AnsweredRight(pl.Callback):
     right: np.ndarray
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._hits = _Hits().to(pl_module.device)
+        self._hits = HitsPerVideo(1).to(pl_module.device)
 
     def on_test_batch_end(
         self,
@@ -83,18 +82,7 @@ class AnsweredRight(pl.Callback):
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         videos, hits = self._hits.compute()
-        self.videos, self.right = videos.tolist(), hits[:, 0].bool().numpy()
-
-
-class _Hits(PerVideo):
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def update(self, video: Tensor, hits: Tensor) -> None:
-        self.add(video, hits)
-
-    def compute(self) -> tuple[Tensor, Tensor]:
-        return self.by_video()
+        self.videos, self.right = videos.tolist(), hits[:, 0]
 
 
 class WaitingForData(pl.Callback):
