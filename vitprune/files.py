@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 
 from vitprune.errors import causes
 
@@ -65,8 +66,7 @@ def content_digest(path: str | Path) -> str:
     files, in the order of their names, and the content of three of them. Remembered for as long as
     size and date stay.
     """
-    stat = os.stat(path)
-    return _content_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _content_digest(os.fspath(path), *state_of(path))
 
 
 @lru_cache(maxsize=1 << 20)
@@ -89,6 +89,15 @@ def _content_digest(path: str, size: int, mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
+def state_of(path: str | Path) -> tuple[int, int]:
+    """Size and date (ns) by which a change is seen: of a file, or of all files in a folder."""
+    stat = os.stat(path)
+    if not S_ISDIR(stat.st_mode):
+        return stat.st_size, stat.st_mtime_ns
+    stats = [os.stat(file) for file in _files_in(path)]
+    return sum(s.st_size for s in stats), max(s.st_mtime_ns for s in (stat, *stats))
+
+
 def content_size(path: str | Path) -> int:
     """The bytes of a file, or of all files in a folder of frames."""
     return sum(_sizes(_files_in(path))) if os.path.isdir(path) else os.stat(path).st_size
@@ -105,8 +114,7 @@ def _sizes(files: Sequence[str]) -> list[int]:
 
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's whole content, remembered for as long as size and date stay."""
-    stat = os.stat(path)
-    return _file_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _file_digest(os.fspath(path), *state_of(path))
 
 
 @lru_cache(maxsize=1024)

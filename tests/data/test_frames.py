@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from vitprune.data import (
 )
 from vitprune.data.source import Damage
 from vitprune.errors import InputError
-from vitprune.files import content_digest, content_size
+from vitprune.files import content_digest, content_size, state_of
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -100,3 +101,11 @@ def test_annotations_may_name_folders(tmp_path: Path) -> None:
     made.setup()
     assert made.splits["test"].frame_numbers(0).tolist() == [[2, 7, 12]]
     assert next(iter(made.test_dataloader()))["clips"].shape == (1, 1, 3, 3, 16, 16)
+
+
+def test_a_picture_that_is_overwritten_is_a_change(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "a", 3, "F{}.png")
+    before = state_of(folder)
+    assert state_of(folder) == before
+    os.utime(folder / "F1.png", ns=(0, before[1] + 1))  # the folder's own date stays
+    assert state_of(folder) != before

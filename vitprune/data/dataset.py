@@ -35,7 +35,7 @@ from vitprune.data.transforms import (
     training_transform,
 )
 from vitprune.errors import InputError
-from vitprune.files import content_digest, content_size
+from vitprune.files import content_digest, content_size, state_of
 
 DECODED_AS = 1
 """Version of how frames become evaluation clips; those that were kept of another are dropped."""
@@ -169,8 +169,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
         shape = (views.clips * views.crops, spec.num_frames, 3, spec.image_size, spec.image_size)
         settings = [spec.num_frames, spec.image_size, spec.sampling, spec.stride]
         known_as = [str(self.root), self.names, *settings, asdict(views), DECODED_AS]
-        stats = [clip.path.stat() for clip in self.clips]
-        files = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+        files = [state_of(clip.path) for clip in self.clips]
         other._stored = self.store.split(known_as, files, shape, title)
         return other
 
@@ -323,10 +322,9 @@ class VideoDataset(Dataset[dict[str, Any]]):
         facts = {"settings": asdict(self.spec), "classes": self.class_names}
         digest.update(json.dumps(facts, sort_keys=True).encode())
         for clip in self.clips:
-            stat = clip.path.stat()
             path = os.path.relpath(clip.path, self.root)
             span = (clip.start, clip.end, clip.unit)
-            row = (path, clip.label, *span, stat.st_size, stat.st_mtime_ns)
+            row = (path, clip.label, *span, *state_of(clip.path))
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
 

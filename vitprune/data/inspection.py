@@ -13,7 +13,7 @@ from rich.progress import track
 
 from vitprune.data.dataset import VideoDataset
 from vitprune.errors import InputError
-from vitprune.files import replacing
+from vitprune.files import replacing, state_of
 
 
 def check_videos(
@@ -84,8 +84,7 @@ def _name(dataset: VideoDataset, decode: bool) -> str:
     """Says which files and clips, as they are now, and how closely they are looked at."""
     rows = []
     for clip in dataset.clips:
-        stat = clip.path.stat()
         span = [clip.start, clip.end, clip.unit]
-        rows.append([str(clip.path), *span, stat.st_size, stat.st_mtime_ns])
+        rows.append([str(clip.path), *span, *state_of(clip.path)])
     frames = [dataset.spec.num_frames, dataset.spec.sampling, dataset.spec.stride]
     return hashlib.sha256(json.dumps([rows, decode and frames]).encode()).hexdigest()[:32]

@@ -14,6 +14,7 @@ from vitprune.data.index_store import IndexStore
 from vitprune.data.source import Source, VideoIndex
 from vitprune.data.video import VideoFile
 from vitprune.errors import InputError
+from vitprune.files import state_of
 
 
 def source_of(path: str | os.PathLike[str]) -> Source:
@@ -34,10 +35,10 @@ def index_video(path: str | os.PathLike[str], store: IndexStore | None = None) -
         InputError: it is missing, no video, or holds no frame.
     """
     try:
-        stat = os.stat(path)
+        size, mtime_ns = state_of(path)
     except OSError as error:
         raise InputError(f"{path}: no such video ({error.strerror})") from error
-    return _index(os.fspath(path), stat.st_size, stat.st_mtime_ns, store)
+    return _index(os.fspath(path), size, mtime_ns, store)
 
 
 @lru_cache(maxsize=1024)
