@@ -186,7 +186,7 @@ def main() -> None:
         made = Path(folder)
         for name, paths in clips_of(arguments.clips, made, arguments.tiny).items():
             store = ClipStore(made / "clips", gigabytes=1.0)
-            indexes = IndexStore(made / "index", made)
+            indexes = IndexStore(made / "index")
             side = SHORT_SIDE // 8 if arguments.tiny else SHORT_SIDE
             clips = [Clip(path, indexes, side) for path in paths]
             methods: dict[str, Callable[[Clip], np.ndarray]] = {

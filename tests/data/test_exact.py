@@ -102,17 +102,6 @@ def test_a_file_that_is_to_be_turned_is(
         assert number_in(np.rot90(frame, -turns)) == 9
 
 
-def outcomes(path: Path) -> list[int]:
-    """The frames that a file cannot give; those that it gives are the ones asked for."""
-    damaged = []
-    for number in range(len(index_video(path))):
-        try:
-            assert number_in(read_frames(path, [number])[0]) == number
-        except Damage:
-            damaged.append(number)
-    return damaged
-
-
 @pytest.mark.parametrize("name", ["plain.avi", "closed.mp4"])
 def test_frames_of_a_damaged_file_are_right_or_damage(name: str, tmp_path: Path) -> None:
     path = FILES[name](tmp_path / name)

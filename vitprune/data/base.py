@@ -21,7 +21,7 @@ from vitprune.data.classes import class_numbers
 from vitprune.data.clip_store import ClipStore
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
 from vitprune.data.groups import SPLITS, SplitName, held_out_groups, joined
-from vitprune.data.index_store import index_store
+from vitprune.data.index_store import IndexStore
 from vitprune.data.loading import SeededSampler, VideoLoader, collate_views
 from vitprune.data.options import above_zero, area, channels, choice, fraction, whole
 from vitprune.data.readable import Readable
@@ -69,8 +69,8 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         std: likewise.
         store: whether decoded clips of evaluation are kept on disk, for all jobs.
         store_gb: how many gigabytes of them, of all datasets together.
-        cache: a folder for what can be made again: decoded clips, and indexes of files where
-            ``root`` cannot be written. None keeps no clips.
+        cache: a folder for what can be made again: decoded clips, and indexes of files. None
+            keeps neither.
         demo: called with ``root`` before it is used, for a stand-in that renders itself there
             (:class:`vitprune.demo.StandIn`); None for real data.
 
@@ -159,6 +159,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
         self.on_error = choice("on_error", on_error, ON_ERROR)
         self.seed = whole("seed", seed, least=0)
         self.cache = None if cache is None else Path(cache).expanduser().absolute()
+        self.indexes = None if self.cache is None else IndexStore(self.cache / "index")
         choice("store", store, (True, False))
         self.store: ClipStore | None = None
         if store and self.cache is not None:
@@ -221,7 +222,6 @@ class VideoDataModule(pl.LightningDataModule, ABC):
                 f"{counts} clips remain",
                 stacklevel=2,
             )
-        indexes = index_store(self.root, self.cache)
         self.splits = {
             split: VideoDataset(
                 clips[split],
@@ -232,7 +232,7 @@ class VideoDataModule(pl.LightningDataModule, ABC):
                 flip=self.flip,
                 crop_area=self.crop_area,
                 colour_jitter=self.colour_jitter,
-                indexes=indexes,
+                indexes=self.indexes,
                 store=self.store,
             )
             for split in SPLITS

@@ -18,8 +18,6 @@ from vitprune.files import replacing
 VERSION = 1
 """Of what indexes say; those of other versions are made anew."""
 KINDS: dict[str, type[VideoIndex]] = {kind.__name__: kind for kind in (VideoIndex, FileIndex)}
-FOLDER = ".vitprune"
-"""Where they lie in a dataset that can be written."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,9 @@ class IndexStore:
 
     Args:
         folder: where they lie.
-        root: of the dataset; within it videos are known by their place, so that it may be moved.
     """
 
     folder: Path
-    root: Path
 
     def get(self, path: str, size: int, mtime_ns: int) -> VideoIndex | None:
         """The index of a video, if it was made for the file as it is now."""
@@ -64,26 +60,5 @@ class IndexStore:
             return
 
     def _file(self, path: str) -> Path:
-        place = os.path.relpath(path, self.root)
-        name = blake2b(os.fsencode(place), digest_size=16).hexdigest()
+        name = blake2b(os.fsencode(os.path.abspath(path)), digest_size=16).hexdigest()
         return self.folder / name[:2] / f"{name}.npz"
-
-
-def index_store(root: Path, cache: Path | None) -> IndexStore | None:
-    """The store of a dataset's indexes: in its directory, else in the jobs' cache, else none.
-
-    Args:
-        root: of the dataset.
-        cache: a folder for what can be made again.
-    """
-    inside = root / FOLDER / "index"
-    try:
-        inside.mkdir(parents=True, exist_ok=True)
-        if os.access(inside, os.W_OK):
-            return IndexStore(inside, root)
-    except OSError:
-        pass  # others' data, that can only be read
-    if cache is None:
-        return None
-    name = blake2b(os.fsencode(root), digest_size=8).hexdigest()
-    return IndexStore(cache / "index" / name, root)

@@ -16,6 +16,7 @@ from rich.progress import track
 from vitprune.data.base import VideoDataModule
 from vitprune.data.dataset import Clip
 from vitprune.data.groups import SPLITS, SplitName
+from vitprune.data.index_store import IndexStore
 from vitprune.data.reading import index_video, read_frames
 from vitprune.data.recordings import described, shared_moments, shared_subjects
 from vitprune.data.source import VideoIndex
@@ -90,7 +91,7 @@ def survey(data: VideoDataModule, *, decode: bool = True) -> Survey:
         return Survey(findings=lines)
     findings = _left_out(data)
     paths = list(dict.fromkeys(clip.path for part in clips.values() for clip in part))
-    looked = dict(zip(paths, _look(paths, decode), strict=True))
+    looked = dict(zip(paths, _look(paths, decode, data.indexes), strict=True))
     findings += [finding for file in looked.values() for finding in file.findings]
     findings += _spans(clips, looked, data.root)
     findings += _shared(data, clips)
@@ -102,7 +103,7 @@ def survey(data: VideoDataModule, *, decode: bool = True) -> Survey:
             split: np.bincount([c.label for c in part], minlength=len(class_names)).tolist()
             for split, part in clips.items()
         },
-        thumbnails=_thumbnails(class_names, clips, looked),
+        thumbnails=_thumbnails(class_names, clips, looked, data.indexes),
         findings=sorted(findings, key=lambda finding: not finding.wrong),
     )
 
@@ -111,24 +112,25 @@ def _left_out(data: VideoDataModule) -> list[Finding]:
     return [Finding("annotation", line) for part in data.left_out.values() for line in part]
 
 
-def _look(paths: Sequence[Path], decode: bool) -> Iterable[_Looked]:
+def _look(paths: Sequence[Path], decode: bool, indexes: IndexStore | None) -> Iterable[_Looked]:
     def look(path: Path) -> _Looked:
         try:
-            index = index_video(path)
+            index = index_video(path, indexes)
         except InputError as error:
             return _Looked(None, (Finding("unreadable", str(error)),))
-        return _Looked(index, tuple(_damage(path, index)) if decode else ())
+        return _Looked(index, tuple(_damage(path, index, indexes)) if decode else ())
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         yield from track(pool.map(look, paths), "Looking at every file", total=len(paths))
 
 
-def _damage(path: Path, index: VideoIndex) -> Iterable[Finding]:
+def _damage(path: Path, index: VideoIndex, indexes: IndexStore | None) -> Iterable[Finding]:
     """The first damage in a file."""
     size = _shrunk(index, SMALL)
     try:
         for first in range(0, len(index), AT_ONCE):
-            read_frames(path, range(first, min(first + AT_ONCE, len(index))), size)
+            wanted = range(first, min(first + AT_ONCE, len(index)))
+            read_frames(path, wanted, size, indexes)
     except InputError as error:
         yield Finding("damage", str(error))
 
@@ -238,6 +240,7 @@ def _thumbnails(
     class_names: Sequence[str],
     clips: Mapping[SplitName, Sequence[Clip]],
     looked: Mapping[Path, _Looked],
+    indexes: IndexStore | None,
 ) -> dict[str, np.ndarray]:
     """A frame of the first clip of each class that can be read."""
     found: dict[str, np.ndarray] = {}
@@ -252,7 +255,8 @@ def _thumbnails(
             first, last = index.span(clip.start, clip.end)
         middle = min((first + last) // 2, len(index) - 1)
         try:
-            found[name] = read_frames(clip.path, [middle], _shrunk(index, THUMBNAIL))[0]
+            size = _shrunk(index, THUMBNAIL)
+            found[name] = read_frames(clip.path, [middle], size, indexes)[0]
         except InputError:
             continue
     return found

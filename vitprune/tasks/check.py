@@ -29,7 +29,7 @@ def check(cfg: Check, directory: Path) -> Survey:
     """
     node = cfg.dataset.node() | {"on_error": "skip", "num_frames": 1, "image_size": 32}
     node = {key: value for key, value in node.items() if key not in ("mean", "std")}
-    data: VideoDataModule = build("dataset", node)
+    data: VideoDataModule = build("dataset", node, cache=str(Path(cfg.runs) / "cache"))
     data.prepare_data()
     data.check_root()
     found = survey(data, decode=cfg.decode)
