@@ -11,9 +11,11 @@ import pytest
 import torch
 from made_up_videos import make_video, number_in, write_numbered
 
-from vitprune.data import Clip, ClipSpec, VideoDataset, Views, index_video
+from vitprune.data import Clip, ClipSpec, DAIDataModule, VideoDataset, Views, index_video
 from vitprune.data.clip_store import ClipStore
 from vitprune.data.index_store import IndexStore
+from vitprune.data.inspection import check_videos
+from vitprune.data.reading import _index as index
 from vitprune.data.transforms import Crop, random_crop, resized, scaled_crop
 from vitprune.data.video import VideoFile
 
@@ -144,3 +146,37 @@ def test_clips_may_be_cut_in_frames(tmp_path: Path) -> None:
     assert made.evaluating().frame_numbers(0).tolist() == [[2, 3, 4, 5]]
     shown = made.evaluating()[0]["clips"][0].permute(1, 2, 3, 0).mul(255).numpy()
     assert [number_in(frame) for frame in shown] == [2, 3, 4, 5]
+
+
+def test_jobs_of_a_sweep_decode_each_test_clip_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "dai"
+    for split, count in (("train", 3), ("test", 2)):
+        for name in ("a", "b"):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                mark = 8 * (split == "test") + 4 * (name == "b") + i
+                make_video(root / split / name / f"{i}.mp4", 8, mark=mark)
+    decoded = counting(monkeypatch, "read")
+    indexed = counting(monkeypatch, "index")
+
+    def job(**settings: int) -> list[torch.Tensor]:
+        index.cache_clear()  # as in a process of its own
+        data = DAIDataModule(
+            root=root, num_frames=4, image_size=32, num_workers=0, cache=tmp_path / "cache",
+            **settings,
+        )  # fmt: skip
+        data.setup()
+        check_videos([data.splits["train"], data.evaluation("test")])
+        scored = [batch["clips"] for batch in data.loader("test")]
+        tested = [batch["clips"] for batch in data.test_dataloader()]
+        assert all(map(torch.equal, scored, tested))
+        return tested
+
+    first, *others = [job() for _ in range(3)]
+    assert all(torch.equal(torch.cat(first), torch.cat(other)) for other in others)
+    assert len(decoded) == len(set(decoded)) == 4
+    assert len(indexed) == len(set(indexed))
+    job(batch_size=2, eval_batch_size=1)
+    assert len(decoded) == 4
