@@ -89,7 +89,7 @@ def _content_digest(path: str, size: int, mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
-def state_of(path: str | Path) -> tuple[int, int]:
+def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Size and date (ns) by which a change is seen: of a file, or of all files in a folder."""
     stat = os.stat(path)
     if not S_ISDIR(stat.st_mode):
@@ -103,7 +103,7 @@ def content_size(path: str | Path) -> int:
     return sum(_sizes(_files_in(path))) if os.path.isdir(path) else os.stat(path).st_size
 
 
-def _files_in(folder: str | Path) -> list[str]:
+def _files_in(folder: str | os.PathLike[str]) -> list[str]:
     with os.scandir(folder) as entries:
         return sorted(e.path for e in entries if e.is_file() and not e.name.startswith("."))
 

@@ -243,8 +243,11 @@ def _in_order_of_decoder(
     lost = set(range(len(packets)))
 
     def take(frames: list[VideoFrame]) -> None:
-        found.extend(frame.pts for frame in frames if frame.pts is not None)
-        b_frames.update(frame.pts for frame in frames if frame.pict_type == PictureType.B)
+        for frame in frames:
+            if frame.pts is not None:
+                found.append(frame.pts)
+                if frame.pict_type == PictureType.B:
+                    b_frames.add(frame.pts)
 
     for place, packet in _placed(_packets(container), *_marks(packets)):
         packet.pts = place
