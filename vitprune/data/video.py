@@ -565,6 +565,9 @@ def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
             }  # fmt: skip
         else:
             stream.bit_rate = 1_500_000
+    if stream.codec_context is None:
+        container.close()
+        raise Damage(f"{path}: has no video that can be decoded; replace it")
             stream.options = {"qmin": "2", "qmax": "6", "g": "12", "flags": "+bitexact"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
