@@ -6,10 +6,11 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 
 from vitprune.errors import causes
 
@@ -58,18 +59,24 @@ WHOLE = 1 << 20
 
 
 def content_digest(path: str | Path) -> str:
-    """What a file holds, whatever it is called: 32 hexadecimal digits.
+    """What a file, or a folder of frames, holds, whatever it is called: 32 hexadecimal digits.
 
     Of the whole content up to a MiB; of larger files the size and a quarter of a MiB each of the
-    beginning, the middle and the end, which no two videos share. Remembered for as long as size
-    and date stay.
+    beginning, the middle and the end, which no two videos share. Of a folder the sizes of its
+    files, in the order of their names, and the content of three of them. Remembered for as long as
+    size and date stay.
     """
-    stat = os.stat(path)
-    return _content_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _content_digest(os.fspath(path), *state_of(path))
 
 
 @lru_cache(maxsize=1 << 20)
 def _content_digest(path: str, size: int, mtime_ns: int) -> str:
+    if os.path.isdir(path):
+        files = _files_in(path)
+        digest = hashlib.blake2b(repr(_sizes(files)).encode(), digest_size=16)
+        for place in sorted({0, len(files) // 2, len(files) - 1} if files else ()):
+            digest.update(content_digest(files[place]).encode())
+        return digest.hexdigest()
     digest = hashlib.blake2b(str(size).encode(), digest_size=16)
     with open(path, "rb") as file:
         if size <= WHOLE:
@@ -82,10 +89,32 @@ def _content_digest(path: str, size: int, mtime_ns: int) -> str:
     return digest.hexdigest()
 
 
+def state_of(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Size and date (ns) by which a change is seen: of a file, or of all files in a folder."""
+    stat = os.stat(path)
+    if not S_ISDIR(stat.st_mode):
+        return stat.st_size, stat.st_mtime_ns
+    stats = [os.stat(file) for file in _files_in(path)]
+    return sum(s.st_size for s in stats), max(s.st_mtime_ns for s in (stat, *stats))
+
+
+def content_size(path: str | Path) -> int:
+    """The bytes of a file, or of all files in a folder of frames."""
+    return sum(_sizes(_files_in(path))) if os.path.isdir(path) else os.stat(path).st_size
+
+
+def _files_in(folder: str | os.PathLike[str]) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(e.path for e in entries if e.is_file() and not e.name.startswith("."))
+
+
+def _sizes(files: Sequence[str]) -> list[int]:
+    return [os.stat(file).st_size for file in files]
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's whole content, remembered for as long as size and date stay."""
-    stat = os.stat(path)
-    return _file_digest(os.fspath(path), stat.st_size, stat.st_mtime_ns)
+    return _file_digest(os.fspath(path), *state_of(path))
 
 
 @lru_cache(maxsize=1024)
@@ -114,12 +143,13 @@ def files_digest_of(root: str) -> str:
 
 
 def _files_below(root: str) -> Iterator[Path]:
-    """All files, also those in linked folders, but for hidden ones."""
+    """All files, also those in linked folders, but for hidden ones and those in hidden folders."""
     seen: set[str] = set()
     for folder, folders, names in os.walk(root, followlinks=True):
         if (real := os.path.realpath(folder)) in seen:
             folders.clear()  # a link that leads back
             continue
         seen.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(folder, name) for name in names if not name.startswith("."))
         yield from (path for path in paths if path.is_file())

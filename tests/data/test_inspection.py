@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from made_up_videos import make_video
 
-from vitprune.data import Clip, ClipSpec, VideoDataset
+from vitprune.data import Clip, ClipSpec, VideoDataset, index_video
 from vitprune.data.inspection import check_videos
+from vitprune.data.video import FileIndex
 from vitprune.errors import InputError
 
 SETTINGS = ClipSpec(4, 32, "uniform", 4, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
@@ -38,13 +39,25 @@ def test_a_clip_that_begins_behind_the_end_is_found(dataset: VideoDataset) -> No
         check_videos([dataset])
 
 
-def test_frames_that_cannot_be_decoded_are_found_by_decoding(dataset: VideoDataset) -> None:
+def test_a_file_of_which_nothing_can_be_decoded_is_found(dataset: VideoDataset) -> None:
     path = dataset.clips[5].path
     content = bytearray(path.read_bytes())
     name = content.index(b"mdat")  # behind its size
     size = int.from_bytes(content[name - 4 : name]) - 8
     content[name + 4 : name + 4 + size] = bytes(size)
     path.write_bytes(content)
-    check_videos([dataset])
     with pytest.raises(InputError, match=r"5\.mp4: no frame in it can be decoded"):
+        check_videos([dataset])
+
+
+def test_frames_that_cannot_be_decoded_are_found_by_decoding(dataset: VideoDataset) -> None:
+    path = dataset.clips[5].path
+    content = bytearray(path.read_bytes())
+    index = index_video(path)
+    assert isinstance(index, FileIndex)
+    begin, end = index.marks[2], index.marks[4]
+    content[begin:end] = bytes(end - begin)
+    path.write_bytes(content)
+    check_videos([dataset])
+    with pytest.raises(InputError, match=r"5\.mp4: frame . .*cannot be decoded"):
         check_videos([dataset], decode=True)

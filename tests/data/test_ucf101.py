@@ -113,11 +113,11 @@ def test_missing_videos_are_counted_and_named(
         (lists / file.name).write_text(file.read_text())
     with (lists / "testlist01.txt").open("a") as file:
         file.write("HulaHoop/v_HulaHoop_g77_c01.avi\nHulaHoop/v_HulaHoop_g78_c01.avi\n")
-    message = r"2 listed videos are missing.*HulaHoop_g77_c01\.avi.*allow_missing=true"
+    message = r"2 listed videos are missing.*HulaHoop_g77_c01\.avi.*on_error=skip"
     with pytest.raises(InputError, match=message):
         ucf101_module(root=tmp_path)
-    with pytest.warns(UserWarning, match=r"2 listed videos are missing.*24 test clips remain"):
-        made = ucf101_module(root=tmp_path, allow_missing=True)
+    with pytest.warns(UserWarning, match=r"2 annotations of ucf101 left out: .*g77.*24 test clips"):
+        made = ucf101_module(root=tmp_path, on_error="skip")
     assert len(made.splits["test"]) == 24
 
 
@@ -139,8 +139,8 @@ def test_missing_videos_are_counted_and_named(
         ),
         (
             "trainlist01.txt",
-            "Archery/v_Archery_g01_c02.avi 3\n",
-            r"group g01 of Archery is in both",
+            "Archery/v_Archery_g01_c01.avi 3\n",
+            r"group 'g01' is in both",
         ),
         ("trainlist01.txt", "Archery/v_Archery_g02_c01.avi 3\n", r"none of the 1 groups"),
     ],

@@ -32,6 +32,7 @@ from vitprune.models.registry import ARCHITECTURES
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 TASKS = ("train", "prune", "evaluate")
+DATASETS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -132,7 +133,8 @@ class Reader:
             done = call(f"-m{name}", arguments, self.place, self.without_account())
             assert "set WANDB_API_KEY" in done.stderr or "pip install" in done.stderr, done.stderr
             return
-        self.succeed(f"-m{name}", arguments)
+        small = SMALL[:2] if name == "vitprune.data.check" else ()
+        self.succeed(f"-m{name}", [*arguments, *small])
 
     def succeed(self, program: str, arguments: list[str]) -> None:
         done = call(program, arguments, self.place, self.environment)
@@ -190,7 +192,7 @@ def test_a_command_that_nobody_knows_how_to_run_is_no_success(tmp_path: Path) ->
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.stem)
 def test_keys_that_are_mentioned_exist(document: Path) -> None:
-    """In some command; those of UCF101 and of launchers only where that is chosen."""
+    """In some command; those of a dataset and of launchers only where that is chosen."""
     for code in inline_code(document):
         words = code.split()
         if not all(re.fullmatch(r"[a-z][\w./@]*=\S+", word) for word in words) or not words:
@@ -199,8 +201,9 @@ def test_keys_that_are_mentioned_exist(document: Path) -> None:
         if any(missing(word) for word in words):
             continue
         reasons = []
-        choices = ["dataset=ucf101"], ["hydra/launcher=ray"]
-        for task, chosen in (*((t, []) for t in TASKS), *(("prune", c) for c in choices)):
+        choices = [*(f"dataset={name}" for name in DATASETS), "hydra/launcher=ray"]
+        jobs = [(task, []) for task in (*TASKS, "check")] + [("prune", [c]) for c in choices]
+        for task, chosen in jobs:
             try:
                 composed(task, [*chosen, *words])
                 break

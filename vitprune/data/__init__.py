@@ -1,23 +1,37 @@
 """Files to clips: decoding, frame sampling, transforms, readers of layouts, the DataModules.
 
-`base` is the DataModule that `ucf101` and `dai`, the readers of layouts, share; `dataset` an
-item, `video` the decoder, `sampling` which frames, `transforms` crops and colours, `loading`
-batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes`
-says which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
-`boxes` reads where head, hands and objects are.
+`base` is the DataModule that the readers of layouts share: `ucf101`, `hmdb51`, `dai`,
+`drive_and_act`, `dmd`, `ai_city`, `three_mdad`, with what they find in `annotations`. `dataset` is
+an item, `source` what a video offers, `video` (with `announced`, `matroska`, `transport` and
+`droppable`) and `frames` the sources of files and of folders, `reading` finds the source of a path,
+`index_store` and `clip_store` keep what was found and decoded, and `readable` lets training go on
+without what cannot be read. `sampling` says which frames, `transforms` crops and colours, `loading` batches. `groups`,
+`recordings` and `excerpts` keep apart what splits must not share; `classes` says which class is
+which; `options` and `inspection` refuse wrong arguments and unusable videos; `survey` looks at a
+whole dataset, `check` is the command that does; `boxes` reads where head, hands and objects are.
 """
 
+from vitprune.data.ai_city import AICityDataModule
 from vitprune.data.base import VideoDataModule
 from vitprune.data.boxes import boxes_in_clip, read_boxes
 from vitprune.data.dai import DAIDataModule
 from vitprune.data.dataset import Clip, ClipSpec, VideoDataset, Views
+from vitprune.data.dmd import DMDDataModule
+from vitprune.data.drive_and_act import DriveAndActDataModule
+from vitprune.data.hmdb51 import HMDB51DataModule
+from vitprune.data.reading import index_video, read_frames
+from vitprune.data.three_mdad import ThreeMDADDataModule
 from vitprune.data.ucf101 import UCF101DataModule
-from vitprune.data.video import index_video, read_frames
 
 __all__ = [
+    "AICityDataModule",
     "Clip",
     "ClipSpec",
     "DAIDataModule",
+    "DMDDataModule",
+    "DriveAndActDataModule",
+    "HMDB51DataModule",
+    "ThreeMDADDataModule",
     "UCF101DataModule",
     "VideoDataModule",
     "VideoDataset",

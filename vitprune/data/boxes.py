@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vitprune.data.dataset import VideoDataset
 from vitprune.data.transforms import crop_corners, resized_size
-from vitprune.data.video import index_video
 from vitprune.errors import InputError
 
 Box = tuple[float, float, float, float]
@@ -90,7 +89,7 @@ def boxes_in_clip(
     """
     dataset = dataset.evaluating()
     path = dataset.clips[number].path
-    index, size = index_video(path), dataset.spec.image_size
+    index, size = dataset.index(number), dataset.spec.image_size
     height, width = resized_size(index.height, index.width, size)
     ((top, left),) = crop_corners(height, width, size, crops=1)
     sx, sy = width / index.width, height / index.height

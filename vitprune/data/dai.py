@@ -7,30 +7,24 @@ classes matters. Or, without annotations, ``{train,val,test}/<class>/*``.
 
 from __future__ import annotations
 
-import csv
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from vitprune.data.base import SPLITS, SplitName, VideoDataModule
+from vitprune.data.annotations import (
+    VIDEO_SUFFIXES,
+    Annotation,
+    Row,
+    in_order,
+    lines_of,
+    numbered,
+    rows_of,
+)
+from vitprune.data.base import VideoDataModule
 from vitprune.data.dataset import Clip
-from vitprune.data.groups import held_out_groups, joined
-from vitprune.data.recordings import check_recordings, check_subjects, recordings_of
+from vitprune.data.groups import SPLITS, SplitName
 from vitprune.errors import InputError
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg", ".wmv", ".ts")
-COLUMNS = ("video", "label", "start", "end", "subject", "view")
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """An annotation, its label still a name, and where it stands."""
-
-    clip: Clip
-    label: str
-    where: str
+NEEDED, OTHERS = ("video", "label"), ("start", "end", "subject", "view")
 
 
 class DAIDataModule(VideoDataModule):
@@ -47,18 +41,14 @@ class DAIDataModule(VideoDataModule):
         """See the base; the classes are in the order of classes.txt, or sorted without it."""
         annotated = (self.root / "annotations").is_dir()
         rows = self._read_annotations() if annotated else self._read_directories()
-        class_names = self._class_names(rows)
-        label_of = {name: i for i, name in enumerate(class_names)}
-        clips: dict[SplitName, list[Clip]] = {
-            split: [replace(row.clip, label=label_of[row.label]) for row in part]
-            for split, part in rows.items()
-        }
-        check_subjects(clips)
-        clips = self.present(clips)
-        check_recordings(clips, self.root)
-        if "val" not in clips:
-            clips = self._with_validation(clips)
-        return class_names, {split: clips[split] for split in SPLITS}
+        path = self.root / "classes.txt"
+        if path.is_file():
+            class_names = read_class_names(path)
+            right = "is not in classes.txt"
+        else:
+            class_names = in_order(row.label for row in rows["train"])
+            right = "has no training clip; correct it, or list the classes in classes.txt"
+        return class_names, numbered(rows, class_names, self.wrong, right)
 
     def _read_annotations(self) -> dict[SplitName, list[Annotation]]:
         directory = self.root / "annotations"
@@ -69,52 +59,31 @@ class DAIDataModule(VideoDataModule):
                     "with the columns video,label"
                 )
         return {
-            split: self._read_csv(directory / f"{split}.csv")
+            split: self._read_csv(directory / f"{split}.csv", split)
             for split in SPLITS
             if (directory / f"{split}.csv").is_file()
         }
 
-    def _read_csv(self, path: Path) -> list[Annotation]:
-        try:
-            with path.open(newline="", encoding="utf-8-sig") as file:
-                reader = csv.DictReader(file, skipinitialspace=True, restkey="", restval="")
-                columns = [str(name).strip() for name in reader.fieldnames or ()]
-                reader.fieldnames = columns
-                for needed in ("video", "label"):
-                    if needed not in columns:
-                        raise InputError(
-                            f"{path}, line 1: no column {needed!r}; it has "
-                            f"{', '.join(columns) or 'none'}, and may have {', '.join(COLUMNS)}"
-                        )
-                rows = [self._row(fields, f"{path}, line {reader.line_num}") for fields in reader]
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: is no CSV file in UTF-8 ({error})") from error
+    def _read_csv(self, path: Path, split: SplitName) -> list[Annotation]:
+        rows = []
+        for row in rows_of(path, NEEDED, OTHERS):
+            with self.each(split):
+                rows.append(self._annotation(row))
         if not rows:
             raise InputError(f"{path}: has no rows; a row is video,label")
         return rows
 
-    def _row(self, fields: Mapping[str, str], where: str) -> Annotation:
-        if "" in fields:
-            raise InputError(f"{where}: more fields than columns")
-        values = {name: (fields.get(name) or "").strip() for name in COLUMNS}
-        for needed in ("video", "label"):
-            if not values[needed]:
-                raise InputError(f"{where}: no {needed}")
-        start, end = _seconds(values, "start", where), _seconds(values, "end", where)
+    def _annotation(self, row: Row) -> Annotation:
+        video, label = row.text("video"), row.text("label")
+        start, end = row.seconds("start"), row.seconds("end")
         if end is not None and end <= (start or 0.0):
-            raise InputError(f"{where}: end {end:g} s is not after start {start or 0:g} s")
-        path = self.root / values["video"]
-        if not path.is_file():
-            inside = self.root / "videos" / values["video"]
-            if inside.is_file():
-                path = inside
-            elif not self.allow_missing:
-                raise InputError(
-                    f"{where}: no file {values['video']!r} in {self.root}; correct the path, or "
-                    "go on without such rows with dataset.allow_missing=true"
-                )
-        clip = Clip(path, -1, start, end, group=values["subject"], view=values["view"])
-        return Annotation(clip, values["label"], where)
+            raise InputError(f"{row.where}: end {end:g} s is not after start {start or 0:g} s")
+        places = [self.root / video, self.root / "videos" / video]
+        path = next((place for place in places if place.exists()), None)
+        if path is None:
+            raise InputError(f"{row.where}: no file {video!r} in {self.root}; correct the path")
+        clip = Clip(path, -1, start, end, group=row["subject"], view=row["view"])
+        return Annotation(clip, label, row.where)
 
     def _read_directories(self) -> dict[SplitName, list[Annotation]]:
         for split in ("train", "test"):
@@ -124,71 +93,39 @@ class DAIDataModule(VideoDataModule):
                     "annotations/{train,val,test}.csv or {train,val,test}/<class>/*"
                 )
         return {
-            split: self._read_directory(self.root / split)
+            split: read_directory(self.root / split)
             for split in SPLITS
             if (self.root / split).is_dir()
         }
 
-    def _read_directory(self, directory: Path) -> list[Annotation]:
-        files = sorted(directory.glob("*/*"))
-        rows = [
-            Annotation(Clip(path, -1), path.parent.name, str(path))
-            for path in files
-            if path.suffix.lower() in VIDEO_SUFFIXES
-        ]
-        if not rows:
-            raise InputError(
-                f"{directory}: has no <class>/<video>, a video being one of "
-                f"{', '.join(VIDEO_SUFFIXES)}"
-            )
-        return rows
 
-    def _class_names(self, rows: Mapping[SplitName, list[Annotation]]) -> list[str]:
-        path = self.root / "classes.txt"
-        if path.is_file():
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-            names = [line.strip() for line in lines if line.strip()]
-            for i, name in enumerate(names):
-                if name in names[:i]:
-                    raise InputError(f"{path}: names class {name!r} twice")
-            known, right = set(names), "is not in classes.txt"
-        else:
-            known = {row.label for row in rows["train"]}
-            number = all(name.isdigit() for name in known)
-            names = sorted(known, key=(lambda name: int(name)) if number else None)
-            right = "has no training clip; correct it, or list the classes in classes.txt"
-        for part in rows.values():
-            for row in part:
-                if row.label not in known:
-                    raise InputError(f"{row.where}: label {row.label!r} {right}")
-        return names
+def read_directory(directory: Path) -> list[Annotation]:
+    """The videos ``<class>/*`` in a directory.
 
-    def _with_validation(
-        self, clips: Mapping[SplitName, list[Clip]]
-    ) -> dict[SplitName, list[Clip]]:
-        """Subjects out of the training split; where they are unknown, recordings."""
-        train = clips["train"]
-        recordings = recordings_of([clip] for clip in train)
-        groups = joined((c.group or str(c.path), str(recordings[c.path])) for c in train)
-        members = [(group, clip.label) for group, clip in zip(groups, train, strict=True)]
-        where = f"{self.root}: there is no validation split, and in the training split"
-        held_out = held_out_groups(members, self.val_fraction, self.val_seed, where)
-        pairs = list(zip(groups, train, strict=True))
-        return {
-            "train": [clip for group, clip in pairs if group not in held_out],
-            "val": [clip for group, clip in pairs if group in held_out],
-            "test": clips["test"],
-        }
+    Raises:
+        InputError: there are none.
+    """
+    rows = [
+        Annotation(Clip(path, -1), path.parent.name, str(path))
+        for path in sorted(directory.glob("*/*"))
+        if path.suffix.lower() in VIDEO_SUFFIXES
+    ]
+    if not rows:
+        raise InputError(
+            f"{directory}: has no <class>/<video>, a video being one of {', '.join(VIDEO_SUFFIXES)}"
+        )
+    return rows
 
 
-def _seconds(values: Mapping[str, str], name: str, where: str) -> float | None:
-    text = values[name]
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not (math.isfinite(seconds) and seconds >= 0):
-        raise InputError(f"{where}: {name} {text!r} is not a number of seconds, from 0 on")
-    return seconds
+def read_class_names(path: Path) -> list[str]:
+    """The classes in classes.txt, one in a line, in its order.
+
+    Raises:
+        InputError: one is named twice, or none is.
+    """
+    names: list[str] = []
+    for name, _ in lines_of(path, "a class in each line"):
+        if name in names:
+            raise InputError(f"{path}: names class {name!r} twice")
+        names.append(name)
+    return names

@@ -6,28 +6,39 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vitprune.data.clip_store import ClipStore, StoredClips
 from vitprune.data.excerpts import Excerpt
+from vitprune.data.index_store import IndexStore
+from vitprune.data.reading import index_video, read_frames
 from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
+from vitprune.data.source import VideoIndex
 from vitprune.data.transforms import (
+    Crop,
     as_clip,
     as_tensor,
     evaluation_transform,
     long_side_crops,
+    random_crop,
+    resized,
+    resized_size,
+    scaled_crop,
     training_transform,
 )
-from vitprune.data.video import index_video, read_frames
 from vitprune.errors import InputError
-from vitprune.files import content_digest
+from vitprune.files import content_digest, content_size, state_of
+
+DECODED_AS = 1
+"""Version of how frames become evaluation clips; those that were kept of another are dropped."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,13 @@ class Clip:
     """One annotated clip: a whole video file, or a part of one.
 
     Attributes:
-        path: the video file.
+        path: the video file, or a folder of frames.
         label: number of its class.
-        start: where it begins in the file, in seconds; None for its beginning.
-        end: where it ends, in seconds; None for the file's end.
+        start: where it begins in the file; None for its beginning.
+        end: where it ends, exclusive; None for the file's end.
         group: the subject or group whose clips must stay in one split; empty where unknown.
         view: the camera; empty where unknown.
+        unit: what ``start`` and ``end`` count, seconds or frames.
     """
 
     path: Path
@@ -49,6 +61,7 @@ class Clip:
     end: float | None = None
     group: str = ""
     view: str = ""
+    unit: Literal["seconds", "frames"] = "seconds"
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,8 @@ class VideoDataset(Dataset[dict[str, Any]]):
         flip: whether training clips may be mirrored.
         crop_area: smallest and largest share of the frame that training keeps.
         colour_jitter: how much training varies colours; 0 for not at all.
+        indexes: where the files' indexes are kept; None for in memory.
+        store: where decoded evaluation clips are kept; None for nowhere.
     """
 
     def __init__(
@@ -113,34 +128,55 @@ class VideoDataset(Dataset[dict[str, Any]]):
         flip: bool = False,
         crop_area: Sequence[float] = (0.5, 1.0),
         colour_jitter: float = 0.0,
+        indexes: IndexStore | None = None,
+        store: ClipStore | None = None,
     ) -> None:
         self.clips = list(clips)
+        self.unusable: list[Clip] = []
         self.class_names = list(class_names)
         self.spec = spec
         self.root = root
         self.training = training
         self.views = views or Views()
-        colours = {"mean": spec.mean, "std": spec.std}
+        self.crop_area = crop_area
+        self.indexes = indexes
+        self.store = store
+        self._stored: StoredClips | None = None
+        colours: dict[str, Any] = {"mean": spec.mean, "std": spec.std}
         self.training_transform = training_transform(
-            spec.image_size,
-            flip=flip,
-            crop_area=crop_area,
-            colour_jitter=colour_jitter,
-            **colours,
+            flip=flip, colour_jitter=colour_jitter, **colours
         )
-        self.evaluation_transform = evaluation_transform(spec.image_size, **colours)
+        self.evaluation_transform = evaluation_transform(**colours)
 
     def evaluating(self, views: Views | None = None) -> VideoDataset:
         """The same clips without randomness, in ``views`` (default: one, the centre)."""
         other = copy.copy(self)
         other.training = False
         other.views = views or Views()
+        other._stored = None
+        return other
+
+    def keeping(self, title: str) -> VideoDataset:
+        """The same for evaluation, with decoded clips in the store, if there is one with room.
+
+        Args:
+            title: of the dataset and split, for messages.
+        """
+        other = self.evaluating(self.views)
+        if self.store is None:
+            return other
+        spec, views = self.spec, self.views
+        shape = (views.clips * views.crops, spec.num_frames, 3, spec.image_size, spec.image_size)
+        settings = [spec.num_frames, spec.image_size, spec.sampling, spec.stride]
+        known_as = [str(self.root), self.names, *settings, asdict(views), DECODED_AS]
+        files = [state_of(clip.path) for clip in self.clips]
+        other._stored = self.store.split(known_as, files, shape, title)
         return other
 
     def name(self, number: int) -> str:
         """A video's path under the root; a part of a file with ``#t=start,end`` (seconds).
 
-        The ending is that of W3C's media fragments.
+        The ending is that of W3C's media fragments; ``#frames=start,end`` counts frames.
         """
         return _name(self.clips[number], self.root)
 
@@ -167,7 +203,7 @@ class VideoDataset(Dataset[dict[str, Any]]):
 
     def _training_view(self, number: int, seed: int) -> Tensor:
         clip = self.clips[number]
-        first, last = _span(clip)
+        first, last = self.span(number)
         spec = self.spec
         with torch.random.fork_rng(devices=[]):  # torchvision draws from the global generator
             torch.manual_seed(seed)
@@ -175,12 +211,28 @@ class VideoDataset(Dataset[dict[str, Any]]):
             indices = training_indices(
                 last - first, spec.num_frames, spec.sampling, spec.stride, places
             )
-            frames = as_tensor(read_frames(clip.path, first + indices))
-            return as_clip(self.training_transform(frames))[None]
+            index = self.index(number)
+            drawn = random_crop(index.height, index.width, self.crop_area)
+            size, crop = scaled_crop(index.height, index.width, drawn, spec.image_size)
+            frames = as_tensor(read_frames(clip.path, first + indices, size, self.indexes))
+            cropped = resized(_cut(frames, crop), spec.image_size, spec.image_size)
+            return as_clip(self.training_transform(cropped))[None]
+
+    def index(self, number: int) -> VideoIndex:
+        """What is known of a video's file, or folder of frames."""
+        return index_video(self.clips[number].path, self.indexes)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """A video's frames [first, last) in its file.
+
+        Raises:
+            InputError: it begins behind the file's end.
+        """
+        return _span(self.clips[number], self.index(number))
 
     def frame_numbers(self, number: int) -> np.ndarray:
         """Which frames of its file a video's evaluation views show: int64 [views.clips, T]."""
-        first, last = _span(self.clips[number])
+        first, last = self.span(number)
         spec = self.spec
         return first + evaluation_indices(
             last - first,
@@ -200,36 +252,63 @@ class VideoDataset(Dataset[dict[str, Any]]):
         Raises:
             InputError: says what is wrong with which file.
         """
-        wanted = self.frame_numbers(number)
+        self.frame_numbers(number)
         if decode:
-            read_frames(self.clips[number].path, np.unique(wanted))
+            self._evaluation_pixels(number)
 
     def _evaluation_views(self, number: int) -> Tensor:
-        wanted = self.frame_numbers(number)
+        pixels = torch.from_numpy(self._evaluation_pixels(number))
+        return self.evaluation_transform(pixels).transpose(1, 2)
+
+    def _evaluation_pixels(self, number: int) -> np.ndarray:
+        """A video's evaluation views before they are normalised: uint8 [V, T, 3, H, W]."""
+        if self._stored is None:
+            return self._decoded_views(number)
+        # a copy, as the memory map is read-only
+        return np.array(self._stored.get(number, lambda: self._decoded_views(number)))
+
+    def _decoded_views(self, number: int) -> np.ndarray:
+        wanted, index, size = self.frame_numbers(number), self.index(number), self.spec.image_size
         distinct, places = np.unique(wanted, return_inverse=True)
-        frames = read_frames(self.clips[number].path, distinct)
-        resized = self.evaluation_transform(as_tensor(frames))
-        size, crops = self.spec.image_size, self.views.crops
-        return torch.stack(
-            [
-                as_clip(crop)
-                for view in torch.from_numpy(places.reshape(wanted.shape))
-                for crop in long_side_crops(resized[view], size, crops)
-            ]
-        )
+        height, width = resized_size(index.height, index.width, size)
+        read_at = min(height, index.height), min(width, index.width)
+        path = self.clips[number].path
+        frames = as_tensor(read_frames(path, distinct, read_at, self.indexes))
+        frames = resized(frames, height, width)
+        views = [
+            crop
+            for view in torch.from_numpy(places.reshape(wanted.shape))
+            for crop in long_side_crops(frames[view], size, self.views.crops)
+        ]
+        return torch.stack(views).numpy()
 
     def excerpts(self) -> list[Excerpt]:
-        """What every clip shows, known by its file's content; reads all files."""
-        return [Excerpt(content_digest(clip.path), clip.start, clip.end) for clip in self.clips]
+        """What every clip shows, in seconds, known by its file's content; reads all files."""
+        return [self._excerpt(number) for number in range(len(self))]
+
+    def _excerpt(self, number: int) -> Excerpt:
+        clip = self.clips[number]
+        digest = content_digest(clip.path)
+        if clip.unit == "seconds" or (clip.start, clip.end) == (None, None):
+            return Excerpt(digest, clip.start, clip.end)
+        times, (first, last) = self.index(number).times, self.span(number)
+        end = float(times[last]) if last < len(times) else None
+        return Excerpt(digest, float(times[first]), end)
+
+    def leave_out(self, numbers: Collection[int]) -> None:
+        """Go on without clips, by their numbers; the others are numbered anew."""
+        self.unusable += [clip for i, clip in enumerate(self.clips) if i in numbers]
+        self.clips = [clip for i, clip in enumerate(self.clips) if i not in numbers]
 
     def listing(self) -> str:
         """A hash of the list of clips: names, labels and files' sizes; SHA-256, hexadecimal.
 
-        The same wherever the dataset lies and whenever it was copied there.
+        The same wherever the dataset lies and whenever it was copied there, and also of clips that
+        are left out: which of them cannot be read may depend on how closely one has looked.
         """
         rows = [
-            (name, self.class_names[clip.label], clip.path.stat().st_size)
-            for name, clip in zip(self.names, self.clips, strict=True)
+            (_name(clip, self.root), self.class_names[clip.label], content_size(clip.path))
+            for clip in (*self.clips, *self.unusable)
         ]
         return hashlib.sha256(json.dumps(sorted(rows)).encode()).hexdigest()
 
@@ -243,9 +322,9 @@ class VideoDataset(Dataset[dict[str, Any]]):
         facts = {"settings": asdict(self.spec), "classes": self.class_names}
         digest.update(json.dumps(facts, sort_keys=True).encode())
         for clip in self.clips:
-            stat = clip.path.stat()
             path = os.path.relpath(clip.path, self.root)
-            row = (path, clip.label, clip.start, clip.end, stat.st_size, stat.st_mtime_ns)
+            span = (clip.start, clip.end, clip.unit)
+            row = (path, clip.label, *span, *state_of(clip.path))
             digest.update(json.dumps(row).encode())
         return digest.hexdigest()
 
@@ -253,12 +332,24 @@ class VideoDataset(Dataset[dict[str, Any]]):
 def _name(clip: Clip, root: Path) -> str:
     name = Path(os.path.relpath(clip.path, root)).as_posix()
     times = ",".join("" if time is None else f"{time:.9g}" for time in (clip.start, clip.end))
-    return f"{name}#t={times.rstrip(',')}" if times != "," else name
+    key = "t" if clip.unit == "seconds" else "frames"
+    return f"{name}#{key}={times.rstrip(',')}" if times != "," else name
 
 
-def _span(clip: Clip) -> tuple[int, int]:
-    """The clip's frames [first, last) in its file."""
-    index = index_video(clip.path)
+def _cut(frames: Tensor, crop: Crop) -> Tensor:
+    rows = slice(crop.top, crop.top + crop.height)
+    return frames[..., rows, crop.left : crop.left + crop.width]
+
+
+def _span(clip: Clip, index: VideoIndex) -> tuple[int, int]:
+    if clip.unit == "frames":
+        first = int(clip.start or 0)
+        if first >= len(index):
+            raise InputError(
+                f"{clip.path}: the clip starts at frame {first}, but the video's last frame is "
+                f"{len(index) - 1}; correct its annotation"
+            )
+        return first, len(index) if clip.end is None else min(int(clip.end), len(index))
     if clip.start is not None and clip.start > index.times[-1] + 1e-6:
         raise InputError(
             f"{clip.path}: the clip starts at {clip.start:g} s, but the video's last frame is at "

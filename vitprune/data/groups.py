@@ -1,19 +1,23 @@
-"""Groups (UCF101) and subjects (DAI): whose clips must stay together when data are split."""
+"""Splits, and the groups and subjects whose clips must stay together when data are split."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Literal, get_args
 
 import torch
 
 from vitprune.errors import InputError
 
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
 
 def held_out_groups(
     members: Sequence[tuple[str, int]], fraction: float, seed: int, where: str
 ) -> set[str]:
-    """Whole groups to validate on, so that every class keeps training clips of other groups.
+    """Whole groups to evaluate on, so that every class keeps training clips of other groups.
 
     Args:
         members: (group, label) of every clip.
@@ -38,8 +42,8 @@ def held_out_groups(
             chosen.add(groups[i])
     if not chosen:
         raise InputError(
-            f"{where}: none of the {len(groups)} groups can be held out for validation without "
-            "losing a class in training; every class needs at least 2 groups"
+            f"{where}, none of the {len(groups)} groups can be held out without losing a class in "
+            "training; every class needs at least 2 groups"
         )
     return chosen
 

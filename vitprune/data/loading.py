@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from vitprune.data.readable import Readable
 from vitprune.errors import InputError
 
 
@@ -67,13 +68,19 @@ class VideoLoader(DataLoader[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         try:
-            yield from super().__iter__()
+            for batch in super().__iter__():
+                yield self.dataset.kept(batch) if isinstance(self.dataset, Readable) else batch
         except InputError as error:
             error.__traceback__ = None  # it holds the workers, which would linger
             line = str(error).strip().splitlines()[-1]
         else:
             return
         raise InputError(line.removeprefix("vitprune.errors.InputError: "))
+
+
+def collate_views(at_once: int, items: list[dict[str, Any]]) -> dict[str, Any]:
+    """A batch that also says how many of its views a model is to take at once."""
+    return {**default_collate(items), "at_once": at_once}
 
 
 KEPT = 2**30

@@ -30,6 +30,13 @@ def fraction(key: str, value: float, *, inclusive: bool = False) -> float:
     return float(value)
 
 
+def above_zero(key: str, value: float) -> float:
+    """A number above 0."""
+    if isinstance(value, bool) or not isinstance(value, float | int) or not value > 0:
+        raise refuse(key, value, "a number above 0")
+    return float(value)
+
+
 def choice(key: str, value: T, choices: Sequence[object]) -> T:
     """One of a few values."""
     if value not in choices:

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from vitprune.data.base import SplitName
 from vitprune.data.dataset import Clip
+from vitprune.data.groups import SplitName
 from vitprune.errors import InputError
 from vitprune.files import content_digest
 
@@ -17,20 +17,30 @@ Member = tuple[SplitName, Clip]
 """A split, and a clip in it."""
 
 
-def check_subjects(clips: Mapping[SplitName, Sequence[Clip]]) -> None:
+def shared_subjects(clips: Mapping[SplitName, Sequence[Clip]]) -> dict[str, list[SplitName]]:
+    """The subjects that are in more than one split, and in which."""
+    seen: dict[str, list[SplitName]] = {}
+    for split, part in clips.items():
+        for name in {clip.group for clip in part if clip.group}:
+            seen.setdefault(name, []).append(split)
+    return {name: splits for name, splits in sorted(seen.items()) if len(splits) > 1}
+
+
+def check_subjects(clips: Mapping[SplitName, Sequence[Clip]], word: str = "subject") -> None:
     """Refuses a subject that is in more than one split.
+
+    Args:
+        clips: of every split.
+        word: what the dataset calls a subject.
 
     Raises:
         InputError: names the subject and the splits.
     """
-    seen: dict[str, SplitName] = {}
-    for split, part in clips.items():
-        for clip in part:
-            if clip.group and seen.setdefault(clip.group, split) != split:
-                raise InputError(
-                    f"subject {clip.group!r} is in both the {seen[clip.group]} and the {split} "
-                    "split; a subject must be in one of them"
-                )
+    for name, (one, other, *_) in shared_subjects(clips).items():
+        raise InputError(
+            f"{word} {name!r} is in both the {one} and the {other} split; "
+            f"a {word} must be in one of them"
+        )
 
 
 def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> None:
@@ -46,19 +56,14 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
     Raises:
         InputError: names the files, the splits and the spans; or a file that cannot be read.
     """
-    recordings = recordings_of(clips.values())
-    members: dict[Path, list[Member]] = {}
-    for split, part in clips.items():
-        for clip in part:
-            members.setdefault(recordings[clip.path], []).append((split, clip))
-    shared = [found for found in members.values() if len({split for split, _ in found}) > 1]
+    shared = _shared(clips)
     if overlaps := [overlap for found in shared if (overlap := _overlap(found))]:
         one, other = overlaps[0]
         same = "the same file" if one[1].path == other[1].path else "files of the same content"
         spans = " and their spans overlap" if {*map(_times, (one, other))} != {""} else ""
         more = f" (and so in {_counted(len(overlaps) - 1, 'more ')})" if len(overlaps) > 1 else ""
         raise InputError(
-            f"{_described(one, root)} and {_described(other, root)} are {same}{spans}{more}; "
+            f"{described(one, root)} and {described(other, root)} are {same}{spans}{more}; "
             "a moment of a recording must be in one split"
         )
     doubtful = [found for found in shared if not all(clip.group for _, clip in found)]
@@ -69,6 +74,21 @@ def check_recordings(clips: Mapping[SplitName, Sequence[Clip]], root: Path) -> N
             "same driver may be in both",
             stacklevel=2,
         )
+
+
+def shared_moments(clips: Mapping[SplitName, Sequence[Clip]]) -> list[tuple[Member, Member]]:
+    """Of each recording of which several splits have the same moment, two clips that do."""
+    return [overlap for found in _shared(clips) if (overlap := _overlap(found))]
+
+
+def _shared(clips: Mapping[SplitName, Sequence[Clip]]) -> list[list[Member]]:
+    """Of each recording of which several splits have a part, its clips."""
+    recordings = recordings_of(clips.values())
+    members: dict[Path, list[Member]] = {}
+    for split, part in clips.items():
+        for clip in part:
+            members.setdefault(recordings[clip.path], []).append((split, clip))
+    return [found for found in members.values() if len({split for split, _ in found}) > 1]
 
 
 def recordings_of(parts: Iterable[Sequence[Clip]]) -> dict[Path, Path]:
@@ -125,14 +145,16 @@ def _times(member: Member) -> str:
     clip = member[1]
     if clip.start is None and clip.end is None:
         return ""
-    start = "the beginning" if clip.start is None else f"{clip.start:g} s"
-    return f", {start} to {'the end' if clip.end is None else f'{clip.end:g} s'}"
+    written = "{:g} s" if clip.unit == "seconds" else "frame {:g}"
+    start = "the beginning" if clip.start is None else written.format(clip.start)
+    return f", {start} to {'the end' if clip.end is None else written.format(clip.end)}"
 
 
 def _counted(count: int, more: str = "") -> str:
     return f"{count} {more}recording{'s' * (count != 1)}"
 
 
-def _described(member: Member, root: Path) -> str:
+def described(member: Member, root: Path) -> str:
+    """A clip with its split and span: ``videos/a.mp4 (train, 2 s to the end)``."""
     split, clip = member
     return f"{os.path.relpath(clip.path, root)} ({split}{_times(member)})"

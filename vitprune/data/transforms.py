@@ -1,39 +1,75 @@
-"""Frames to what a model takes: cropped, resized, perhaps flipped, normalised."""
+"""Frames to what a model takes: cropped, resized, perhaps flipped, normalised.
+
+What is cropped is decided before frames are read, which are then read at the size that it needs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms import InterpolationMode, RandomResizedCrop, v2
+
+
+class Crop(NamedTuple):
+    """A part of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def random_crop(height: int, width: int, crop_area: Sequence[float]) -> Crop:
+    """A random part of a frame, as torchvision's RandomResizedCrop draws it.
+
+    Args:
+        height: of the frame.
+        width: likewise.
+        crop_area: smallest and largest share of the frame's area that is kept.
+    """
+    frame = torch.empty(1, height, width, device="meta")
+    return Crop(*RandomResizedCrop.get_params(frame, list(crop_area), [3 / 4, 4 / 3]))
+
+
+def scaled_crop(
+    height: int, width: int, crop: Crop, image_size: int
+) -> tuple[tuple[int, int], Crop]:
+    """The size that frames are to be read at, so that a crop needs no more scaling down.
+
+    A side along which the crop would have to grow stays as it is: only the crop is scaled up.
+
+    Returns:
+        (height, width) of the frames, and where the crop lies in them.
+    """
+    rows, top = _scaled_side(height, crop.top, crop.height, image_size)
+    columns, left = _scaled_side(width, crop.left, crop.width, image_size)
+    kept = Crop(top, left, min(crop.height, image_size), min(crop.width, image_size))
+    return (rows, columns), kept
+
+
+def _scaled_side(length: int, begin: int, part: int, wanted: int) -> tuple[int, int]:
+    if part <= wanted:
+        return length, begin
+    scaled = max(wanted, round(length * wanted / part))
+    return scaled, min(round(begin * wanted / part), scaled - wanted)
 
 
 def training_transform(
-    image_size: int,
-    *,
-    flip: bool,
-    crop_area: Sequence[float],
-    colour_jitter: float,
-    mean: Sequence[float],
-    std: Sequence[float],
+    *, flip: bool, colour_jitter: float, mean: Sequence[float], std: Sequence[float]
 ) -> v2.Transform:
-    """A random crop of the frames, the same for all of them; uint8 [T, 3, H, W] to float.
+    """What happens to a training crop, the same to all frames: uint8 [T, 3, H, W] to float.
 
     Args:
-        image_size: side of the square that comes out, in pixels.
         flip: whether half of the clips are mirrored left to right.
-        crop_area: smallest and largest share of the frame's area that is kept.
         colour_jitter: brightness, contrast and saturation vary by up to this share; 0 for none.
         mean: of the three channels, for values in [0, 1].
         std: likewise.
     """
-    steps: list[v2.Transform] = [
-        v2.RandomResizedCrop(
-            image_size, scale=(crop_area[0], crop_area[1]), interpolation=InterpolationMode.BILINEAR
-        )
-    ]
+    steps: list[v2.Transform] = []
     if flip:
         steps.append(v2.RandomHorizontalFlip())
     if colour_jitter:
@@ -41,12 +77,18 @@ def training_transform(
     return v2.Compose([*steps, *_normalise(mean, std)])
 
 
-def evaluation_transform(
-    image_size: int, *, mean: Sequence[float], std: Sequence[float]
-) -> v2.Transform:
-    """Resizes the short side to ``image_size``; uint8 [T, 3, H, W] to float."""
-    resize = v2.Resize(image_size, interpolation=InterpolationMode.BILINEAR, antialias=True)
-    return v2.Compose([resize, *_normalise(mean, std)])
+def evaluation_transform(*, mean: Sequence[float], std: Sequence[float]) -> v2.Transform:
+    """uint8 [..., 3, H, W] to what a model takes, float."""
+    return v2.Compose(_normalise(mean, std))
+
+
+def resized(frames: Tensor, height: int, width: int) -> Tensor:
+    """uint8 [T, 3, H, W], scaled if they have another size."""
+    if tuple(frames.shape[-2:]) == (height, width):
+        return frames
+    return v2.functional.resize(
+        frames, [height, width], interpolation=InterpolationMode.BILINEAR, antialias=True
+    )
 
 
 def _normalise(mean: Sequence[float], std: Sequence[float]) -> list[v2.Transform]:
@@ -54,7 +96,7 @@ def _normalise(mean: Sequence[float], std: Sequence[float]) -> list[v2.Transform
 
 
 def resized_size(height: int, width: int, image_size: int) -> tuple[int, int]:
-    """(height, width) after :func:`evaluation_transform`, as torchvision rounds it."""
+    """(height, width) whose short side is ``image_size``, as torchvision rounds it."""
     short = min(height, width)
     return int(image_size * height / short), int(image_size * width / short)
 

@@ -18,6 +18,8 @@ from vitprune.launch.overrides import parsed
 MULTIRUN = {"-m", "--multirun", "hydra.mode=MULTIRUN"}
 LISTS = ("head", "other_head")
 """Keys that take lists."""
+PROGRAMS = {"check": "-m vitprune.data.check"}
+"""What follows ``python``, where it is not the task's own file."""
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
 
 
@@ -65,8 +67,9 @@ def check_overrides(task: str, words: Iterable[str]) -> None:
         elif key in keys or override.is_add() or not key.isidentifier():
             continue
         else:
+            program = PROGRAMS.get(task, f"{task}.py")
             raise InputError(
-                f"{task}.py has no key {key}; python {task}.py --cfg job prints the ones it has"
+                f"{program} has no key {key}; python {program} --cfg job prints the ones it has"
             )
         for value in _values(override):
             check_choice(key, value, known)

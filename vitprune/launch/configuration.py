@@ -190,14 +190,24 @@ class Clips(Open):
     batch_size: Whole = 16
     eval_batch_size: Whole = 16
     num_workers: Count = 2
+    store: Flag = True
+    store_gb: Positive = 20.0
     flip: Flag = False
     crop_area: Area = (0.5, 1.0)
     colour_jitter: Share = 0.0
-    split: Annotated[int, _takes("1, 2 or 3", lambda value: value in (1, 2, 3))] = 1
+    split: Annotated[
+        int, _takes("0, 1, 2 or 3", lambda value: type(value) is int and 0 <= value <= 3)
+    ] = 1
+    test_fraction: Between = 0.2
+    test_seed: Count = 0
     val_fraction: Between = 0.1
     val_seed: Count = 0
+    view: Text = "all"
+    level: Literal["midlevel", "tasklevel"] = "midlevel"
+    time: Literal["day", "night"] = "day"
+    modality: Literal["rgb", "ir", "depth"] = "rgb"
+    on_error: Literal["raise", "skip"] = "raise"
     seed: Count = 0
-    allow_missing: Flag = False
 
     def node(self) -> dict[str, Any]:
         """As ``instantiate`` takes it; the scale is of the models."""
@@ -319,9 +329,10 @@ class Prune(FineTuning):
     def labels(self) -> list[str]:
         return [*super().labels(), self.metric, self.direction]
 
-    def evaluated_splits(self) -> list[str]:
+    def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
-        return ["test", self.calibration, *(["val"] if self.objective or self.curves else [])]
+        searched: list[SplitName] = ["val"] if self.objective or self.curves else []
+        return ["test", self.calibration, *searched]
 
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
@@ -381,7 +392,7 @@ class Evaluate(Job):
     allow_leakage: Flag
     same_classes: Flag
 
-    def evaluated_splits(self) -> list[str]:
+    def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
         return ["test"] if self.explain == "none" else [self.split, self.calibration]
 
@@ -445,7 +456,21 @@ class Evaluate(Job):
         return self
 
 
-TASKS: dict[str, type[Job]] = {"train": Train, "prune": Prune, "evaluate": Evaluate}
+class Check(Section):
+    """``python -m vitprune.data.check``."""
+
+    task: Literal["check"]
+    dataset: Clips
+    decode: Flag
+    model: Sizes
+    seed: Count
+    runs: Text
+    given: frozenset[str] = Field(default=frozenset(), exclude=True)
+
+
+TASKS: dict[str, type[Job | Check]] = {
+    "train": Train, "prune": Prune, "evaluate": Evaluate, "check": Check,
+}  # fmt: skip
 
 
 def parse(values: Mapping[str, Any], given: Iterable[str] = ()) -> Any:

@@ -15,7 +15,7 @@ from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
 from vitprune.pruning.strategy import Plan
-from vitprune.training.classifier import VideoClassifier, view_probabilities
+from vitprune.training.classifier import VideoClassifier, at_once_of, view_probabilities
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class LayerPruning(pl.Callback):
             clips, names = batch["clips"].to(like), names_of(batch)
             with trainer.precision_plugin.forward_context(), torch.no_grad():
                 full, pruned = (
-                    view_probabilities(model.model, clips, names)
+                    view_probabilities(model.model, clips, names, at_once_of(batch))
                     for model in (classifier, self._pruned)
                 )
             video, label = (batch[key].to(like.device) for key in ("video", "label"))
@@ -137,7 +137,9 @@ class LayerPruning(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         with trainer.precision_plugin.forward_context():
-            pruned = view_probabilities(self._pruned.model, batch["clips"], names_of(batch))
+            pruned = view_probabilities(
+                self._pruned.model, batch["clips"], names_of(batch), at_once_of(batch)
+            )
         full = outputs["probabilities"]
         self._paired.update(batch["video"], batch["label"], full, pruned)
         self._clip: Tensor = batch["clips"][0, :1]

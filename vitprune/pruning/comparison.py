@@ -38,6 +38,10 @@ class Comparison(NamedTuple):
         """Share of videos whose label is among the pruned model's k best, in [0, 1]."""
         return float((self.pruned_rank < k).mean())
 
+    def hits(self) -> dict[str, NDArray[np.bool_]]:
+        """Which videos the ``full`` and the ``pruned`` model answer right."""
+        return {"full": self.full_rank == 0, "pruned": self.pruned_rank == 0}
+
     def full(self) -> dict[str, float]:
         """The full model's Top-1 and Top-5."""
         return {"top1": self.full_top(1), "top5": self.full_top(5)}

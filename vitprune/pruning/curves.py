@@ -16,8 +16,8 @@ from vitprune.importance import ablate_sets
 from vitprune.models.chain import VideoTransformer, drop_layers
 from vitprune.models.finite import check_logits, names_of
 from vitprune.results.curves import Order
-from vitprune.training.classifier import VideoClassifier
-from vitprune.training.per_video import PerVideo
+from vitprune.training.classifier import VideoClassifier, at_once_of
+from vitprune.training.per_video import HitsPerVideo
 
 Batches = Callable[[], Iterable[Mapping[str, Any]]]
 
@@ -26,19 +26,6 @@ def random_orders(layers: Sequence[int], *, draws: int, seed: int) -> list[list[
     """Random orders of all but one of the ``layers``, the control for a curve."""
     draw = np.random.default_rng(seed)
     return [draw.permutation(list(layers))[:-1].tolist() for _ in range(draws)]
-
-
-class HitsPerVideo(PerVideo):
-    """Whether each of several models is right about each video."""
-
-    def update(self, video: Tensor, hits: Tensor) -> None:
-        """Adds a batch: ``video`` [B], and ``hits`` [B, W], of W models."""
-        self.add(video, hits)
-
-    def compute(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The videos' numbers [N], ascending, and their hits [N, W]."""
-        video, hits = self.by_video()
-        return video.numpy(), hits.bool().numpy()
 
 
 class DropCurves(pl.Callback):
@@ -117,10 +104,12 @@ class DropCurves(pl.Callback):
         self, trainer: pl.Trainer, classifier: VideoClassifier, batch: Mapping[str, Any]
     ) -> None:
         clips, model = batch["clips"], classifier.model
+        flat = clips.flatten(0, 1)
         with trainer.precision_plugin.forward_context():
-            logits = ablate_sets(model, clips.flatten(0, 1), self._sets)
+            parts = flat.split(at_once_of(batch) or len(flat))
+            logits = torch.cat([ablate_sets(model, part, self._sets) for part in parts], dim=1)
             if not logits.isfinite().all():
-                self._refuse(model, clips.flatten(0, 1), logits, names_of(batch))
+                self._refuse(model, flat, logits, names_of(batch))
         views = logits.float().softmax(-1).unflatten(1, clips.shape[:2])
         hits = views.mean(2).argmax(-1) == batch["label"]
         self._hits.update(batch["video"], hits.T)

@@ -114,6 +114,7 @@ def notes(table: Table1, older: int = 0) -> list[str]:
     if older:
         lines.append(f"{older} older cells with the same settings are not shown.")
     lines += [f"Leakage: {place}: {how}." for place, how in table.leakage]
+    lines += [f"Left out: {place}: {how}." for place, how in table.left_out]
     lines += [f"Failed: {place}: {error}" for place, error in table.failures]
     return lines
 

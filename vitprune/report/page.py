@@ -33,7 +33,7 @@ from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, layers, title
-from vitprune.results.reading import Sweep, leakage, read_scores
+from vitprune.results.reading import Sweep, leakage, left_out, read_scores
 from vitprune.results.table1 import FULL, State, Table1
 from vitprune.results.writing import RESULTS
 
@@ -47,10 +47,8 @@ class Tile:
     note: str = ""
 
 
-def render(
-    sweep: Sweep, table: Table1, pairs: pd.DataFrame, curves: Sequence[CurveTable] = ()
-) -> str:
-    """The page: one file that needs no other."""
+def templates() -> Environment:
+    """The pages' templates, with what all of them use."""
     environment = Environment(
         loader=PackageLoader("vitprune.report"),
         autoescape=True,
@@ -59,35 +57,45 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters |= {"title": title, "figure": figure, "interval": interval}
+    environment.globals |= {"colours": COLOURS, "dark": DARK}
+    return environment
+
+
+def render(
+    sweep: Sweep, table: Table1, pairs: pd.DataFrame, curves: Sequence[CurveTable] = ()
+) -> str:
+    """The page: one file that needs no other."""
     cells = list(sweep.finished.itertuples())
-    return environment.get_template("report.html.jinja").render(
-        heading=_heading(cells[0]) if sweep.single else "Table 1: which layers can go",
-        source=sweep.directory.resolve().name,
-        colours=COLOURS,
-        dark=DARK,
-        tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
-        table=table,
-        full=FULL,
-        full_model=FULL_MODEL,
-        notes=notes(table, sweep.older),
-        words=WORDS,
-        verdict=verdict(pairs),
-        compared=len(pairs) > 0,
-        tests=(TEST_HEADER, tests(pairs), TESTS),
-        agreement=(*agreement(pairs), AGREEMENT),
-        cost=_cost_rows(sweep),
-        curves=sections.curves([found.measured for found in curves]),
-        curve_tables=curves,
-        curve_notes=NOTES,
-        curve_left=LEFT,
-        over_k=sections.over_k(sweep),
-        relevance=sections.relevance(sweep),
-        costs=sections.costs(sweep),
-        training=sections.training(sweep),
-        command=_command(sweep),
-        facts=_facts(sweep),
-        cells=[_cell_row(cell) for cell in cells],
-        failed=[(c.place, c.error or WORDS["started"]) for c in sweep.unfinished.itertuples()],
+    return (
+        templates()
+        .get_template("report.html.jinja")
+        .render(
+            heading=_heading(cells[0]) if sweep.single else "Table 1: which layers can go",
+            source=sweep.directory.resolve().name,
+            tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
+            table=table,
+            full=FULL,
+            full_model=FULL_MODEL,
+            notes=notes(table, sweep.older),
+            words=WORDS,
+            verdict=verdict(pairs),
+            compared=len(pairs) > 0,
+            tests=(TEST_HEADER, tests(pairs), TESTS),
+            agreement=(*agreement(pairs), AGREEMENT),
+            cost=_cost_rows(sweep),
+            curves=sections.curves([found.measured for found in curves]),
+            curve_tables=curves,
+            curve_notes=NOTES,
+            curve_left=LEFT,
+            over_k=sections.over_k(sweep),
+            relevance=sections.relevance(sweep),
+            costs=sections.costs(sweep),
+            training=sections.training(sweep),
+            command=_command(sweep),
+            facts=_facts(sweep),
+            cells=[_cell_row(cell) for cell in cells],
+            failed=[(c.place, c.error or WORDS["started"]) for c in sweep.unfinished.itertuples()],
+        )
     )
 
 
@@ -197,6 +205,8 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
     for cell in sweep.finished.itertuples():
         if how := leakage(cell.results):
             note("Leakage", how if sweep.single else cell.place)
+        if how := left_out(cell.results):
+            note("Left out", how if sweep.single else f"{cell.place}: {how}")
     for found in (dict(r["environment"]) for r in results):
         note("Commit", found.pop("commit", None))
         system, cpus = found.pop("system", "unknown system"), found.pop("cpus", "?")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vitprune.results.paper import layers
+from vitprune.results.reading import left_out
 from vitprune.results.statistics import proportion_interval
 
 
@@ -30,6 +31,10 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         if key == "top1":
             ends = (interval_of(model[key], paired["videos"]) for model in (full, pruned))
             table.add_row("  95 % interval", *ends, "")
+            for view, found in (results.get("views") or {}).items():
+                change = 100 * (found["pruned"] - found["full"])
+                shares = (f"{100 * found[model]:.2f} %" for model in ("full", "pruned"))
+                table.add_row(f"  {view} ({found['videos']})", *shares, f"{change:+.2f}")
     for name, key, unit, scale in (
         ("Parameters", "parameters", "M", 1e6),
         ("FLOPs per clip", "flops", "G", 1e9),
@@ -52,6 +57,8 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         f"(McNemar's exact p = {paired['p_value']:.3g})",
         highlight=False,
     )
+    if how := left_out(results):
+        console.print(f"Left out: {how}", highlight=False)
 
 
 def interval_of(share: float, videos: int) -> str:

@@ -139,6 +139,19 @@ def leakage(results: Mapping[str, Any]) -> str:
     return f"its checkpoint was trained on {counts}: the figures are too high" if counts else ""
 
 
+def left_out(results: Mapping[str, Any]) -> str:
+    """How many clips of which split figures do not cover, as they were wrong; or empty."""
+    dataset: Mapping[str, Any] = results.get("dataset") or {}
+    found = []
+    for split, lines in (dataset.get("left_out") or {}).items():
+        if split in dataset["clips"]:
+            total = dataset["clips"][split] + len(lines)
+            found.append(f"{len(lines)} of the {total} clips of the {split} split")
+        else:
+            found.append(f"{len(lines)} annotations of no known split")
+    return ", ".join(found)
+
+
 def _read(path: Path, directory: Path) -> dict[str, Any] | None:
     """A row of the cells; None for a directory of train.py or evaluate.py."""
     started = read_json(path / STARTED) or {}

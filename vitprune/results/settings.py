@@ -9,12 +9,13 @@ from typing import Any
 NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective", "seeds")
 """Top-level keys that no result depends on. What ``fine_tuned`` holds counts, not where it lies;
 ``seeds`` is only where ``seed`` comes from."""
-NEUTRAL_PARTS = (("dataset", "num_workers"),)
+NEUTRAL_PARTS = (("dataset", "num_workers"), ("dataset", "store"), ("dataset", "store_gb"))
 
 NOT_FINE_TUNING = {
     "model": ("k", "compile", "checkpointing", "full", "tiny"),
     "dataset": (
-        "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "allow_missing",
+        "_target_", "root", "scale", "num_workers", "store", "store_gb", "views", "eval_batch_size",
+        "on_error",
     ),
 }  # fmt: skip
 """Parts of a configuration that no weight depends on, or that say only where files lie."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from vitprune.results.groups import SEED, Group, ordered, rank
 from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS, table1
-from vitprune.results.reading import Sweep, leakage, read_answers
+from vitprune.results.reading import Sweep, leakage, left_out, read_answers
 from vitprune.results.statistics import proportion_interval
 
 State = Literal["finished", "failed", "started", "missing"]
@@ -53,6 +53,7 @@ class Table1:
         on_test: how many cells measured relevance on the test split, which they are tested on.
         failures: place and error of every failed cell.
         leakage: place of every cell whose checkpoint was trained on its clips, and on how many.
+        left_out: place of every cell whose figures do not cover all clips, and how many not.
     """
 
     datasets: list[str]
@@ -62,6 +63,7 @@ class Table1:
     on_test: int
     failures: list[tuple[str, str]]
     leakage: list[tuple[str, str]]
+    left_out: list[tuple[str, str]]
 
     @property
     def from_paper(self) -> set[str]:
@@ -124,6 +126,7 @@ def build_table(sweep: Sweep) -> Table1:
     split = [r["calibration"]["split"] for r in results if r["calibration"]["clips"]]
     failed = sweep.cells[sweep.cells["state"] == "failed"]
     leaks = zip(sweep.finished["place"], results.map(leakage), strict=True)
+    lost = zip(sweep.finished["place"], results.map(left_out), strict=True)
     return Table1(
         datasets=list(places["dataset"].unique()),
         entries=entries[[*KEYS, *FIELDS]],
@@ -132,6 +135,7 @@ def build_table(sweep: Sweep) -> Table1:
         on_test=split.count("test"),
         failures=list(zip(failed["place"], failed["error"], strict=True)),
         leakage=[(place, how) for place, how in leaks if how],
+        left_out=[(place, how) for place, how in lost if how],
     )
 
 

@@ -1,4 +1,5 @@
-"""The stories, told top-down, one module each: `train`, `prune`, `evaluate`, and `explain`.
+"""The stories, told top-down, one module each: `train`, `prune`, `evaluate`, `explain`,
+and `check`.
 
 `run` is what a job works with. `subject` finds its checkpoint and its clips, `checkpoints`
 refuses those that are not what was asked for or have seen the clips, `data` makes clips ready,

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SELECTION = ("split", "val_fraction", "val_seed")
+SELECTION = (
+    "split", "view", "level", "time", "modality", "test_fraction", "test_seed", "val_fraction",
+    "val_seed",
+)  # fmt: skip
 """Keys of a dataset that say which of its clips make which split."""
 TRAINING = ("batch_size", "flip", "crop_area", "colour_jitter")
 """Keys of a dataset that only fine-tuning looks at."""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from vitprune.pruning import costs
 from vitprune.report.terminal import interval_of, print_summary
+from vitprune.results.reading import left_out
 from vitprune.tasks.explain import Explained, explain
+from vitprune.tasks.outputs import by_view
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.subject import subject_of
 from vitprune.training import VideoClassifier
+from vitprune.training.callbacks import AnsweredRight
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Evaluate
@@ -27,6 +30,7 @@ class Evaluated:
         model: its specification, with the layers that were dropped.
         top1: share of test videos, in [0, 1].
         top5: likewise.
+        views: Top-1 on the test videos of each camera; None where there are not several.
         parameters, checkpoint_bytes, flops, latency_ms: see :class:`vitprune.pruning.Cost`.
     """
 
@@ -46,6 +50,7 @@ class Evaluated:
     environment: Mapping[str, Any]
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
+    views: Mapping[str, Any] | None = None
 
 
 def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
@@ -57,7 +62,8 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
     subject = subject_of(cfg, path, VideoClassifier.load(path))
     classifier, test = subject.classifier, subject.data.splits["test"]
     with run:
-        trainer = run.trainer()
+        hits = AnsweredRight()
+        trainer = run.trainer([hits])
         trainer.test(classifier, datamodule=subject.data, verbose=False)
         metrics = trainer.callback_metrics  # test() returns those that a logger got
         classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
@@ -74,6 +80,7 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
             top5=float(metrics["test/top5"]),
             environment=surroundings(trainer),
             asked=asked,
+            views=by_view(hits.videos, {"top1": hits.right}, subject.data),
         )
         if trainer.is_global_zero:
             with run.publishing(asdict(results)):
@@ -86,11 +93,17 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
 
 def _summary(results: Evaluated) -> dict[str, str]:
     videos = results.dataset["videos"]
+    lost = left_out({"dataset": results.dataset})
     return {
         "Top-1": f"{100 * results.top1:.2f} %",
         "  95 % interval": interval_of(results.top1, videos),
+        **{
+            f"  {view} ({found['videos']})": f"{100 * found['top1']:.2f} %"
+            for view, found in (results.views or {}).items()
+        },
         "Top-5": f"{100 * results.top5:.2f} %",
         "Test videos": str(videos),
+        **({"Left out": lost} if lost else {}),
         "Dropped layers": ", ".join(map(str, results.model["dropped"])) or "none",
         "Parameters": f"{results.parameters / 1e6:.3g} M",
         "FLOPs per clip": f"{results.flops / 1e9:.3g} G",

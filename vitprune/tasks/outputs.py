@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vitprune.data import VideoDataModule
 from vitprune.pruning import Comparison, Plan, PruningOutcome
@@ -61,10 +64,46 @@ def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) 
     answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
     columns = ["video", "label", "full", "pruned"]
     rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
-    write_csv(run.directory / "predictions.csv", columns, rows)
-    run.tracker.table(
-        "predictions", columns, [(name, *(classes[c] for c in row)) for name, *row in rows]
-    )
+    views = [[view] for view in views_of(comparison.video.tolist(), data)]
+    if any(view for (view,) in views):
+        columns.append("view")
+    else:
+        views = [[] for _ in rows]
+    both = list(zip(rows, views, strict=True))
+    write_csv(run.directory / "predictions.csv", columns, [(*row, *view) for row, view in both])
+    named = [(name, *(classes[c] for c in row), *view) for (name, *row), view in both]
+    run.tracker.table("predictions", columns, named)
+
+
+def views_of(videos: Sequence[int], data: VideoDataModule) -> list[str]:
+    """The camera of each test video, by its number; empty where unknown."""
+    clips = data.splits["test"].clips
+    return [clips[video].view for video in videos]
+
+
+def by_view(
+    videos: Sequence[int], hits: Mapping[str, np.ndarray], data: VideoDataModule
+) -> dict[str, dict[str, float]] | None:
+    """Top-1 on the test videos of each camera; None where there are not several.
+
+    Args:
+        videos: the numbers of N test videos.
+        hits: name of a model -> which of them it answers right, [N].
+        data: whose test split it is.
+
+    Returns:
+        Of every camera, its number of ``videos`` and every model's Top-1, in [0, 1].
+    """
+    views = np.array(views_of(videos, data))
+    if len(names := sorted({*views.tolist()} - {""})) < 2:
+        return None
+    return {
+        name: {
+            "videos": int((views == name).sum()),
+            **{model: float(hit[views == name].mean()) for model, hit in hits.items()},
+        }
+        for name in names
+    }
 
 
 def dataset_asset(data: VideoDataModule) -> lineage.Asset:

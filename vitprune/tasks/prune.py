@@ -11,7 +11,7 @@ from vitprune.pruning import STRATEGIES, DropCurves, LayerPruning, Plan, drop
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
-from vitprune.tasks.outputs import write_pruning
+from vitprune.tasks.outputs import by_view, write_pruning
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.scoring import Scoring
 from vitprune.tasks.subject import pruning_subject
@@ -33,6 +33,7 @@ class Pruned:
         pruned: the same of the smaller one.
         paired: how many videos changed sides, and McNemar's exact p.
         val: both models on the validation split, where an objective wants it.
+        views: Top-1 of both on the test videos of each camera, where there are several.
         seconds: by phase.
         settings: as they were used; ``asked`` as they were given.
     """
@@ -62,10 +63,12 @@ class Pruned:
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
     val: Mapping[str, Any] | None = None
+    views: Mapping[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As ``results.json`` has it; ``val`` only where there is one."""
-        return {key: value for key, value in asdict(self).items() if (key, value) != ("val", None)}
+        """As ``results.json`` has it; ``val`` and ``views`` only where there are such."""
+        optional = [("val", None), ("views", None)]
+        return {key: value for key, value in asdict(self).items() if (key, value) not in optional}
 
 
 def prune(cfg: Prune, run: Run) -> Pruned:
@@ -90,6 +93,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         scoring.trainer = trainer
         trainer.test(subject.classifier, datamodule=data, verbose=False)
         outcome = experiment.outcome
+        answers = outcome.comparison
         seconds = {"prepare": ready - start, **outcome.seconds}
         seconds["total"] = time.perf_counter() - start
         results = Pruned(
@@ -101,6 +105,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             environment=surroundings(trainer),
             seconds=seconds,
             asked=asked,
+            views=by_view(answers.video.tolist(), answers.hits(), data),
             **cfg.choices(),
         )
         if trainer.is_global_zero:

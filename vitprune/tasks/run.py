@@ -23,6 +23,7 @@ from vitprune.results.environment import environment
 from vitprune.results.writing import publishing
 from vitprune.tracking import Tracker
 from vitprune.training.attempt import WholeCheckpoints
+from vitprune.training.callbacks import WaitingForData
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Job
@@ -103,7 +104,11 @@ class Run:
             plugins=[WholeCheckpoints(), *instantiate(self.cfg.trainer.plugins)],
             default_root_dir=str(self.directory),
             logger=[*([] if tracked is None else [tracked]), *loggers],
-            callbacks=[Progress(leave=True), *callbacks],
+            callbacks=[
+                Progress(leave=True),
+                *callbacks,
+                WaitingForData(self.cfg.dataset.num_workers),  # last, so that theirs is work
+            ],
             enable_model_summary=False,
             enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         )

@@ -63,6 +63,7 @@ class Subject(Generic[AnyJob]):
                 "name": self.data.name,
                 "classes": self.data.class_names,
                 "files": files_digest(self.data.root),
+                **self.data.coverage(),
             },
             "leakage": self.leakage,
             "settings": self.cfg.settings(),
@@ -119,8 +120,8 @@ def subject_of(
     if not cfg.ckpt:
         check_same_clips(path, classifier, data)
     splits = cfg.evaluated_splits()
+    look_through(cfg, data, splits, decode=data.on_error == "skip")
     leaked = leakage(path, classifier, data, splits, allowed=cfg.allow_leakage)
-    look_through(cfg, data, splits)
     return Subject(cfg, path, classifier, data, leaked)
 
 

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.results.reading import left_out
 from vitprune.results.writing import BEST
 from vitprune.tasks.data import build_data, look_through
 from vitprune.tasks.outputs import dataset_asset
@@ -36,7 +37,7 @@ class FineTuned:
     Attributes:
         ckpt: the best epoch's checkpoint.
         model: its specification.
-        dataset: name and classes.
+        dataset: name and classes, how many clips its splits have, and what was left out.
         val_top1: its Top-1 on the validation split, in [0, 1], the best of all epochs validated.
         seed: of the job.
         environment: versions and machine.
@@ -59,9 +60,9 @@ def train(cfg: Train, run: Run) -> FineTuned:
 def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
     """The same with data that are ready, by a job that holds the directory."""
     run.seed()
-    classifier = new_classifier(cfg, data)
     look_through(cfg, data, ["train"])
     look_through(cfg, data, ["val", "test"], decode=True)  # hours lie between here and there
+    classifier = new_classifier(cfg, data)
     attempt = Attempt(run.directory, cfg.plain(), data.class_names, classifier.provenance)
     callbacks = {name: instantiate(callback) for name, callback in cfg.callbacks.items()}
     check_keeps_best(callbacks)
@@ -82,10 +83,11 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
                 "trainer.fast_dev_run, trainer.limit_val_batches and trainer.max_steps out"
             )
         best = run.directory / BEST
+        coverage = data.coverage()
         results = FineTuned(
             ckpt=str(best),
             model=asdict(classifier.model.spec),
-            dataset={"name": data.name, "classes": data.class_names},
+            dataset={"name": data.name, "classes": data.class_names, **coverage},
             val_top1=float(callbacks["checkpoint"].best_model_score),
             seed=cfg.seed,
             environment=surroundings(trainer),
@@ -96,6 +98,8 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
             run.tracker.takes(dataset_asset(data))
             run.tracker.makes(lineage.checkpoint(cfg.model.name, data.name, best))
         trainer.strategy.barrier()  # the other processes load what the first has moved
+    if line := left_out({"dataset": results.dataset}):
+        log.info("Left out: %s", line)
     log.info("Fine-tuned: Top-1 %.2f %% on the val split, %s", 100 * results.val_top1, best)
     return results
 

@@ -27,7 +27,10 @@ from vitprune.training.provenance import DESCRIPTION, Provenance
 
 
 def view_probabilities(
-    model: nn.Module, clips: Tensor, names: Sequence[str] | None = None
+    model: nn.Module,
+    clips: Tensor,
+    names: Sequence[str] | None = None,
+    at_once: int | None = None,
 ) -> Tensor:
     """The softmax of ``model``, averaged over the views of each video.
 
@@ -35,6 +38,8 @@ def view_probabilities(
         model: clips [N, 3, T, H, W] to logits [N, C].
         clips: [B, V, 3, T, H, W], V views of each of B videos.
         names: what the videos are called, for the error.
+        at_once: how many views go through the model at once, as thirty of a video need the memory
+            of thirty videos; None for all.
 
     Returns:
         Probabilities [B, C] in float32.
@@ -43,16 +48,22 @@ def view_probabilities(
         NotFinite: a logit is nan or infinite.
     """
     flat = clips.flatten(0, 1)
-    logits = model(flat)
+    logits = torch.cat([model(part) for part in flat.split(at_once or len(flat))])
     check_logits(logits, model, flat, names)
     return logits.float().softmax(dim=-1).unflatten(0, clips.shape[:2]).mean(dim=1)
+
+
+def at_once_of(batch: Mapping[str, Any]) -> int | None:
+    """How many views of a batch a model is to take at once; None where it does not say."""
+    return batch.get("at_once")
 
 
 class VideoClassifier(pl.LightningModule):
     """A :class:`VideoTransformer` with its classes, its clip settings and its training recipe.
 
     Batches are dicts of ``clips`` [B, V, 3, T, H, W] (one view in training), ``label`` [B],
-    ``video`` [B] and, for errors to name videos by, ``name``.
+    ``video`` [B] and, where they say so, ``name``, for errors to name videos by, and ``at_once``,
+    how many views the model is to take at once.
 
     Args:
         model: the backbone with its classifier.
@@ -110,6 +121,9 @@ class VideoClassifier(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         clips, label = batch["clips"].flatten(0, 1), batch["label"]
+        if not len(label):  # none could be read; other processes wait for this one's gradients
+            self._log_accuracy("train", label.new_zeros(0, len(self.class_names)).float(), batch)
+            return 0 * self.model(clips.new_zeros(1, *clips.shape[1:])).sum()
         target = label
         if self.mixup is not None:
             clips, target = self.mixup(Video(clips), label)
@@ -125,15 +139,19 @@ class VideoClassifier(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
+        probabilities = self._probabilities(batch)
         likelihood = probabilities.gather(1, batch["label"][:, None])
         self._log_mean("val", "loss", -likelihood.clamp_min(1e-12).log(), batch)
         self._log_accuracy("val", probabilities, batch)
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        probabilities = view_probabilities(self.model, batch["clips"], names_of(batch))
+        probabilities = self._probabilities(batch)
         self._log_accuracy("test", probabilities, batch)
         return {"probabilities": probabilities}
+
+    def _probabilities(self, batch: Mapping[str, Any]) -> Tensor:
+        clips, names = batch["clips"], names_of(batch)
+        return view_probabilities(self.model, clips, names, at_once_of(batch))
 
     def _log_accuracy(self, split: str, scores: Tensor, batch: Mapping[str, Any]) -> None:
         places = rank(scores, batch["label"])[:, None]

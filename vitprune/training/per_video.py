@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -49,6 +51,19 @@ class PerVideo(Metric):
         again = torch.zeros(len(rows), dtype=torch.bool)
         again[1:] = rows[1:, 0] == rows[:-1, 0]
         return rows[~again, 0].long(), rows[~again, 1:]
+
+
+class HitsPerVideo(PerVideo):
+    """Whether each of several models is right about each video."""
+
+    def update(self, video: Tensor, hits: Tensor) -> None:
+        """Adds a batch: ``video`` [B], and ``hits`` [B, W], of W models."""
+        self.add(video, hits)
+
+    def compute(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The videos' numbers [N], ascending, and their hits [N, W]."""
+        video, hits = self.by_video()
+        return video.numpy(), hits.bool().numpy()
 
 
 class MeanPerVideo(PerVideo):

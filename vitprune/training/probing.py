@@ -109,6 +109,8 @@ def _features(
     try:
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             for batch in trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
+                if not len(batch["label"]):
+                    continue  # none of them could be read
                 batch = trainer.strategy.batch_to_device(batch)
                 model(batch["clips"].flatten(0, 1))
                 labels.append(batch["label"])

@@ -1,0 +1,226 @@
+"""Clips out of video files: decoding all, ours, decord, and the store, in one run.
+
+``python benchmarks/decoding.py [--clips DIR] [--rounds N] [--tiny]``
+
+Sixteen evenly spread frames of each clip, short side 224, in one process and on one thread; the
+methods take turns, the median counts. *Every frame* decodes and converts all frames up to the last
+that is wanted, at full size, and resizes those that are wanted with torchvision. *Wanted frames*
+decodes the same frames, but converts only the wanted ones. Decord is asked for the same frames at
+the same size, with one thread and with as many as it likes. All begin with opening the file; ours
+knows its index, as it is kept on disk. Clips are those of ``--clips``, rendered ones otherwise.
+``--tiny`` shows in seconds that it works: small rendered clips, one turn, no meaning.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import av
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torchvision.transforms import v2
+
+from vitprune.data.clip_store import ClipStore
+from vitprune.data.index_store import IndexStore
+from vitprune.data.reading import index_video, source_of
+from vitprune.data.transforms import resized_size
+
+try:
+    import decord
+except ImportError:
+    decord = None
+
+FRAMES, SHORT_SIDE = 16, 224
+CASES = {"H.264, 640x480": ("asl", "*.mkv"), "MPEG-4, 320x240": (".", "test.avi")}
+METHODS = ("every frame", "wanted frames", "decord, 1 thread", "decord", "ours", "store")
+
+
+def rendered(path: Path, codec: str, width: int, height: int, count: int) -> Path:
+    """A clip of a texture that moves, with B-frames."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
+    texture = coarse.repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=Fraction(30), options={"bf": "2", "g": "250"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(count):
+            moved = np.roll(texture, (number, 3 * number), axis=(0, 1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def clips_of(directory: Path | None, made: Path, tiny: bool) -> dict[str, list[Path]]:
+    """The clips of each case."""
+    if directory is not None and not tiny:
+        found = {
+            name: sorted((directory / folder).glob(pattern))
+            for name, (folder, pattern) in CASES.items()
+        }
+        if all(found.values()):
+            return found
+    share, count = (8, 24) if tiny else (1, 90)
+    return {
+        "H.264, 640x480": [rendered(made / "a.mp4", "libx264", 640 // share, 480 // share, count)],
+        "MPEG-4, 320x240": [rendered(made / "b.avi", "mpeg4", 320 // share, 240 // share, count)],
+    }
+
+
+class Clip:
+    """A file, the frames that are wanted of it, and their size."""
+
+    def __init__(self, path: Path, indexes: IndexStore, short_side: int) -> None:
+        self.path, self.indexes = path, indexes
+        index = index_video(path, indexes)
+        self.wanted = np.linspace(0, len(index) - 1, FRAMES).round().astype(int)
+        self.size = resized_size(index.height, index.width, short_side)
+
+
+def every_frame(clip: Clip, *, convert_all: bool) -> np.ndarray:
+    """Decode up to the last frame, RGB at full size, torchvision's resize."""
+    wanted, kept = set(clip.wanted.tolist()), []
+    with av.open(str(clip.path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        for number, frame in enumerate(container.decode(stream)):
+            if convert_all or number in wanted:
+                rgb = frame.reformat(format="rgb24", threads=1).to_ndarray()
+            if number in wanted:
+                kept.append(rgb)
+            if number == clip.wanted[-1]:
+                break
+    frames = torch.from_numpy(np.stack(kept)).permute(0, 3, 1, 2)
+    return v2.functional.resize(frames, list(clip.size), antialias=True).numpy()
+
+
+def by_decord(clip: Clip, threads: int) -> np.ndarray:
+    """The same frames and size."""
+    height, width = clip.size
+    reader = decord.VideoReader(str(clip.path), width=width, height=height, num_threads=threads)
+    return reader.get_batch(clip.wanted).asnumpy()
+
+
+def ours(clip: Clip) -> np.ndarray:
+    """By the index on disk."""
+    stat = clip.path.stat()
+    index = clip.indexes.get(str(clip.path), stat.st_size, stat.st_mtime_ns)
+    assert index is not None
+    return source_of(clip.path).read(index, clip.wanted.tolist(), clip.size)
+
+
+def stored(clips: list[Clip], store: ClipStore) -> Callable[[Clip], np.ndarray]:
+    """What gives a clip out of the store, once it is in it."""
+    kept = {}
+    for clip in clips:
+        shape = (FRAMES, *clip.size, 3)
+        kept[clip.path] = store.split(str(clip.path), [str(clip.path)], shape, clip.path.name)
+        assert kept[clip.path] is not None
+        kept[clip.path].get(0, partial(ours, clip))
+
+    def method(clip: Clip) -> np.ndarray:
+        return np.array(kept[clip.path].get(0, partial(ours, clip)))
+
+    return method
+
+
+def medians(
+    clips: list[Clip], methods: Mapping[str, Callable[[Clip], np.ndarray]], rounds: int
+) -> dict[str, float]:
+    """Milliseconds for a clip, the median of the turns; after one that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in methods}
+    for turn in range(rounds + 1):
+        for clip in clips:
+            for name, method in methods.items():
+                start = time.perf_counter()
+                method(clip)
+                if turn:
+                    taken[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def processor() -> str:
+    """The processor's name and what of its instructions matters here."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    flags = {"sse4_2", "avx", "avx2", "avx512f", "avx512bw"} & {*facts.get("flags", "").split()}
+    return f"{facts.get('model name', platform.processor())} ({', '.join(sorted(flags))})"
+
+
+def shared_clips() -> Path | None:
+    """Real footage beside the repository."""
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "shared" / "clips").is_dir():
+            return parent / "shared" / "clips"
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--clips", type=Path, default=shared_clips(), help="a directory of them")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tiny", action="store_true", help="small clips: seconds, no meaning")
+    arguments = parser.parse_args()
+    rounds = 1 if arguments.tiny else arguments.rounds
+    torch.set_num_threads(1)
+    table = Table(
+        "clips", *(f"{name} (ms)" for name in METHODS), "every / ours", "wanted / ours",
+        "decord / ours", "every / store", "wanted / store", "differs by",
+        title=f"{FRAMES} frames, short side {SHORT_SIDE}; {processor()}; PyAV {av.__version__}",
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        made = Path(folder)
+        for name, paths in clips_of(arguments.clips, made, arguments.tiny).items():
+            store = ClipStore(made / "clips", gigabytes=1.0)
+            indexes = IndexStore(made / "index")
+            side = SHORT_SIDE // 8 if arguments.tiny else SHORT_SIDE
+            clips = [Clip(path, indexes, side) for path in paths]
+            methods: dict[str, Callable[[Clip], np.ndarray]] = {
+                "every frame": partial(every_frame, convert_all=True),
+                "wanted frames": partial(every_frame, convert_all=False),
+                "ours": ours,
+                "store": stored(clips, store),
+            }
+            if decord is not None:
+                methods["decord, 1 thread"] = partial(by_decord, threads=1)
+                methods["decord"] = partial(by_decord, threads=0)
+            differ = np.mean([
+                np.abs(
+                    ours(clip).astype(int)
+                    - every_frame(clip, convert_all=False).transpose(0, 2, 3, 1)
+                ).mean()
+                for clip in clips
+            ])  # fmt: skip
+            ms = medians(clips, methods, rounds)
+            shown = [f"{ms[method]:.1f}" if method in ms else "-" for method in METHODS]
+            table.add_row(
+                f"{len(clips)} of {name}", *shown,
+                *(
+                    f"{ms[theirs] / ms[own]:.2f}" if theirs in ms else "-"
+                    for theirs, own in (
+                        ("every frame", "ours"), ("wanted frames", "ours"),
+                        ("decord, 1 thread", "ours"), ("every frame", "store"),
+                        ("wanted frames", "store"),
+                    )
+                ),
+                f"{differ:.2f}",
+            )  # fmt: skip
+    Console(width=200).print(table)
+
+
+if __name__ == "__main__":
+    main()
