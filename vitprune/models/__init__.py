@@ -7,7 +7,7 @@ files in `formats`, `positions` and `grids` fit positions to other sizes, `finit
 logits stopped being numbers.
 """
 
-from vitprune.models import mvit, timesformer, video_swin  # noqa: F401  # each registers itself
+from vitprune.models import hub, mvit, timesformer, video_swin  # noqa: F401  # each registers itself
 from vitprune.models.build import build_model
 from vitprune.models.chain import Tokens, VideoTransformer
 

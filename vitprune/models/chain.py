@@ -31,7 +31,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -227,13 +227,23 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that :func:`vitprune.models.build_model` needs to build the same model again."""
+    """All that :func:`vitprune.models.build_model` needs to build the same model again.
+
+    Attributes:
+        name: of the architecture.
+        variant: of it.
+        num_classes: width of the classifier.
+        num_frames: of a clip.
+        image_size: of a clip, in pixels.
+        config: what a model of the hub says of itself, in JSON's types; None for any other.
+    """
 
     name: str
     variant: str
     num_classes: int
     num_frames: int
     image_size: int
+    config: Mapping[str, Any] | None = None
 
 
 class VideoTransformer(nn.Module, ABC):
@@ -256,6 +266,8 @@ class VideoTransformer(nn.Module, ABC):
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
     """Whether tokens lie around their pixels rather than cover a patch; see ``models/grids.py``."""
+    class_names: tuple[str, ...] | None = None
+    """What the classes of a classifier are called that came with the weights, if they say."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a quarter more time."""
