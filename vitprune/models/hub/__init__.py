@@ -6,4 +6,4 @@ branches; there is one file for each class. ``branches`` has the two branches th
 of these models is built.
 """
 
-from vitprune.models.hub import videomae  # noqa: F401  # each registers itself
+from vitprune.models.hub import videomae, videoprism, vivit, vjepa2  # noqa: F401  # register

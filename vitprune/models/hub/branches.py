@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -72,20 +73,65 @@ class HubAttention(Attention):
         self.original = original
         self.proj = proj
 
-    @property
-    def observer(self) -> Callable[[Tensor], None] | None:  # type: ignore[override]
-        """See the base. It is kept where :func:`attention_interface` finds it."""
-        return getattr(self.original, "observer", None)
-
-    @observer.setter
-    def observer(self, observe: Callable[[Tensor], None] | None) -> None:
-        self.original.observer = observe  # type: ignore[assignment]
-
     def heads(self, tokens: Tokens) -> Tensor:
-        return self.original(self.norm(tokens.x))[0].unflatten(-1, (self.num_heads, -1))
+        joined = self.attend_in(self.norm(tokens.x), self.observer)
+        return joined.unflatten(-1, (self.num_heads, -1))
+
+    def attend_in(self, x: Tensor, observe: Callable[[Tensor], None] | None) -> Tensor:
+        """Attention among n tokens: [b, n, C] to the heads side by side, [b, n, H * D]."""
+        if observe is None:
+            return self.original(x)[0]
+        self.original.observer = observe  # type: ignore[assignment]  # for attention_interface
+        try:
+            return self.original(x)[0]
+        finally:
+            self.original.observer = None  # type: ignore[assignment]
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         return torch.einsum("bn,bhnm->bhm", queries, weights)
+
+
+class GroupedAttention(HubAttention):
+    """An attention of transformers within each of G groups of n tokens."""
+
+    @abstractmethod
+    def grouped(self, x: Tensor, grid: Grid) -> Tensor:
+        """[B, T * H * W, ...] to [B, G, n, ...]."""
+
+    @abstractmethod
+    def in_order(self, groups: Tensor) -> Tensor:
+        """[B, G, n, ...] to [B, T * H * W, ...]."""
+
+    def heads(self, tokens: Tokens) -> Tensor:
+        groups = self.grouped(self.norm(tokens.x), tokens.grid)
+        shape, see = groups.shape[:2], self.observer
+        observe = None if see is None else lambda weights: see(weights.unflatten(0, shape))
+        joined = self.attend_in(groups.flatten(0, 1), observe).unflatten(0, shape)
+        return self.in_order(joined).unflatten(-1, (self.num_heads, -1))
+
+    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
+        shares = torch.einsum("bgn,bghnm->bgmh", self.grouped(queries, grid), weights)
+        return self.in_order(shares).transpose(1, 2)
+
+
+class SpaceAttention(GroupedAttention):
+    """Attention within each frame."""
+
+    def grouped(self, x: Tensor, grid: Grid) -> Tensor:
+        return x.unflatten(1, (grid[0], -1))
+
+    def in_order(self, groups: Tensor) -> Tensor:
+        return groups.flatten(1, 2)
+
+
+class TimeAttention(GroupedAttention):
+    """Attention over the frames at one position in them."""
+
+    def grouped(self, x: Tensor, grid: Grid) -> Tensor:
+        return x.unflatten(1, (grid[0], -1)).transpose(1, 2)
+
+    def in_order(self, groups: Tensor) -> Tensor:
+        return groups.transpose(1, 2).flatten(1, 2)
 
 
 class HubMlp(Mlp):
