@@ -19,7 +19,7 @@ from vitprune.models.finite import NotFinite, first_not_finite
 from vitprune.pruning import DropCurve, LayerPruning, Plan, drop
 from vitprune.training import VideoClassifier, view_probabilities
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 SETTINGS = {"num_frames": 4, "image_size": 32}
 HALF: Callable[[], AbstractContextManager] = partial(torch.autocast, "cpu", torch.float16)
 TOO_LARGE = "use trainer.precision=bf16-mixed or trainer.precision=32-true"

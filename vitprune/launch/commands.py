@@ -21,9 +21,9 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
+from vitprune.errors import FAILED, InputError, causes, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
-from vitprune.launch import cells
+from vitprune.launch import cells, of_hub
 from vitprune.launch.arguments import check_arguments
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 silence()
+of_hub.register()
 
 KILLED = (
     "a process that ran cells was killed, and the sweep with it; where memory was short, lower "
@@ -62,7 +63,11 @@ def main(task: str, command: Callable[[], None]) -> None:
             raise
         if isinstance(error, BrokenExecutor):
             exit_with(KILLED, status=FAILED)
-        if isinstance(error, InputError) or disk_full(error):
+        # What a configuration asks of the hub comes wrapped in an error of OmegaConf's.
+        for cause in causes(error):
+            if isinstance(cause, InputError):
+                exit_with(cause)
+        if disk_full(error):
             exit_with(in_one_line(error))
         if isinstance(error, CompactHydraException):
             cause = error.__cause__

@@ -41,6 +41,7 @@ Explanation = Literal[
     "none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"
 ]  # fmt: skip
 Query = Literal["mean", "cls", "rollout"]
+HubArchitecture = Literal["videomae", "vivit", "vjepa2", "videoprism", "timesformer"]
 Precision = Literal[
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16",
     "64", 32, 16, 64, "transformer-engine", "transformer-engine-float16",
@@ -154,6 +155,8 @@ class Model(Section):
     k: Whole
     variant: TextOrNull
     weights: TextOrNull
+    architecture: HubArchitecture | None = None
+    revision: TextOrNull = None
     num_frames: Whole
     image_size: Whole
     mean: Mean
@@ -167,6 +170,8 @@ class Model(Section):
     def node(self) -> dict[str, Any]:
         """As ``instantiate`` takes it."""
         built_of = {"target", "name", "variant", "weights", "num_frames", "image_size"}
+        if self.revision is not None:
+            built_of.add("revision")
         return self.model_dump(by_alias=True, include=built_of)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vitprune.errors import InputError
-from vitprune.hub import NAMES, Source, is_source
+from vitprune.hub import Source, is_source
 from vitprune.models.chain import ModelSpec, VideoTransformer
 from vitprune.models.hub.loading import load_from_hub
 from vitprune.models.registry import ARCHITECTURES, Architecture
@@ -45,7 +46,7 @@ def build_model(
         weights: None, ``kinetics400``, a file (:func:`vitprune.models.weights.load_weights`), or a
             directory or an id of the Hugging Face hub.
         revision: commit, tag or branch of an id.
-        config: of a model of the hub as :class:`ModelSpec` has it, instead of its files'.
+        config: as :class:`ModelSpec` has it.
 
     Raises:
         InputError: there is no such name, variant or model of the hub, or the weights are for
@@ -55,7 +56,7 @@ def build_model(
     if weights is not None and is_source(weights) and _is_of_hub(name):
         source = Source(str(weights), revision)
         name = _name_of(source, name)
-        config = source.structure()
+        variant, config = HUB, source.structure()
         num_classes = num_classes or len(source.class_names() or ()) or None
     elif name == HUB:
         raise InputError(
@@ -105,12 +106,10 @@ def _variant(
     name: str, architecture: Architecture, variant: str | None, config: Mapping[str, Any] | None
 ) -> tuple[str, Any]:
     """The name of a variant and what it is."""
-    if config is not None:
-        if architecture.of_config is None:
-            raise InputError(f"{name} takes no configuration of the hub; those are {NAMES}")
+    if variant == HUB and config is not None and architecture.of_config is not None:
         return HUB, architecture.of_config(config)
     variants = architecture.variants
     variant = variant or next(iter(variants))
     if variant not in variants:
         raise InputError(f"{name} has no variant {variant!r}; it has {', '.join(variants)}")
-    return variant, variants[variant]
+    return variant, replace(variants[variant], **(config or {}))

@@ -235,7 +235,8 @@ class ModelSpec:
         num_classes: width of the classifier.
         num_frames: of a clip.
         image_size: of a clip, in pixels.
-        config: what a model of the hub says of itself, in JSON's types; None for any other.
+        config: where it is not the variant as registered, in JSON's types: what a model of the hub
+            says of itself, or values that go before the variant's.
     """
 
     name: str
@@ -348,6 +349,13 @@ class VideoTransformer(nn.Module, ABC):
         Args:
             state: weights by the model's names, of another number of frames or resolution. What
                 cannot be interpolated stays as it is.
+        """
+
+    def fit_classifier(self, state: dict[str, Tensor]) -> None:
+        """Give the classifier, in place, the form of one that users have rebuilt.
+
+        Args:
+            state: weights by the model's names. ``spec`` says from then on what was changed.
         """
 
     def no_weight_decay(self) -> set[str]:

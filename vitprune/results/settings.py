@@ -11,7 +11,7 @@ NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective")
 NEUTRAL_PARTS = (("dataset", "num_workers"),)
 
 NOT_FINE_TUNING = {
-    "model": ("k", "compile", "checkpointing", "full", "tiny"),
+    "model": ("k", "compile", "checkpointing", "full", "tiny", "architecture"),
     "dataset": (
         "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "allow_missing",
     ),

@@ -82,8 +82,8 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
     if cfg.ckpt or path.is_file():
         log.info("Using the checkpoint %s", path)
     else:
-        with torch.device("meta"):
-            check_k(cfg.k, build("model", {**cfg.model.node(), "weights": None}).num_layers)
+        with torch.device("meta"):  # nothing to fill with weights
+            check_k(cfg.k, build("model", cfg.model.node()).num_layers)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile

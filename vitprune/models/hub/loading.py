@@ -51,7 +51,7 @@ def _state(model: HubModel, source: Source, folder: str) -> tuple[State, str | N
     transformers = library()
     try:
         with _quiet(transformers):
-            original, found = transformers.AutoModelForVideoClassification.from_pretrained(
+            original, found = getattr(transformers, model.auto).from_pretrained(
                 folder,
                 attn_implementation=INTERFACE,
                 dtype=torch.float32,

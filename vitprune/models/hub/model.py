@@ -49,6 +49,8 @@ class HubModel(VideoTransformer):
 
     model_type: ClassVar[str]
     """transformers' name of the class."""
+    auto: ClassVar[str] = "AutoModelForVideoClassification"
+    """Which of transformers' factories makes it."""
     frames_key: ClassVar[str] = "num_frames"
     size_key: ClassVar[str] = "image_size"
     any_frames: ClassVar[bool] = False
@@ -67,9 +69,17 @@ class HubModel(VideoTransformer):
         if original is None:
             sizes = {self.frames_key: spec.num_frames, self.size_key: spec.image_size}
             config = {**variant.config, **sizes, "num_labels": spec.num_classes}
-            original = built(self.model_type, config)
+            original = built(self.auto, self.model_type, config)
         self.blocks = nn.ModuleList(self.adopt(original, original.config))
         self.num_layers = len(self.blocks)
+        for key, (length, step) in {
+            "num_frames": (spec.num_frames, self.patch[0]),
+            "image_size": (spec.image_size, self.patch[1]),
+        }.items():
+            if length % step:
+                raise InputError(
+                    f"{key}={length} is no multiple of {self.title}'s patch size, {step}"
+                )
 
     @abstractmethod
     def adopt(self, original: Any, config: Any) -> Iterable[Block]:
@@ -101,8 +111,13 @@ class HubModel(VideoTransformer):
         return {name for name, _ in self.named_parameters() if UNDECAYED.search(name)}
 
 
-def built(model_type: str, config: Mapping[str, Any]) -> Any:
-    """A new model of transformers for the classification of videos.
+def built(auto: str, model_type: str, config: Mapping[str, Any]) -> Any:
+    """A new model of transformers.
+
+    Args:
+        auto: the factory that makes it.
+        model_type: transformers' name of its class.
+        config: values of its configuration.
 
     Raises:
         InputError: transformers is not there, or takes no such configuration.
@@ -111,9 +126,7 @@ def built(model_type: str, config: Mapping[str, Any]) -> Any:
     values = {key: value for key, value in config.items() if key != "model_type"}
     try:
         values = transformers.AutoConfig.for_model(model_type, **values)
-        return transformers.AutoModelForVideoClassification.from_config(
-            values, attn_implementation=INTERFACE
-        )
+        return getattr(transformers, auto).from_config(values, attn_implementation=INTERFACE)
     except (ValueError, TypeError) as error:
         line = str(error).strip().splitlines()[-1]
         raise InputError(f"transformers takes no such {model_type}: {line}") from error
@@ -152,6 +165,9 @@ def hub_architecture(
 
     def register(model: Model) -> Model:
         def variant(config: Mapping[str, Any]) -> HubVariant:
+            for key in (model.frames_key, model.size_key):
+                if not isinstance(config.get(key), int):
+                    raise InputError(f"{key}={config.get(key)}: {title} takes a whole number")
             return HubVariant(config, config[model.frames_key], config[model.size_key])
 
         variants = {"base": variant(base), "tiny": variant(tiny)}

@@ -21,8 +21,9 @@ from vitprune.models.hub.branches import (
 from vitprune.models.hub.model import HubModel, hub_architecture
 
 TINY = {
-    "num_frames": 8, "image_size": 72, "hidden_size": 48, "num_attention_heads": 4,
-    "intermediate_size": 192, "num_spatial_layers": 12, "num_temporal_layers": 4,
+    "num_frames": 8, "image_size": 64, "tubelet_size": [1, 16, 16], "hidden_size": 48,
+    "num_attention_heads": 4, "intermediate_size": 192, "num_spatial_layers": 12,
+    "num_temporal_layers": 4,
 }  # fmt: skip
 
 

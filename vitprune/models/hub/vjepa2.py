@@ -17,7 +17,7 @@ from vitprune.models.hub.model import HubModel, hub_architecture
 
 TINY = {
     "frames_per_clip": 8, "crop_size": 64, "hidden_size": 48, "num_attention_heads": 4,
-    "num_hidden_layers": 12, "num_pooler_layers": 1, "pred_hidden_size": 12,
+    "num_pooler_layers": 1, "pred_hidden_size": 12,
     "pred_num_hidden_layers": 1,
 }  # fmt: skip
 

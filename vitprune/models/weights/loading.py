@@ -68,6 +68,7 @@ def fill(
     Raises:
         InputError: they do not fit key by key. The model is as it was.
     """
+    model.fit_classifier(state)
     model.fit_positions(state)
     own = model.state_dict()
     kept = "head.weight" in state
