@@ -225,7 +225,9 @@ def _normalisation(
     factor, offset = 1.0, 0.0
     if processor.get("do_rescale", True):
         factor = 255 * processor.get("rescale_factor", 1 / 255)
-        offset = 1.0 if processor.get("offset", False) else 0.0
+        kind = processor.get("video_processor_type") or processor.get("image_processor_type") or ""
+        # ViViT's for videos never says that it has one.
+        offset = float(processor.get("offset", kind.startswith("Vivit")))
     means, deviations = [0.0] * 3, [1.0] * 3
     if processor.get("do_normalize", True):
         means = processor.get("image_mean") or means

@@ -251,7 +251,7 @@ class VideoTransformer(nn.Module, ABC):
     """The chain: clips -> tokens -> blocks -> logits.
 
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec``, ``blocks``,
-    ``num_layers`` and ``patch``.
+    ``head``, ``num_layers`` and ``patch``.
     """
 
     title: str
@@ -259,6 +259,8 @@ class VideoTransformer(nn.Module, ABC):
     sets it."""
     spec: ModelSpec
     blocks: nn.ModuleList
+    head: nn.Linear
+    """The classifier."""
     after: nn.Sequential
     """What stays of dropped layers that no layer follows."""
     num_layers: int
@@ -342,6 +344,21 @@ class VideoTransformer(nn.Module, ABC):
             if isinstance(module, nn.Linear):
                 ends_branch = name.endswith((".proj", ".fc2"))
                 nn.init.xavier_uniform_(module.weight, gain if ends_branch else 1.0)
+
+    @torch.no_grad()
+    def order_classes(self, names: Sequence[str]) -> None:
+        """Put the classifier's classes in the order of ``names``, if it came with the same ones.
+
+        Args:
+            names: of the classes that the logits are to be for.
+        """
+        own = self.class_names
+        if own is None or sorted(own) != sorted(names) or len(set(own)) < len(own):
+            return
+        rows = [own.index(name) for name in names]
+        for parameter in self.head.parameters():
+            parameter.copy_(parameter[rows])
+        self.class_names = tuple(names)
 
     def fit_positions(self, state: dict[str, Tensor]) -> None:
         """Interpolate, in place, position embeddings of another input size, as the original does.

@@ -90,8 +90,10 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
                 fine_tune(cfg, build_data(cfg), run.beside("train", path.parent))
     classifier = VideoClassifier.load(path)
     if classifier.model.spec.name != cfg.model.name:
+        of_hub = cfg.model.architecture is not None
         raise InputError(
             f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
+            + (f"; give model.architecture={classifier.model.spec.name}" if of_hub else "")
         )
     check_k(cfg.k, len(classifier.model.blocks))
     if not cfg.ckpt:

@@ -59,7 +59,6 @@ class HubModel(VideoTransformer):
     """The same of their height and width."""
     embeddings: nn.Module
     """Frames [B, T, 3, H, W] to tokens [B, N, C]."""
-    head: nn.Linear
 
     def __init__(
         self, spec: ModelSpec, variant: HubVariant, original: nn.Module | None = None
