@@ -356,6 +356,21 @@ def test_a_missing_package(missing: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert "pip install 'vitprune[hub]'" in refused(weights=weights)
 
 
+def test_transformers_of_another_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transformers, "__version__", "4.57.1")
+    with pytest.raises(InputError, match=r"transformers is 4\.57\.1, and .* need 5\.23 or later"):
+        build_model("vivit", "tiny")
+
+
+def test_a_configuration_that_transformers_refuses(tmp_path: Path) -> None:
+    path = saved(original("vivit"), tmp_path)
+    config = json.loads((path / "config.json").read_text())
+    for key, value in {"hidden_size": "wide", "hidden_act": "none"}.items():
+        (path / "config.json").write_text(json.dumps({**config, key: value}))
+        with pytest.raises(InputError, match="transformers takes no such vivit: "):
+            build_model("hub", weights=path)
+
+
 def test_sizes_that_are_no_multiple() -> None:
     with pytest.raises(InputError, match=r"num_frames=5 is no multiple of VideoMAE's patch size"):
         build_model("videomae", "tiny", num_frames=5)

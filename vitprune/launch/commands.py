@@ -19,11 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from vitprune.errors import FAILED, InputError, causes, disk_full, exit_with, in_one_line
+from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
-from vitprune.launch import cells, of_hub
+from vitprune.launch import cells, resolving
 from vitprune.launch.arguments import check_arguments
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 silence()
-of_hub.register()
+resolving.register()
 
 KILLED = (
     "a process that ran cells was killed, and the sweep with it; where memory was short, lower "
@@ -63,11 +63,8 @@ def main(task: str, command: Callable[[], None]) -> None:
             raise
         if isinstance(error, BrokenExecutor):
             exit_with(KILLED, status=FAILED)
-        # What a configuration asks of the hub comes wrapped in an error of OmegaConf's.
-        for cause in causes(error):
-            if isinstance(cause, InputError):
-                exit_with(cause)
-        if disk_full(error):
+        error = resolving.foreseen(error) or error
+        if isinstance(error, InputError) or disk_full(error):
             exit_with(in_one_line(error))
         if isinstance(error, CompactHydraException):
             cause = error.__cause__
@@ -90,7 +87,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values = resolving.plain(cfg)
     try:
         job = parse(values, given_keys())
         if sweep and (results := _finished(directory, job)) is not None:

@@ -15,6 +15,8 @@ from vitprune.models.chain import Block, ModelSpec, Tokens, VideoTransformer
 from vitprune.models.hub.branches import INTERFACE, attention_interface
 from vitprune.models.registry import architecture
 
+OLDEST = 5, 23
+"""The version of transformers whose names the adapters know."""
 UNDECAYED = re.compile(r"cls_token|position_embeddings|query_tokens|pooling_attention_query")
 
 
@@ -122,12 +124,14 @@ def built(auto: str, model_type: str, config: Mapping[str, Any]) -> Any:
         InputError: transformers is not there, or takes no such configuration.
     """
     transformers = library()
-    values = {key: value for key, value in config.items() if key != "model_type"}
+    from huggingface_hub.errors import StrictDataclassError  # comes with transformers
+
+    values: Any = {key: value for key, value in config.items() if key != "model_type"}
     try:
         values = transformers.AutoConfig.for_model(model_type, **values)
         return getattr(transformers, auto).from_config(values, attn_implementation=INTERFACE)
-    except (ValueError, TypeError) as error:
-        line = str(error).strip().splitlines()[-1]
+    except (ValueError, TypeError, KeyError, StrictDataclassError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
         raise InputError(f"transformers takes no such {model_type}: {line}") from error
 
 
@@ -135,7 +139,7 @@ def library() -> Any:
     """The package transformers, which calls our attention.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed, or too old.
     """
     try:
         import transformers
@@ -143,6 +147,11 @@ def library() -> Any:
         raise InputError(
             "models of the hub need packages that are not installed: pip install 'vitprune[hub]'"
         ) from None
+    if tuple(map(int, transformers.__version__.split(".")[:2])) < OLDEST:
+        raise InputError(
+            f"transformers is {transformers.__version__}, and models of the hub need "
+            f"{'.'.join(map(str, OLDEST))} or later: pip install -U transformers"
+        )
     transformers.AttentionInterface.register(INTERFACE, attention_interface)
     return transformers
 

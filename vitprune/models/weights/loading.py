@@ -66,7 +66,7 @@ def fill(
         Whether the classifier was among them; one of another width is not, with a warning.
 
     Raises:
-        InputError: they do not fit key by key. The model is as it was.
+        InputError: they do not fit key by key. The model's values are as they were.
     """
     model.fit_classifier(state)
     model.fit_positions(state)

@@ -1,6 +1,7 @@
-"""What a model of the hub says of itself, for configurations: ``${hub:KEY,WEIGHTS,REVISION,ELSE}``.
+"""Resolving a configuration, also what it asks of a model of the hub.
 
-Nothing here imports torch.
+``${hub:KEY,WEIGHTS,REVISION,ELSE}`` is what a model says of itself, or ELSE where there are no
+weights. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -8,15 +9,36 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from vitprune.errors import InputError
+from vitprune.errors import InputError, causes
 from vitprune.hub import Source, is_source
 
 
 def register() -> None:
     """Let configurations ask for it."""
     OmegaConf.register_new_resolver("hub", _value, replace=True)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """A configuration, resolved, in plain types.
+
+    Raises:
+        InputError: what it asks of a model of the hub is not to be had.
+    """
+    try:
+        values: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise foreseen(error) or error from None
+    return values
+
+
+def foreseen(error: Exception) -> InputError | None:
+    """The error in one line that OmegaConf has wrapped in one of its own, if that is it."""
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
 
 
 def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) -> Any:
