@@ -112,4 +112,5 @@ def _variant(
     variant = variant or next(iter(variants))
     if variant not in variants:
         raise InputError(f"{name} has no variant {variant!r}; it has {', '.join(variants)}")
-    return variant, replace(variants[variant], **(config or {}))
+    registered: Any = variants[variant]
+    return variant, replace(registered, **(config or {}))

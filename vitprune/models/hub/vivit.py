@@ -64,5 +64,6 @@ class VivIt(HubModel):
 
     def initialise_for_scratch(self, gain: float = 1.0) -> None:
         super().initialise_for_scratch(gain)
-        for table in (self.embeddings.cls_token, self.embeddings.position_embeddings):
+        embeddings: Any = self.embeddings
+        for table in (embeddings.cls_token, embeddings.position_embeddings):
             nn.init.normal_(table, std=1.0)  # zero as transformers begins, which says nothing
