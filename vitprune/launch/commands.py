@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 silence()
-resolving.register()
 
 KILLED = (
     "a process that ran cells was killed, and the sweep with it; where memory was short, lower "

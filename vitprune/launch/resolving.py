@@ -1,7 +1,7 @@
 """Resolving a configuration, also what it asks of a model of the hub.
 
 ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` is what a model says of itself, or ELSE where there are no
-weights. Nothing here imports torch.
+weights; whoever imports this module can compose that. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vitprune.errors import InputError, causes
 from vitprune.hub import Source, is_source
-
-
-def register() -> None:
-    """Let configurations ask for it."""
-    OmegaConf.register_new_resolver("hub", _value, replace=True)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -73,3 +68,6 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
         "mean": list(settings.mean),
         "std": list(settings.std),
     }
+
+
+OmegaConf.register_new_resolver("hub", _value, replace=True)
