@@ -184,6 +184,10 @@ class Source:
         labels = self.config().get("id2label")
         return [str(labels[key]) for key in sorted(labels, key=int)] if labels else None
 
+    def num_classes(self) -> int:
+        """Width of its classifier; where nothing is said of it, transformers takes two."""
+        return len(self.class_names() or ()) or int(self.config().get("num_labels", 2))
+
     def _processor(self) -> dict[str, Any]:
         path = self.file(*PROCESSORS)
         if path is None:

@@ -57,7 +57,7 @@ def build_model(
         source = Source(str(weights), revision)
         name = _name_of(source, name)
         variant, config = HUB, source.structure()
-        num_classes = num_classes or len(source.class_names() or ()) or None
+        num_classes = num_classes or source.num_classes()
     elif name == HUB:
         raise InputError(
             f"model.weights={weights} is no model of the hub; name a directory or an id "
