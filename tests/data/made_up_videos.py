@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
@@ -24,6 +25,17 @@ def make_video(
     for level in levels:
         level[:16, :16] += np.uint8(2 * mark)
     write_video(path, levels, fps=10)
+    return path
+
+
+def make_square(path: Path, places: Sequence[int], *, size: tuple[int, int] = (48, 64)) -> Path:
+    """A grey video of ``size`` (H, W) with a yellow square, 16 pixels wide, at these left edges."""
+    frames = []
+    for x in places:
+        frame = np.full((*size, 3), 128, np.uint8)
+        frame[16:32, x : x + 16] = (250, 220, 20)
+        frames.append(frame)
+    write_video(path, frames, fps=10)
     return path
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from hydra.utils import instantiate
-from made_up_videos import make_video
+from made_up_videos import make_square, make_video
 from omegaconf import OmegaConf
 from torch import distributed
 
@@ -85,7 +85,7 @@ def test_crops_lie_along_the_long_side(tmp_path: Path) -> None:
 
 
 def test_three_crops_show_left_centre_and_right(stand_ins: Path) -> None:
-    path = next((stand_ins / "demo_dai").glob("videos/*/reach_1.mp4"))
+    path = next((stand_ins / "demo_dai").glob("videos/*/pick_up_1.mp4"))
     left, centre, right = dataset(path, views=Views(1, 3))[0]["clips"]
     assert not torch.equal(left, right)
     overlap = 32 * 4 // 3 - 32  # the picture is 4:3, so that the outer crops are this far apart
@@ -120,15 +120,15 @@ def test_start_and_end_bound_the_frames(tmp_path: Path) -> None:
         late[0]
 
 
-def test_flip_is_a_switch(stand_ins: Path) -> None:
-    path = next((stand_ins / "demo_dai").glob("videos/*/reach_1.mp4"))  # a red bag on the left
+def test_flip_is_a_switch(tmp_path: Path) -> None:
+    path = make_square(tmp_path / "left.mp4", [8] * 4)
     seen = {}
     for flip in (False, True):
         data = dataset(path, flip=flip, training=True, crop_area=(0.95, 1.0))
         sides = set()
         for seed in range(12):
-            red = (lambda c: c[0] - c[1] - c[2])(data[0, seed]["clips"][0])
-            sides.add(bool(red[..., :16].clamp(min=0).sum() > red[..., 16:].clamp(min=0).sum()))
+            yellow = (lambda c: c[0] - c[2])(data[0, seed]["clips"][0])
+            sides.add(bool(yellow[..., :16].sum() > yellow[..., 16:].sum()))
         seen[flip] = sides
     assert seen == {False: {True}, True: {True, False}}
 

@@ -116,9 +116,9 @@ def test_missing_videos_are_counted_and_named(
     message = r"2 listed videos are missing.*HulaHoop_g77_c01\.avi.*allow_missing=true"
     with pytest.raises(InputError, match=message):
         ucf101_module(root=tmp_path)
-    with pytest.warns(UserWarning, match=r"2 listed videos are missing.*16 test clips remain"):
+    with pytest.warns(UserWarning, match=r"2 listed videos are missing.*24 test clips remain"):
         made = ucf101_module(root=tmp_path, allow_missing=True)
-    assert len(made.splits["test"]) == 16
+    assert len(made.splits["test"]) == 24
 
 
 @pytest.mark.parametrize(

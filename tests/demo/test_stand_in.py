@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import pytest
-from made_up_videos import decode_all
-from PIL import Image
 
 from vitprune.data import DAIDataModule, UCF101DataModule, read_boxes
-from vitprune.demo import StandIn
+from vitprune.demo import StandIn, driving, playing
+from vitprune.demo.car import CarScene
+from vitprune.demo.field import FieldScene
 from vitprune.demo.layouts import Layout
-from vitprune.demo.plain import car, sports
 from vitprune.demo.stand_in import STAMP
 from vitprune.errors import InputError
 
@@ -43,7 +41,7 @@ def hashes(root: Path) -> dict[str, str]:
 
 def test_the_stand_in_of_dai(dai_module: Callable[..., DAIDataModule]) -> None:
     module = dai_module()
-    assert module.class_names == list(car.ACTIONS)
+    assert module.class_names == list(driving.ACTIONS)
     assert module.num_classes >= 8
     people: list[set[str]] = []
     for name, per_class in SIZES.items():
@@ -60,7 +58,7 @@ def test_the_stand_in_of_ucf101(ucf101_module: Callable[..., UCF101DataModule]) 
     tested = set()
     for split in (1, 2, 3):
         module = ucf101_module(split=split)
-        assert module.class_names == list(sports.ACTIONS)
+        assert module.class_names == list(playing.ACTIONS)
         sizes = {name: len(part) // module.num_classes for name, part in module.splits.items()}
         assert sizes == {"train": 4, "val": 2, "test": 2}
         tested.add(module.splits["test"].clips[0].group)
@@ -141,7 +139,6 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
         ({"videos_per_class": {"train": 1}}, "it takes train, val and test, each at least 1"),
         ({"videos_per_class": {"train": 1, "val": 0, "test": 1}}, "each at least 1"),
         ({"frames": 0}, r"dataset\.demo\.frames is 0; it must be at least 1"),
-        ({"scenes": "easy"}, r"dataset\.demo\.scenes is 'easy'; it takes plain, hard"),
         ({"layout": "imax"}, r"dataset\.demo\.layout is 'imax'; it takes dai, ucf101"),
     ],
 )
@@ -172,7 +169,7 @@ def test_boxes_lie_inside_the_frame(stand_ins: Path, name: str) -> None:
     boxes = read_boxes(stand_ins / name)
     videos = {p for p in (stand_ins / name).rglob("*") if p.suffix in (".mp4", ".avi")}
     assert set(boxes) == videos
-    width, height = car.SIZE if name == "demo_dai" else sports.SIZE
+    width, height = (CarScene if name == "demo_dai" else FieldScene).size
     for frames in boxes.values():
         assert sorted(frames) == list(range(FRAMES))
         for seen in frames.values():
@@ -180,45 +177,6 @@ def test_boxes_lie_inside_the_frame(stand_ins: Path, name: str) -> None:
             for x0, y0, x1, y1 in seen.values():
                 assert 0 <= x0 < x1 <= width
                 assert 0 <= y0 < y1 <= height
-
-
-def test_the_object_is_where_its_box_is(stand_ins: Path) -> None:
-    kinds = {"drink": "bottle", "text": "phone", "phone_left": "phone", "phone_right": "phone",
-             "reach": "bag", "pick_up": "parcel", "put_down": "parcel"}  # fmt: skip
-    boxes = read_boxes(stand_ins / "demo_dai")
-    checked = 0
-    for path, frames in boxes.items():
-        action = path.stem.rpartition("_")[0]
-        if action == "drive_normally":
-            assert all("object" not in seen for seen in frames.values())
-        if action not in kinds:
-            continue
-        pixels = decode_all(path)
-        for i, seen in frames.items():
-            x0, y0, x1, y1 = seen["object"]
-            centre = pixels[i, int((y0 + y1) / 2), int((x0 + x1) / 2)].astype(float)
-            colour = np.asarray(car.COLOURS[kinds[action]], float)
-            similar = centre @ colour / np.linalg.norm(centre) / np.linalg.norm(colour)
-            assert similar > 0.97, (path, i)
-            checked += 1
-    assert checked > 400
-
-
-def test_pick_up_and_put_down_differ_only_in_time() -> None:
-    def scene(action: str) -> car.CarScene:
-        made = car.CarScene(action, np.random.default_rng(1), np.random.default_rng(2))
-        made.begin, made.speed, made.trees = 0.0, 1.0, []
-        return made
-
-    for t in (0.0, 0.25, 0.5, 1.0):
-        forwards = scene("pick_up").frame(t)
-        backwards = scene("put_down").frame(1 - t)
-        assert forwards.boxes == backwards.boxes
-        assert _same(forwards.image, backwards.image)
-
-
-def _same(a: Image.Image, b: Image.Image) -> bool:
-    return bool((np.asarray(a) == np.asarray(b)).all())
 
 
 def test_boxes_csv_has_the_documented_columns(stand_ins: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitprune.demo.plain.car import ACTIONS
+from vitprune.demo.driving import ACTIONS
 from vitprune.models import build_model
 from vitprune.training import Provenance, VideoClassifier
 

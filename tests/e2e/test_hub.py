@@ -10,13 +10,9 @@ from documented import fenced
 from hub_models import original, saved
 from small_commands import ROOT
 
+from vitprune.demo.driving import ACTIONS
 from vitprune.training import VideoClassifier
 
-CLASSES = (
-    "drive_normally", "drink", "phone_right", "phone_left", "text", "smoke", "reach", "pick_up",
-    "put_down",
-)  # fmt: skip
-"""Of the stand-in."""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -58,7 +54,7 @@ def test_what_cannot_be_is_refused_in_one_line(run: Run, tmp_path: Path) -> None
 
 def test_a_model_that_is_fine_tuned_already(run: Run, tmp_path: Path) -> None:
     """As docs/commands.md says it; its classes are the dataset's in another order."""
-    classes = CLASSES[::-1]  # any order
+    classes = tuple(ACTIONS)[::-1]  # any order
     theirs = original("videomae", id2label=dict(enumerate(classes)), label2id={})
     weights = saved(theirs, tmp_path / "weights")
     (snippet,) = fenced(ROOT / "docs/commands.md", "python")

@@ -49,7 +49,7 @@ def test_only_what_is_for_the_user_is_printed(logger: list[str], run: Run, direc
     assert trained.stdout.count("W&B: wandb sync") == (not logger)
     ckpt = f"ckpt={metrics.parent / 'best.ckpt'}"
     for done in (
-        run("prune", *model, "k=3", "curve=true", "curve_seeds=1", *shared),
+        run("prune", *model, "k=3", "curves=true", "draws=1", *shared),
         run("prune", "-m", *model, "k=3", "metric=JSD,R", f"hydra.sweep.dir={runs}/s", *shared),
         run("evaluate", ckpt, *shared),
         run("evaluate", ckpt, "explain=relevance", *shared),

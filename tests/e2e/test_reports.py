@@ -20,7 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def sweep(pruned: Path, run: Run, directory: Path) -> tuple[Path, str]:
     """A sweep of two cells, and what it printed."""
     path = directory / "mysweep"
-    done = run("prune", "-m", "model=mvit", "k=3", "metric=JSD,R", "curve=true", "curve_seeds=1",
+    done = run("prune", "-m", "model=mvit", "k=3", "metric=JSD,R", "curves=true", "draws=1",
                f"hydra.sweep.dir={path}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     return path, done.stdout
@@ -53,7 +53,7 @@ def test_answers_are_written_per_video(sweep: tuple[Path, str]) -> None:
         results = json.loads((cell / "results.json").read_text())
         rows = list(csv.DictReader((cell / "predictions.csv").open()))
         assert list(rows[0]) == ["video", "label", "full", "pruned"]
-        assert len({row["video"] for row in rows}) == results["paired"]["videos"] == 18
+        assert len({row["video"] for row in rows}) == results["paired"]["videos"] == 34
         for model in ("full", "pruned"):
             right = np.mean([row["label"] == row[model] for row in rows])
             assert right == pytest.approx(results[model]["top1"])
@@ -145,10 +145,10 @@ def test_figures_tables_and_charts_are_logged(sweep: tuple[Path, str]) -> None:
             for record in found["history"]
             for item in record.item
         }
-        for key in ("relevance/R", "relevance/layer", "curve/lowest", "curve/k",
-                    "relevance/chart._type", "curve/chart._type", "predictions._type",
-                    "relevance/layers._type"):  # fmt: skip
+        for key in ("relevance/R", "relevance/layer", "curves/oneshot/R", "curves/k",
+                    "relevance/chart._type", "curves/chart._type", "curves/figures._type",
+                    "predictions._type", "relevance/layers._type"):  # fmt: skip
             assert key in keys
         steps = {m.name: m.step_metric for m in found["metric"]}
         assert steps["relevance/JSD"] == "relevance/layer"
-        assert steps["curve/random"] == "curve/k"
+        assert steps["curves/oneshot/random"] == "curves/k"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
     [
         ("model=vivit", "model takes hub, mvit, timesformer, video_swin"),
         ("model=mvit,vivit", "model=vivit is unknown"),
-        ("dataset=kinetics", "dataset takes dai, demo_dai, demo_dai_hard, demo_ucf101"),
+        ("dataset=kinetics", "dataset takes dai, demo_dai, demo_ucf101"),
         ("trainer=tpu", "trainer takes cpu, ddp, default, gpu"),
     ],
 )

@@ -39,7 +39,7 @@ def test_every_trainer_and_logger_is_right(
     assert (cfg.logger is None) == (logger != "wandb")
 
 
-@pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k"])
+@pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k", "curves"])
 def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     assert isinstance(parse(composed("prune", f"experiment={experiment}")), Prune)
@@ -59,8 +59,8 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["k=two"], "k=two is out of range"),
         ("prune", ["k=1.5"], "k=1.5 is out of range"),
         ("prune", ["max_streams=0"], "max_streams=0 is out of range; it takes null or whole"),
-        ("prune", ["curve_seeds=0"], "curve_seeds=0 is out of range"),
-        ("prune", ["curve=maybe"], "curve=maybe is out of range; it takes true or false"),
+        ("prune", ["draws=0"], "draws=0 is out of range"),
+        ("prune", ["curves=maybe"], "curves=maybe is out of range; it takes true or false"),
         ("prune", ["seed=-1"], "seed=-1 is out of range; it takes whole numbers from 0"),
         ("prune", ["class_map=a.csv"], "name it with ckpt=FILE"),
         ("prune", ["+what=1"], "what=1 is unknown; there is no such key"),

@@ -47,6 +47,13 @@ def test_table1_is_36_cells(name: str, datasets: str) -> None:
     assert [shared[i][0].split("=")[1] for i in (0, 35)] == datasets.split()
 
 
+def test_curves_are_a_cell_for_each_model_and_dataset() -> None:
+    cfg = sweep_config("experiment=curves", "runs=R")
+    assert (cfg.curves, cfg.calibration, cfg.draws) == (True, "val", 20)
+    assert cfg.hydra.sweep.dir == "R/sweep/curves"
+    assert len(jobs(cfg)) == 6
+
+
 @pytest.mark.parametrize(("model", "k"), [("timesformer", 3), ("video_swin", 6), ("mvit", 5)])
 def test_a_cell_of_table1_has_its_place_and_the_papers_k(model: str, k: int) -> None:
     cell = sweep_config("experiment=table1", "dataset=dai", f"model={model}", "metric=dProb")
@@ -131,12 +138,16 @@ def test_values_of_an_experiments_sweep_are_refused_too(
 @pytest.mark.parametrize(
     ("task", "overrides", "told"),
     [
-        ("prune", ["seed=0,1"], "hydra.sweep.subdir does not name seed"),
+        ("prune", ["seed=0,1"], None),
+        ("prune", ["seeds=0,1"], None),
+        ("prune", ["seeds=0,1", "seed=2"], "hydra.sweep.subdir does not name seeds"),
+        ("prune", ["target=label,predicted"], "hydra.sweep.subdir does not name target"),
         ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
         ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
         ("prune", ["seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"], None),
         ("prune", ["model=mvit,timesformer", "k=2,3", "metric=R,JSD", "seed=1"], None),
-        ("train", ["seed=0,1"], "'fine_tuned=${runs}/train/${dataset.name}/${model.name}-${seed}'"),
+        ("train", ["seed=0,1"], None),
+        ("train", ["model.recipe.lr=1,2"], "-${model.recipe.lr}'"),
         ("train", ["model=mvit,timesformer", "dataset=demo_dai,demo_ucf101"], None),
         ("evaluate", ["ckpt=a,b", "seed=0,1"], None),
     ],
@@ -170,8 +181,31 @@ def test_a_sweep_leaves_what_it_was_asked_for_as_it_was_given(tmp_path: Path) ->
     Guard().on_multirun_start(cfg)
     assert json.loads((tmp_path / "sweep.json").read_text()) == {
         "command": given,
-        "asked": {"dataset": ["dai", "ucf101"], "metric": ["R", "JSD"], "model": ["mvit"]},
+        "asked": {
+            "dataset": ["dai", "ucf101"],
+            "seed": ["3"],
+            "metric": ["R", "JSD"],
+            "model": ["mvit"],
+        },
     }
+
+
+def test_seeds_are_asked_for_as_seed_and_have_places_of_their_own(tmp_path: Path) -> None:
+    cfg = sweep_config("experiment=table1_demo", f"hydra.sweep.dir={tmp_path}")
+    cfg.hydra.overrides.task = ["experiment=table1_demo", "seeds=0,1,2"]
+    Guard().on_multirun_start(cfg)
+    assert json.loads((tmp_path / "sweep.json").read_text())["asked"]["seed"] == ["0", "1", "2"]
+    places = {
+        (cell.fine_tuned, cell.hydra.sweep.subdir, cell.seed)
+        for cell in (sweep_config("runs=R", f"seeds={seed}") for seed in range(2))
+    }
+    assert places == {
+        ("R/train/demo_dai/mvit", "demo_dai/mvit/R-lowest-k5", 0),
+        ("R/train/demo_dai/mvit-seed1", "demo_dai/mvit/R-lowest-k5-seed1", 1),
+    }
+    assert (
+        sweep_config("seed=1", "runs=R", task="train").fine_tuned == "R/train/demo_dai/mvit-seed1"
+    )
 
 
 def test_a_full_disk_is_said_before_any_job(

@@ -16,7 +16,8 @@ from vitprune.heads.causal import probabilities_without
 from vitprune.importance import Unit, score
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models.finite import NotFinite, first_not_finite
-from vitprune.pruning import DropCurve, LayerPruning, Plan, drop
+from vitprune.pruning import DropCurves, LayerPruning, Plan, drop
+from vitprune.results.curves import Order
 from vitprune.training import VideoClassifier, view_probabilities
 
 NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
@@ -175,12 +176,13 @@ def test_the_pruned_model_refuses(tmp_path: Path) -> None:
         half_trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)
 
 
-def test_the_curve_refuses(tmp_path: Path) -> None:
+def test_curves_refuse(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
-    curve = DropCurve(lambda: {"lowest": [[7, 3]], "highest": [[3]]})
+    orders = [Order("R", "oneshot", (7, 3)), Order("random", "oneshot", (3, 7))]
+    curves = DropCurves(lambda: orders, loader)
     message = r"^a\.mp4: the logits of the full model are not finite, first in layer 7;"
     with pytest.raises(NotFinite, match=message):
-        half_trainer(tmp_path, curve).test(classifier, loader(), verbose=False)
+        half_trainer(tmp_path, curves).test(classifier, loader(), verbose=False)
 
 
 def test_training_names_epoch_and_step(tmp_path: Path) -> None:

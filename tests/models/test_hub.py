@@ -361,7 +361,8 @@ def test_a_missing_package(missing: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_transformers_of_another_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transformers, "__version__", "4.57.1")
+    # not the module above: transformers puts itself anew into sys.modules when models are made
+    monkeypatch.setattr(sys.modules["transformers"], "__version__", "4.57.1")
     with pytest.raises(InputError, match=r"transformers is 4\.57\.1, and .* need 5\.23 or later"):
         build_model("vivit", "tiny")
 

@@ -1,4 +1,4 @@
-"""Oneshot and greedy choices, and curves over the number of dropped layers."""
+"""Oneshot and greedy choices, random ones, and the logits of many sets of dropped layers."""
 
 from collections.abc import Sequence
 
@@ -64,6 +64,19 @@ def test_sets_give_the_logits_of_the_dropped_models(name: str) -> None:
             torch.testing.assert_close(ablate_together(model, clips, layers), logits)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_sets_that_go_on_in_halves_give_the_same_logits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, clips = model_and_clips(name)
+    orders = random_orders(model.layers, draws=3, seed=0)
+    sets = [order[:n] for order in orders for n in range(len(order) + 1)]
+    together = ablate_sets(model, clips, sets)
+    for most in (0, 2**18):
+        monkeypatch.setattr("vitprune.importance.engine.TOGETHER", most)
+        torch.testing.assert_close(ablate_sets(model, clips, sets), together, rtol=0, atol=1e-5)
+
+
 def test_sets_of_a_pruned_model_keep_their_numbers() -> None:
     model, clips = model_and_clips()
     pruned = drop_layers(model, [0, 3])
@@ -74,7 +87,7 @@ def test_sets_of_a_pruned_model_keep_their_numbers() -> None:
 
 
 def test_random_orders_are_seeded_draws_without_repeats() -> None:
-    orders = random_orders(range(12), 5, seeds=4, seed=1)
-    assert orders == random_orders(range(12), 5, seeds=4, seed=1)
-    assert orders != random_orders(range(12), 5, seeds=4, seed=2)
-    assert all(len(set(order)) == 5 for order in orders)
+    orders = random_orders(range(12), draws=4, seed=1)
+    assert orders == random_orders(range(12), draws=4, seed=1)
+    assert orders != random_orders(range(12), draws=4, seed=2)
+    assert [len(set(order)) for order in orders] == [11] * 4

@@ -22,7 +22,7 @@ def grid(tmp_path: Path) -> Path:
                         continue  # 1 failed, 1 started, 1 missing
                     right = 0.9 if direction == "lowest" else 0.2
                     write_cell(tmp_path, dataset, model, metric, direction, k, right=right,
-                               curve=metric == "R")  # fmt: skip
+                               curves=metric == "R")  # fmt: skip
     failed, started = (tmp_path / f"ucf101/mvit/{metric}-highest-k5" for metric in ("JSD", "R"))
     write_started(failed, "ucf101", "mvit", "JSD", "highest", 5)
     (failed / "failure.json").write_text('{"error": "RuntimeError: no luck", "overrides": []}')

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitprune.results.curves import Curves
 from vitprune.results.settings import settings_of
 
 LAYERS = {"timesformer": 12, "video_swin": 24, "mvit": 16}
@@ -26,7 +27,7 @@ def write_cell(
     variant: str = "v2_s",
     seed: int = 0,
     lr: float = 1e-3,
-    curve: bool = False,
+    curves: bool = False,
     videos: int = 40,
     where: str | None = None,
     leakage: dict[str, int] | None = None,
@@ -55,10 +56,8 @@ def write_cell(
     if dropped is None:
         order = np.argsort(values.get(metric, jsd))
         dropped = (order if direction == "lowest" else order[::-1])[:k].tolist()
-    if curve:
-        falling = np.linspace(1, 0.5, k + 1).tolist()
-        top1 = {"lowest": [[0.975] * (k + 1)], "highest": [falling], "random": [falling, falling]}
-        (path / "curve.json").write_text(json.dumps({"top1": top1, "latency_ms": falling}))
+    if curves:
+        made_up_curves(layers, videos, seed=seed).save(path / "curves.npz")
     training = sweep / "train" / dataset / model
     training.mkdir(parents=True, exist_ok=True)
     (training / "metrics.csv").write_text(
@@ -85,6 +84,44 @@ def write_cell(
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))
     return path
+
+
+SKILL = {"JSD": 0.8, "dProb": 0.75, "R": 0.82, "cosine": 0.6, "magnitude": 0.35, "random": 0.3}
+"""After which share of the layers made-up Top-1 has fallen to a half."""
+
+
+def made_up_curves(layers: int = 16, videos: int = 40, seed: int = 0, draws: int = 3) -> Curves:
+    """Curves that fall from 94 to 6 %, of some metrics later than of others, greedily a bit later.
+
+    The videos are the same whatever the seed; some are harder than others.
+    """
+    draw = np.random.default_rng(seed)
+    oneshot = ["JSD", "dProb", "R", "cosine", "magnitude", *["random"] * draws]
+    greedy = ["JSD", "dProb", "R", "cosine"]
+    ways = [*(("oneshot", m) for m in oneshot), *(("greedy", m) for m in greedy)]
+
+    def hits(rng: np.random.Generator) -> np.ndarray:
+        hard = rng.random(videos)
+        found = []
+        for strategy, metric in ways:
+            middle = SKILL[metric] + 0.05 * (strategy == "greedy")
+            middle += 0.1 * draw.normal() * (metric == "random")
+            top1 = 0.06 + 0.88 / (1 + np.exp(12 * (np.arange(layers) / layers - middle)))
+            noise = 0.03 * draw.normal(size=(layers, videos))
+            noise[0] = 0  # the full model is the same one in every order
+            found.append(hard + noise < top1[:, None])
+            found[-1][0] = hard < 0.94
+        return np.array(found)
+
+    return Curves(
+        metric=np.array([metric for _, metric in ways]),
+        strategy=np.array([strategy for strategy, _ in ways]),
+        layers=np.array([draw.permutation(layers)[:-1] for _ in ways]),
+        val=hits(np.random.default_rng(100)),
+        test=hits(np.random.default_rng(101)),
+        val_videos=np.array([f"v{i}.mp4" for i in range(videos)]),
+        test_videos=np.array([f"t{i}.mp4" for i in range(videos)]),
+    )
 
 
 def write_started(

@@ -30,7 +30,7 @@ def curves() -> Chart:
         for metric in METRICS
     }
     top1["random", ""] = {k: [0.9, 0.9 - 0.3 * k, 0.5] for k in range(4)}
-    return charts.curves("Top-1", top1, METRICS, latency_ms=[3.0, 2.5, 2.0, 1.5])
+    return charts.curves("Top-1", {"oneshot": top1, "greedy": top1}, METRICS, {"98 %": 0.88})
 
 
 def colours(path: Path) -> set[tuple[int, ...]]:
@@ -50,14 +50,27 @@ def test_relevance_chart_shows_dropped_and_kept(tmp_path: Path) -> None:
 
 def test_curves_of_many_metrics_have_a_line_and_a_band_each(tmp_path: Path) -> None:
     chart = curves()
-    lines = re.findall(r"<title>(.*?), 3 dropped: ", chart.svg)
-    of_metrics = {f"{way} {metric}" for way in ("lowest", "highest") for metric in METRICS}
-    assert {*lines} == of_metrics | {"layers at random"}
-    assert chart.svg.count("fill-opacity: 0.18") == 15
+    lines = re.findall(r"<title>(.*?), (.*?), 3 dropped: ", chart.svg)
+    ways = {f"{way} {metric}" for way in ("lowest", "highest") for metric in METRICS}
+    ways |= {"layers at random"}
+    assert {*lines} == {(panel, way) for panel in ("oneshot", "greedy") for way in ways}
+    assert chart.svg.count("fill-opacity: 0.18") == 30
     assert "bands: range" in chart.svg
-    assert "latency (right axis)" in chart.svg
-    chart.write(tmp_path / "curve.png")
-    assert Image.open(tmp_path / "curve.png").size[0] > 500
+    assert "98 %" in chart.svg
+    assert chart.wide
+    for ending in ("png", "svg"):
+        chart.write(tmp_path / f"curves.{ending}")
+    assert Image.open(tmp_path / "curves.png").size[0] > 1000
+    assert ET.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
+
+
+def test_curves_of_one_direction_name_it_once() -> None:
+    lines = {("lowest", "R"): {0: 0.9, 1: 0.8}, ("random", ""): {0: [0.9, 0.9], 1: [0.7, 0.5]}}
+    chart = charts.curves("Top-1", {"": lines}, ["JSD", "R"])
+    ends = dict(re.findall(r"<title>([^,<]*), 1 dropped: ([\d.]+)", chart.svg))
+    assert ends == {"R": "80.00", "layers at random": "60.00"}
+    assert "dropped layers, lowest first" in chart.svg
+    assert not chart.wide
 
 
 @pytest.mark.parametrize("draw", [relevance, curves])

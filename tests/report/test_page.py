@@ -11,7 +11,7 @@ import pytest
 from made_up_cells import write_cell, write_started
 
 from vitprune.report.__main__ import main
-from vitprune.report.sections import curves, relevance
+from vitprune.report.sections import over_k, relevance
 from vitprune.report.writing import write_report
 from vitprune.results.reading import read_sweep
 
@@ -65,7 +65,9 @@ def test_it_prints_on_white_without_loss(grid: Path, open_page: OpenPage) -> Non
 def test_every_chart_is_named_labelled_and_drawn(grid: Path, open_page: OpenPage) -> None:
     page = open_page(write_report(grid))
     charts = page.query_selector_all("figure svg")
-    assert len(charts) == 4 + 4 + 6 + 4  # curves, relevance, cost (2 datasets x 3), fine-tuning
+    assert (
+        len(charts) == 6 + 4 + 6 + 4
+    )  # curves by direction, relevance, cost (2 datasets x 3), fine-tuning
     for chart in charts:
         assert chart.get_attribute("role") == "img"
         assert chart.get_attribute("aria-label")
@@ -132,8 +134,8 @@ def test_old_cells_with_fewer_files_still_make_a_page(tmp_path: Path) -> None:
 def test_cells_of_several_k_make_a_curve(tmp_path: Path) -> None:
     for k, right in ((2, 0.9), (4, 0.5)):
         write_cell(tmp_path, k=k, right=right)
-    (chart,) = curves(read_sweep(tmp_path)).values()
-    assert re.findall(r"lowest R, (\d) dropped: ([\d.]+) %", chart.svg) == [
+    (chart,) = over_k(read_sweep(tmp_path)).values()
+    assert re.findall(r"R, (\d) dropped: ([\d.]+) %", chart.svg) == [
         ("0", "97.50"), ("2", "90.00"), ("4", "50.00"),
     ]  # fmt: skip
 

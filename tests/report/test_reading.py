@@ -9,7 +9,7 @@ from made_up_cells import write_cell, write_started
 
 from vitprune.errors import InputError
 from vitprune.report.writing import write_report
-from vitprune.results.reading import read_answers, read_curve, read_scores, read_sweep
+from vitprune.results.reading import read_answers, read_scores, read_sweep
 
 
 def test_cells_failures_and_the_command_are_read(grid: Path) -> None:
@@ -55,7 +55,6 @@ def test_a_damaged_file_is_a_failure_and_a_lacking_one_is_none(tmp_path: Path) -
     assert sweep.cells["state"].tolist() == ["failed", "finished"]
     assert read_answers(cell).empty
     assert read_scores(cell).empty
-    assert not read_curve(cell)
     assert sweep.cells["error"].tolist() == ["results.json cannot be read", None]
 
 

@@ -1,13 +1,15 @@
 """Table 1 and the comparison of metrics, from cells whose figures are known."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from made_up_cells import write_asked, write_cell
+from made_up_cells import write_asked, write_cell, write_started
 
 from vitprune.report.__main__ import main
 from vitprune.report.formats import body, header, latex, markdown, notes
@@ -94,12 +96,58 @@ def test_the_papers_figure_stands_only_beside_the_papers_cells(
 
 
 def test_settings_that_differ_divide_the_rows(tmp_path: Path) -> None:
-    for seed in (0, 1):
-        write_cell(tmp_path, seed=seed, where=f"seed{seed}")
+    for lr in (0.001, 0.002):
+        write_cell(tmp_path, lr=lr, where=f"lr{lr}")
     table = build_table(read_sweep(tmp_path))
     labels = [row.group.label for row in table.rows if row.direction == FULL]
-    assert labels == ["MViT (5 layers pruned, seed=0)", "MViT (5 layers pruned, seed=1)"]
+    assert labels == [f"MViT (5 layers pruned, model.recipe.lr={lr})" for lr in (0.001, 0.002)]
     assert table.count("missing") == 0
+
+
+def write_seeds(sweep: Path, rights: dict[int, float], **cell: Any) -> None:
+    for seed, right in rights.items():
+        write_cell(sweep, seed=seed, right=right, where=f"{seed}-{len([*sweep.iterdir()])}", **cell)
+
+
+def test_seeds_share_a_row_with_mean_and_spread(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {0: 0.9, 1: 0.8, 2: 0.7})
+    table = build_table(read_sweep(tmp_path))
+    full, lowest = (row.entries[0] for row in table.rows)
+    assert [row.group.label for row in table.rows] == ["MViT (5 layers pruned)"] * 2
+    assert (lowest.top1, lowest.spread, lowest.seeds) == (pytest.approx(80), pytest.approx(10), 3)
+    assert (full.top1, full.spread) == (pytest.approx(97.5), pytest.approx(0))
+    assert lowest.low is None
+    assert lowest.paper is not None
+    assert table.count() == table.count("finished") == 3
+    assert "80.00 ± 10.00" in markdown(table, compare_metrics(read_sweep(tmp_path)))
+    assert "the mean over 3 seeds" in notes(table)[0]
+    page = write_report(tmp_path).read_text()
+    assert "± 10.00, 3 seeds" in page
+    (_, row) = csv.DictReader((tmp_path / "table.csv").open())
+    assert (row["dai_spread"], row["dai_seeds"], row["dai_low"]) == ("10", "3", "")
+
+
+def test_seeds_that_are_not_finished_are_counted_and_left_out_of_the_mean(tmp_path: Path) -> None:
+    write_seeds(tmp_path, {0: 0.9, 1: 0.8})
+    write_seeds(tmp_path, {1: 0.5}, metric="JSD")
+    failed = tmp_path / "failed"
+    write_started(failed, "dai", "mvit", "JSD", "lowest", 5, seed=0)
+    (failed / "failure.json").write_text('{"error": "no luck", "overrides": []}')
+    asked = {"metric": ["JSD", "R"], "direction": ["lowest"], "seed": ["0", "1", "2"]}
+    (tmp_path / "sweep.json").write_text(json.dumps({"command": [], "asked": asked}))
+    table = build_table(read_sweep(tmp_path))
+    assert [table.count(s) for s in ("finished", "failed", "missing")] == [3, 1, 2]
+    _, jsd, r = (row.entries[0] for row in table.rows)
+    assert (jsd.state, jsd.top1, jsd.seeds, jsd.spread) == ("finished", pytest.approx(50), 1, None)
+    assert (r.top1, r.seeds) == (pytest.approx(85), 2)
+    assert jsd.low < 50 < jsd.high
+
+
+def test_a_setting_that_follows_the_seed_still_divides_the_rows(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_cell(tmp_path, seed=seed, lr=0.001 * (1 + seed), where=str(seed))
+    rows = build_table(read_sweep(tmp_path)).rows
+    assert [row.entries[0].seeds for row in rows] == [1] * 4
 
 
 def test_what_a_search_varies_is_named_once_and_by_its_shortest_name(tmp_path: Path) -> None:

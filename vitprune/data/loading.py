@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -54,3 +54,40 @@ class VideoLoader(DataLoader[dict[str, Any]]):
         else:
             return
         raise InputError(line.removeprefix("vitprune.errors.InputError: "))
+
+
+KEPT = 2**30
+"""Bytes of batches that are kept in memory, rather than decoded again."""
+
+
+class KeptBatches:
+    """The batches of a loader: the first time from the loader, then from memory where they fit.
+
+    Args:
+        loader: gives the same batches every time.
+        most_bytes: if their tensors take more, none is kept and every time is the first.
+    """
+
+    def __init__(self, loader: Iterable[dict[str, Any]], most_bytes: int = KEPT) -> None:
+        self._loader = loader
+        self._most_bytes = most_bytes
+        self._kept: list[dict[str, Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._loader)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[dict[str, Any]] = []
+        room = self._most_bytes
+        for batch in self._loader:
+            room -= sum(x.nbytes for x in batch.values() if isinstance(x, Tensor))
+            if room >= 0:
+                kept.append(batch)
+            else:
+                kept.clear()
+            yield batch
+        if room >= 0:
+            self._kept = kept

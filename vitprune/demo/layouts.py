@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from vitprune.demo import hard, plain
+from vitprune.demo import driving, playing
+from vitprune.demo.car import CarScene
+from vitprune.demo.field import FieldScene
 
 SPLITS = ("train", "val", "test")
 TAKES = 2
 """Videos of the same subject (DAI) or group (UCF101) doing the same thing."""
 
 Layout = Literal["dai", "ucf101"]
-Scenes = Literal["plain", "hard"]
-KINDS = {"plain": plain, "hard": hard}
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1, in pixels."""
 
@@ -38,9 +38,18 @@ class Scene(Protocol):
         """The picture at time ``t`` in [0, 1] of the video."""
 
 
-MakeScene = Callable[[str, np.random.Generator, np.random.Generator], Scene]
-"""(action, subject, take) to a scene: what the person looks like is drawn from the second, all else
-that is chance from the third."""
+class MakeScene(Protocol):
+    """A kind of scene: what the person looks like is drawn from ``subject``, and all else that is
+    chance from ``take``; as a ``negative``, light and dark are exchanged."""
+
+    def __call__(
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        negative: bool,
+    ) -> Scene: ...
 
 
 @dataclass(frozen=True)
@@ -62,11 +71,11 @@ class Plan:
     texts: Mapping[str, str]
 
 
-def plan_of(layout: Layout, scenes: Scenes, videos_per_class: Mapping[str, int]) -> Plan:
+def plan_of(layout: Layout, videos_per_class: Mapping[str, int]) -> Plan:
     """What a stand-in consists of."""
-    kind = KINDS[scenes]
-    jobs, texts = LAYOUTS[layout](videos_per_class, kind.ACTIONS[layout])
-    return Plan(kind.SCENES[layout], jobs, texts)
+    plan, scene, actions = LAYOUTS[layout]
+    jobs, texts = plan(videos_per_class, tuple(actions))
+    return Plan(scene, jobs, texts)
 
 
 def plan_dai(
@@ -119,10 +128,12 @@ def plan_ucf101(
     return jobs, texts
 
 
-LAYOUTS: dict[Layout, Callable[..., tuple[list[Job], dict[str, str]]]] = {
-    "dai": plan_dai,
-    "ucf101": plan_ucf101,
+MakePlan = Callable[[Mapping[str, int], Sequence[str]], tuple[list[Job], dict[str, str]]]
+LAYOUTS: dict[Layout, tuple[MakePlan, MakeScene, Iterable[str]]] = {
+    "dai": (plan_dai, CarScene, driving.ACTIONS),
+    "ucf101": (plan_ucf101, FieldScene, playing.ACTIONS),
 }
+"""What lays out the videos, draws a scene, and the classes in their order."""
 
 
 def _people(videos: int) -> int:

@@ -1,4 +1,4 @@
-"""A stand-in of hard scenes on one sheet: a few frames of every class.
+"""A stand-in on one sheet: a few frames of every class.
 
 ``python -m vitprune.demo.sheet dai docs/images/stand_ins_dai.png``
 """
@@ -21,9 +21,12 @@ CAPTION = 13
 
 def sheet(layout: Layout, seed: int = 0) -> Image.Image:
     """One video of every class, one after the other in two columns, each in six frames."""
-    plan = plan_of(layout, "hard", {"train": 1, "val": 1, "test": 1})
-    first = {job.action: job for job in reversed(plan.jobs)}
-    actions = sorted(first, key=[job.action for job in plan.jobs].index)
+    plan = plan_of(layout, {"train": 1, "val": 1, "test": 1})
+    actions = list(dict.fromkeys(job.action for job in plan.jobs))
+    shown = {  # subjects in turns
+        action: [job for job in plan.jobs if job.action == action][number % 2]
+        for number, action in enumerate(actions)
+    }
     rows = -(-len(actions) // COLUMNS)
     width, height = FRAMES * TILE[0] + 10, TILE[1] + CAPTION + 3
     picture = Image.new("RGB", (COLUMNS * width - 10, rows * height), "white")
@@ -31,7 +34,7 @@ def sheet(layout: Layout, seed: int = 0) -> Image.Image:
     for number, action in enumerate(actions):
         left, top = number // rows * width, number % rows * height
         draw.text((left, top), action, fill="black")
-        scene = scene_of(plan.scene, first[action], seed + number)
+        scene = scene_of(plan.scene, shown[action], seed + number)
         for i in range(FRAMES):
             frame = scene.frame(i / (FRAMES - 1)).image.resize(TILE, Image.Resampling.BOX)
             picture.paste(frame, (left + i * TILE[0], top + CAPTION))

@@ -56,11 +56,14 @@ def render_videos(
 
 
 def scene_of(kind: MakeScene, job: Job, seed: int) -> Scene:
-    """The scene of a job: a subject looks the same in all of them, and every take is another."""
+    """The scene of a job: a subject looks the same in all of them, and every take is another.
+
+    Every second take is a negative, so that no colour tells anything on average.
+    """
     name = zlib.crc32(job.action.encode())
     subject = np.random.default_rng([seed, job.who])
     take = np.random.default_rng([seed, job.who, job.take, name])
-    return kind(job.action, subject, take)
+    return kind(job.action, subject, take, negative=job.take % 2 == 0)
 
 
 def _render_chunk(

@@ -16,7 +16,7 @@ smaller wave costs is smaller batches.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from vitprune.importance.stream import Departure, FullStream
 from vitprune.importance.unit import Unit, blocks_of, named_attentions, resolved, units_of
-from vitprune.models.chain import Attention, Tokens, VideoTransformer
+from vitprune.models.chain import Attention, Block, Tokens, VideoTransformer
 
 SMALL = 64 * 2**20
 """Waves are not made narrower to save fewer bytes than this."""
@@ -34,6 +34,8 @@ FORWARD = 9
 BATCH = 20
 """Most that a branch holds over the bytes of the tokens that go in, for streams that go as one
 batch. In most branches it is 9 to 11; 18 where MViT v2 widens before it pools."""
+TOGETHER = 2**30
+"""Bytes of tokens that sets of layers may hold together."""
 HELD = 4
 """The full stream's tokens, and its layer's heads and their sum, which it holds during a wave."""
 
@@ -101,7 +103,8 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
 
     Sets that agree on the layers so far share one stream, so that a curve's k+1 nested sets, or
     the pruned models of several metrics, pay only for what lies behind their first difference.
-    Streams go through a block in batches as in :func:`ablate`; the tokens of all of them are held.
+    Streams go through a block in batches as in :func:`ablate`. The tokens of all of them are held;
+    where they would take more than :data:`TOGETHER`, the sets go on from there in halves.
 
     Raises:
         ValueError: a layer that the model does not have.
@@ -112,26 +115,59 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
         most_bytes = bytes_for_streams(model, tokens)
-        streams = {frozenset[int](): tokens}  # by the layers ablated so far
-        ahead = set(model.layers)
-        for block in blocks_of(model):
-            ahead.discard(block.index)
-            behind = {layers - ahead for layers in wanted}
-            here = {layers for layers in behind if block.index in layers}
-            through = sorted(behind - here, key=sorted)
-            following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
-            width = max(1, most_bytes // _bytes(streams[through[0]])) if through else 1
-            for start in range(0, len(through), width):
-                group = through[start : start + width]
-                joined = torch.cat([streams[layers].x for layers in group])
-                x, grid = block(Tokens(joined, streams[group[0]].grid))
-                parts = x.chunk(len(group))
-                following |= {
-                    layers: Tokens(part, grid) for layers, part in zip(group, parts, strict=True)
-                }
-            streams = following
-        logits = {layers: model.classify(tokens) for layers, tokens in streams.items()}
+        logits = _through(
+            model, blocks_of(model), {frozenset[int](): tokens}, {*wanted}, most_bytes
+        )
         return torch.stack([logits[layers] for layers in wanted])
+
+
+def _through(
+    model: VideoTransformer,
+    blocks: Sequence[Block],
+    streams: Mapping[frozenset[int], Tokens],
+    wanted: Set[frozenset[int]],
+    most_bytes: int,
+) -> dict[frozenset[int], Tensor]:
+    """The logits of each wanted set, from the streams before the first of the ``blocks``.
+
+    Args:
+        model: whose blocks they are.
+        blocks: those that are ahead.
+        streams: tokens by the layers that were ablated so far.
+        wanted: the sets of layers.
+        most_bytes: of tokens that go through a block as one batch.
+    """
+    ahead = {block.index for block in blocks}
+    for position, block in enumerate(blocks):
+        ahead.discard(block.index)
+        behind = {layers - ahead for layers in wanted}
+        if len(behind) > 1 and len(behind) * _bytes(next(iter(streams.values()))) > TOGETHER:
+            logits: dict[frozenset[int], Tensor] = {}
+            in_order = sorted(behind, key=sorted)
+            for half in in_order[: len(behind) // 2], in_order[len(behind) // 2 :]:
+                needed = {layers - {block.index} for layers in half}
+                logits |= _through(
+                    model,
+                    blocks[position:],
+                    {layers: streams[layers] for layers in needed},
+                    {layers for layers in wanted if layers - ahead in half},
+                    most_bytes,
+                )
+            return logits
+        here = {layers for layers in behind if block.index in layers}
+        through = sorted(behind - here, key=sorted)
+        following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
+        width = max(1, most_bytes // _bytes(streams[through[0]])) if through else 1
+        for start in range(0, len(through), width):
+            group = through[start : start + width]
+            joined = torch.cat([streams[layers].x for layers in group])
+            x, grid = block(Tokens(joined, streams[group[0]].grid))
+            parts = x.chunk(len(group))
+            following |= {
+                layers: Tokens(part, grid) for layers, part in zip(group, parts, strict=True)
+            }
+        streams = following
+    return {layers: model.classify(tokens) for layers, tokens in streams.items()}
 
 
 def ablate_together(model: VideoTransformer, clips: Tensor, layers: Collection[int]) -> Tensor:

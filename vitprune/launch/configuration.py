@@ -277,6 +277,7 @@ class FineTuning(Job):
     dataset: Dataset
     model: Model
     scale: Literal["tiny", "full"]
+    seeds: Count
     fine_tuned: Text
     callbacks: dict[str, Any] = Field(default_factory=dict)
 
@@ -312,8 +313,8 @@ class Prune(FineTuning):
     calibration: SplitName
     target: Target
     strategy: Strategy
-    curve: Flag
-    curve_seeds: Whole
+    curves: Flag
+    draws: Whole
     max_streams: WholeOrNull
     objective: dict[str, Any] | None
     ckpt: TextOrNull
@@ -324,7 +325,7 @@ class Prune(FineTuning):
 
     def evaluated_splits(self) -> list[str]:
         """The splits on which the figures rest."""
-        return ["test", self.calibration, *(["val"] if self.objective else [])]
+        return ["test", self.calibration, *(["val"] if self.objective or self.curves else [])]
 
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import sys
 import tempfile
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
-from vitprune.launch import cells, resolving
+from vitprune.launch import cells, resolvers
 from vitprune.launch.arguments import check_overrides
 from vitprune.launch.configuration import parse
 from vitprune.launch.overrides import asked_for, overrides_of, words_of
@@ -48,7 +49,9 @@ class Guard(Callback):
             _check_values(config)
             _check_told_apart(config)
             _check_writable(directory, "hydra.sweep.dir")
-            asked = asked_for(config, AXES)
+            asked = asked_for(config, (*AXES, "seed", "seeds"))
+            if "seeds" in asked:
+                asked["seed"] = asked.pop("seeds")
             write_json(directory / SWEEP, {"command": words_of(config), "asked": asked})
         except (InputError, OSError) as error:
             exit_with(in_one_line(error))
@@ -71,7 +74,7 @@ class Guard(Callback):
 
 def _plain(config: DictConfig) -> dict[str, Any]:
     """All but Hydra's own part, resolved, in plain types."""
-    return resolving.plain(
+    return resolvers.plain(
         OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     )
 
@@ -103,15 +106,23 @@ def _check_told_apart(config: DictConfig) -> None:
     places = {"hydra.sweep.subdir": plain["hydra"]["sweep"]["subdir"]}
     if config.task == "train":
         places["fine_tuned"] = plain["fine_tuned"]
+    # A place also names what the values that it names are made of: seeds, by ${seed}.
+    made_of = {key: f"{place} {_made_of(place, plain)}" for key, place in places.items()}
     swept = [o.key_or_group for o in overrides_of(config) if o.is_sweep_override()]
     for (key, place), name in product(places.items(), swept):
         value = f"hydra:runtime.choices.{name}" if name in config.hydra.runtime.choices else name
         known = rf"\$\{{({re.escape(name)}[.}}]|{re.escape(value)}}}|hydra[.:]job\.)"
-        if not re.search(known, place):
+        if not re.search(known, made_of[key]):
             raise InputError(
                 f"{key} does not name {name}, so that cells would overwrite each other; "
                 f"add '{key}={place}-${{{value}}}'"
             )
+
+
+def _made_of(place: str, plain: Mapping[str, Any]) -> str:
+    """The values, not resolved, of the top-level keys that a place names."""
+    names = re.findall(r"\$\{(\w+)\}", place)
+    return " ".join(str(plain[name]) for name in names if not isinstance(plain.get(name), dict))
 
 
 def _check_plugin(group: str, node: DictConfig) -> None:

@@ -1,7 +1,7 @@
 """From relevance to a smaller model: dropping layers, comparing answers, measuring cost.
 
 `strategy` chooses the layers that go, `callback` runs the experiment along with a test,
-`comparison` sets both models' answers side by side, `curve` drops 0, 1, ... k layers, `cost`
+`comparison` sets both models' answers side by side, `curves` drops 0, 1, ... layers, `cost`
 counts parameters, FLOPs and milliseconds, `objective` is what a search maximises.
 """
 
@@ -9,15 +9,14 @@ from vitprune.models.chain import drop_layers
 from vitprune.pruning.callback import LayerPruning, PruningOutcome
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs, count_flops, latencies
-from vitprune.pruning.curve import Curve, DropCurve, random_orders
+from vitprune.pruning.curves import DropCurves, random_orders
 from vitprune.pruning.strategy import STRATEGIES, Plan, drop
 
 __all__ = [
     "STRATEGIES",
     "Comparison",
     "Cost",
-    "Curve",
-    "DropCurve",
+    "DropCurves",
     "LayerPruning",
     "PairedAccuracy",
     "Plan",

@@ -17,6 +17,7 @@ from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, C
 
 UNITS = {"JSD": "bits"}
 POINTS = {"lowest": "v", "highest": "^"}
+WAYS = ("lowest", "highest", "random")
 TALL = 2.3
 """Of a chart with one panel, without its legend, in inches."""
 
@@ -86,60 +87,76 @@ def relevance(
     return Chart(title, " ".join(says), figure)
 
 
+Lines = Mapping[tuple[str, str], Mapping[int, ArrayLike]]
+"""(direction, metric) -> how many layers are dropped -> Top-1 in [0, 1], or several, [orders]."""
+
+
 @styled
 def curves(
     title: str,
-    top1: Mapping[tuple[str, str], Mapping[int, ArrayLike]],
+    panels: Mapping[str, Lines],
     metrics: Sequence[str],
-    latency_ms: Sequence[float] = (),
+    marks: Mapping[str, float] | None = None,
 ) -> Chart:
     """Top-1 over the number of dropped layers: a line for every way to choose them.
 
+    Several values at a point are a mean and a band from the smallest to the largest.
+
     Args:
         title: of the chart.
-        top1: (direction, metric) -> how many layers are dropped -> Top-1 in [0, 1], or several,
-            [orders], which make a mean and a band from the smallest to the largest. Of direction
-            ``random`` the metric says nothing.
+        panels: what stands above a panel -> its lines. Of direction ``random`` the metric says
+            nothing.
         metrics: that are told apart, here and in the charts beside this one.
-        latency_ms: of the model without 0, 1, ... layers, on a second axis; empty for none.
+        marks: what is written at a level line -> its Top-1, the highest first.
     """
-    figure, axis = _panel()
+    figure = Figure(figsize=(WIDTH if len(panels) == 1 else 1.15 * WIDTH * len(panels), TALL))
+    if len(panels) > 1:
+        figure.set_figheight(1.3 * TALL)
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    directions = {way for lines in panels.values() for way, _ in lines if way != "random"}
+    (only,) = directions if len(directions) == 1 else ("",)
+    handles: dict[str, Any] = {}
     says, several = [], False
-    ways = ("lowest", "highest", "random")
-    for direction, metric in sorted(top1, key=lambda line: ways.index(line[0])):
-        values = top1[direction, metric]
-        dropped = sorted(values)
-        percent = 100 * np.array([np.atleast_1d(values[k]) for k in dropped])
-        mean = percent.mean(1)
-        if direction == "random":
-            name, colour = "layers at random", COLOURS["random"]
-            look: dict[str, Any] = {"ls": ":", "zorder": 1.5}
-        else:
-            name, (colour, marker) = f"{direction} {metric}", _series(metrics.index(metric))
-            look = {"ls": "-", "marker": marker}
-            if direction == "highest":
-                look |= {"ls": "--", "mfc": COLOURS["card"]}
-        if percent.shape[1] > 1:
-            several = True
-            ends = percent.min(1), percent.max(1)
-            axis.fill_between(dropped, *ends, color=colour, alpha=0.18, lw=0)
-        axis.plot(dropped, mean, color=colour, label=name, **look)
-        for k, value in zip(dropped, mean, strict=True):
-            text = tip(f"{name}, {k} dropped: {value:.2f} %")
-            axis.plot(k, value, color=colour, gid=text, **({"marker": ","} | look))
-        says.append(f"{name}: {mean[-1]:.1f} % after {dropped[-1]} of them are dropped.")
-    axis.set(xlabel="dropped layers", ylabel="Top-1 (%)", ylim=(0, 103))
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles = axis.get_legend_handles_labels()[0]
-    if len(latency_ms):
-        second = axis.twinx()
-        second.spines["right"].set_visible(True)
-        (drawn,) = second.plot(
-            latency_ms, ":", color=COLOURS["muted"], marker=".", label="latency (right axis)"
-        )
-        second.set(ylabel="latency per clip (ms)", ylim=(0, 1.15 * max(latency_ms)))
-        handles.append(drawn)
-    _legend(figure, handles, 2, "lines: mean, bands: range" if several else "")
+    for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
+        axis.grid(axis="y")
+        axis.set(xlabel=f"dropped layers, {only} first" if only else "dropped layers", title=panel)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ends = [k for values in lines.values() for k in values]
+        for i, (text, level) in enumerate((marks or {}).items()):
+            axis.axhline(100 * level, color=COLOURS["kept"], lw=0.7, zorder=1)
+            above = i == 0  # two of them lie close to each other
+            axis.annotate(
+                text, (max(ends), 100 * level), xytext=(0, 1 if above else -1.5),
+                textcoords="offset points", ha="right", va="bottom" if above else "top",
+                fontsize=6.5, color=COLOURS["muted"],
+            )  # fmt: skip
+        for direction, metric in sorted(lines, key=lambda line: WAYS.index(line[0])):
+            values = lines[direction, metric]
+            dropped = sorted(values)
+            percent = 100 * np.array([np.atleast_1d(values[k]) for k in dropped])
+            mean = percent.mean(1)
+            if direction == "random":
+                name, colour = "layers at random", COLOURS["random"]
+                look: dict[str, Any] = {"ls": ":", "zorder": 1.5}
+            else:
+                name = metric if only else f"{direction} {metric}"
+                colour, marker = _series(metrics.index(metric))
+                look = {"ls": "-", "marker": marker}
+                if direction == "highest" and not only:
+                    look |= {"ls": "--", "mfc": COLOURS["card"]}
+            if percent.shape[1] > 1:
+                several = True
+                band = percent.min(1), percent.max(1)
+                axis.fill_between(dropped, *band, color=colour, alpha=0.18, lw=0)
+            (handles[name],) = axis.plot(dropped, mean, color=colour, label=name, **look)
+            where = f"{panel}, {name}" if panel else name
+            for k, value in zip(dropped, mean, strict=True):
+                text = tip(f"{where}, {k} dropped: {value:.2f} %")
+                axis.plot(k, value, color=colour, gid=text, **({"marker": ","} | look))
+            says.append(f"{where}: {mean[-1]:.1f} % after {dropped[-1]} of them are dropped.")
+    axes[0].set(ylabel="Top-1 (%)", ylim=(0, 103))
+    heading = "lines: mean, bands: range" if several else ""
+    _legend(figure, [*handles.values()], 2 if len(panels) == 1 else 4, heading)
     return Chart(title, " ".join(says), figure)
 
 

@@ -31,7 +31,9 @@ def figure(value: float | None) -> str:
 
 
 def interval(entry: Any) -> str:
-    """``95.8–100.0``; empty where there is none."""
+    """``95.8–100.0``, over several seeds ``± 1.20, 3 seeds``; empty where there is none."""
+    if entry.spread is not None:
+        return f"± {entry.spread:.2f}, {entry.seeds} seeds"
     return "" if entry.low is None else f"{entry.low:.1f}–{entry.high:.1f}"
 
 
@@ -39,6 +41,8 @@ def entry_text(entry: Any) -> str:
     """The figure with its interval, or why there is none."""
     if entry.state != "finished":
         return WORDS[entry.state]
+    if entry.spread is not None:
+        return f"{figure(entry.top1)} ± {entry.spread:.2f}"
     between = interval(entry)
     return figure(entry.top1) + (f" [{between}]" if between else "")
 
@@ -89,6 +93,13 @@ def notes(table: Table1, older: int = 0) -> list[str]:
         "interval. It takes the videos as drawn one by one: where several are of one driver or "
         "group, it is too narrow. It is about one trained model, not about training it again."
     ]
+    if seeds := sorted(set(table.entries["seeds"][table.entries["spread"].notna()])):
+        how_many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        lines = [
+            f"Top-1 in percent on the test videos ({videos}): the mean over {how_many} seeds, "
+            "each a fine-tuning of its own, ± the standard deviation over them. Of a single seed "
+            "with Wilson's 95 % interval."
+        ]
     if table.on_test:
         lines.append(
             f"{table.on_test} cells measured relevance on the test split itself, so that their "
@@ -168,14 +179,14 @@ def markdown(table: Table1, pairs: pd.DataFrame, older: int = 0) -> str:
     """Both tables with their notes."""
     parts = [
         "# Table 1",
-        _markdown_table(header(table), body(table), len(HEADER)),
+        markdown_table(header(table), body(table), len(HEADER)),
         "\n".join(f"- {_plain(note)}" for note in notes(table, older)),
     ]
     if len(pairs):
         parts += ["## Do the metrics differ?", verdict(pairs)]
         if rows := tests(pairs):
-            parts += [_markdown_table(TEST_HEADER, rows, 4), TESTS]
-        parts += [_markdown_table(*agreement(pairs), 3), AGREEMENT]
+            parts += [markdown_table(TEST_HEADER, rows, 4), TESTS]
+        parts += [markdown_table(*agreement(pairs), 3), AGREEMENT]
     return "\n\n".join(parts) + "\n"
 
 
@@ -185,31 +196,32 @@ def table_csv(table: Table1) -> str:
         table.entries[table.entries["dataset"] == name].reset_index(drop=True)
         for name in table.datasets
     ]
-    rows = _named(by_dataset[0]) if by_dataset else pd.DataFrame()
+    rows = named(by_dataset[0]) if by_dataset else pd.DataFrame()
     columns = [rows.filter(["model", "k", "settings", "direction", "metric"])]
     columns += [
         entries[FIELDS].add_prefix(f"{name}_")
         for name, entries in zip(table.datasets, by_dataset, strict=True)
     ]
-    return _csv(pd.concat(columns, axis=1))
+    return as_csv(pd.concat(columns, axis=1))
 
 
 def agreement_csv(pairs: pd.DataFrame) -> str:
     """``agreement.csv``."""
-    return _csv(_named(pairs))
+    return as_csv(named(pairs))
 
 
-def _named(rows: pd.DataFrame) -> pd.DataFrame:
+def named(rows: pd.DataFrame) -> pd.DataFrame:
     """With a column each for what tells a group from another, in front."""
     groups = pd.DataFrame(
-        [(group.model, group.k, " ".join(group.settings)) for group in rows["group"]],
+        [(group.model, group.k, " ".join(group.varying)) for group in rows["group"]],
         rows.index,
         ["model", "k", "settings"],
     )
     return groups.astype({"k": "Int64"}).join(rows.drop(columns="group"))
 
 
-def _csv(rows: pd.DataFrame) -> str:
+def as_csv(rows: pd.DataFrame) -> str:
+    """Plain figures, empty where there are none."""
     return rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
@@ -243,20 +255,21 @@ def latex(table: Table1, pairs: pd.DataFrame, older: int = 0) -> str:
 def print_tables(table: Table1, pairs: pd.DataFrame, older: int = 0) -> None:
     """Both tables with their notes, on the terminal."""
     console = Console()
-    _print(console, "Table 1", header(table), body(table), len(HEADER))
+    print_grid(console, "Table 1", header(table), body(table), len(HEADER))
     for note in notes(table, older):
         console.print(f"- {note}", highlight=False, markup=False)
     if len(pairs):
         console.print()
         if tested := tests(pairs):
-            _print(console, "Paired tests of metrics", TEST_HEADER, tested, 4)
-        _print(console, "Agreement of metrics", *agreement(pairs), 3)
+            print_grid(console, "Paired tests of metrics", TEST_HEADER, tested, 4)
+        print_grid(console, "Agreement of metrics", *agreement(pairs), 3)
         console.print(verdict(pairs), highlight=False)
 
 
-def _print(
+def print_grid(
     console: Console, name: str, names: Sequence[str], rows: Sequence[Sequence[str]], left: int
 ) -> None:
+    """Rows under their names, with a rule where the first column changes."""
     grid = Table(
         *names, title=name, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -276,7 +289,8 @@ def signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "−") if round(value, digits) else f"{0:.{digits}f}"
 
 
-def _markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+def markdown_table(names: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows under their names, all but the ``left`` first columns set right."""
     rule = ["---"] * left + ["---:"] * (len(names) - left)
     lines = [names, rule, *([_plain(text) for text in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vitprune.report import sections
+from vitprune.report.curves import LEFT, NOTES, CurveTable
 from vitprune.report.formats import (
     AGREEMENT,
     ALPHA,
@@ -46,7 +47,9 @@ class Tile:
     note: str = ""
 
 
-def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
+def render(
+    sweep: Sweep, table: Table1, pairs: pd.DataFrame, curves: Sequence[CurveTable] = ()
+) -> str:
     """The page: one file that needs no other."""
     environment = Environment(
         loader=PackageLoader("vitprune.report"),
@@ -73,7 +76,11 @@ def render(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> str:
         tests=(TEST_HEADER, tests(pairs), TESTS),
         agreement=(*agreement(pairs), AGREEMENT),
         cost=_cost_rows(sweep),
-        curves=sections.curves(sweep),
+        curves=sections.curves([found.measured for found in curves]),
+        curve_tables=curves,
+        curve_notes=NOTES,
+        curve_left=LEFT,
+        over_k=sections.over_k(sweep),
         relevance=sections.relevance(sweep),
         costs=sections.costs(sweep),
         training=sections.training(sweep),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -11,9 +11,10 @@ import pandas as pd
 from vitprune.report import charts
 from vitprune.report.style import Chart
 from vitprune.results.agreement import relevance_by_metric
+from vitprune.results.curves import SHARES, Measured
 from vitprune.results.groups import ordered, rank
 from vitprune.results.paper import DATASETS, METRICS, TITLES, layers, title
-from vitprune.results.reading import Sweep, read_curve, read_history
+from vitprune.results.reading import Sweep, read_history
 
 COSTS = (
     ("flops", "FLOPs per clip", "G", 1e9),
@@ -25,7 +26,7 @@ COSTS = (
 def by_place(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
     """The finished cells of each dataset, model and varying settings, by a name: ``MViT, DAI``."""
     cells = sweep.finished
-    settings = cells["group"].map(lambda group: group.settings)
+    settings = cells["group"].map(lambda group: group.varying)
     places = cells.groupby(["dataset", "model", settings], sort=False)
     in_order = sorted(places, key=lambda item: rank(item[0][0], DATASETS))  # stable
     for (dataset, _, varying), found in in_order:
@@ -53,32 +54,33 @@ def relevance(sweep: Sweep) -> dict[str, Chart]:
     return found
 
 
-def curves(sweep: Sweep) -> dict[str, Chart]:
-    """Top-1 over the number of dropped layers, where it was measured for more than one number."""
+def curves(found: Sequence[Measured]) -> dict[str, Chart]:
+    """Top-1 over the number of dropped layers by every metric, where it was measured."""
+    return {f"{one.place}, {one.direction} first": curves_chart(one) for one in found}
+
+
+def curves_chart(found: Measured) -> Chart:
+    """The curves of a model on a dataset: a panel for each strategy, a line for each metric."""
+    panels = found.top1()
+    names = dict.fromkeys(metric for lines in panels.values() for _, metric in lines if metric)
+    marks = {f"{100 * share:.0f} % of the full Top-1": share * found.full() for share in SHARES}
+    name = f"Top-1 over dropped layers: {found.place}"
+    return charts.curves(name, panels, [*names], marks)
+
+
+def over_k(sweep: Sweep) -> dict[str, Chart]:
+    """Top-1 over the number of dropped layers, where cells differ in it."""
     metrics = ordered(sweep.finished["metric"], METRICS)
     found = {}
     for place, cells in by_place(sweep):
         lines: dict[tuple[str, str], dict[int, Any]] = {}
-        measured = set()
         for cell in cells.itertuples():
-            for name, orders in read_curve(cell.path).get("top1", {}).items():
-                if orders:
-                    metric = "" if name == "random" else cell.metric
-                    measured.add((name, metric))
-                    points = dict(enumerate(zip(*orders, strict=True)))
-                    lines.setdefault((name, metric), {}).update(points)
-            ends = {0: cell.results["full"]["top1"], cell.k: cell.results["pruned"]["top1"]}
             line = lines.setdefault((cell.direction, cell.metric), {})
-            line.update({k: top1 for k, top1 in ends.items() if k not in line})
-        shown = {key: line for key, line in lines.items() if len(line) > 2 or key in measured}
+            line |= {0: cell.results["full"]["top1"], cell.k: cell.results["pruned"]["top1"]}
+        shown = {key: line for key, line in lines.items() if len(line) > 2}
         if shown:
-            latency = read_curve(cells["path"].iloc[0]).get("latency_ms", ())
-            found[place] = charts.curves(
-                f"Top-1 over dropped layers: {place}",
-                shown,
-                metrics,
-                latency if len(cells) == 1 else (),  # those of several cells differ
-            )
+            name = f"Top-1 over dropped layers: {place}"
+            found[place] = charts.curves(name, {"": shown}, metrics)
     return found
 
 

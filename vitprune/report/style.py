@@ -93,7 +93,7 @@ class Chart:
     figure: Figure
 
     def write(self, path: str | Path, title: str = "") -> None:
-        """Write it as PNG under its own or another title."""
+        """Write it under its own or another title, as PNG or SVG by the path's ending."""
         write_png(self.figure, path, title or self.title)
 
     @property

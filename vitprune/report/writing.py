@@ -7,9 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from vitprune.files import replacing
+from vitprune.report.curves import curve_tables, curves_csv, curves_markdown, print_curves
 from vitprune.report.formats import agreement_csv, latex, markdown, print_tables, table_csv
 from vitprune.report.page import render
+from vitprune.report.sections import curves_chart
 from vitprune.results.agreement import compare_metrics
+from vitprune.results.curves import read_curves
 from vitprune.results.reading import read_sweep
 from vitprune.results.table1 import build_table
 
@@ -18,15 +21,17 @@ def write_report(directory: str | Path) -> Path:
     """Write ``report.html`` into the directory of a sweep or a run, and say where it is.
 
     For a sweep also write ``table.md``, ``table.csv``, ``table.tex`` and ``agreement.csv``, and
-    print the tables.
+    print the tables. Where cells have curves, ``curves.md``, ``curves.csv``, and a chart a model
+    and dataset as ``curves/<dataset>-<model>-<direction>.png`` and ``.svg``.
 
     Raises:
         InputError: there is no such directory, or no cell in it.
     """
     sweep = read_sweep(directory)
-    table, pairs = build_table(sweep), compare_metrics(sweep)
+    table, pairs, curves = build_table(sweep), compare_metrics(sweep), read_curves(sweep)
+    compared = curve_tables(curves)
     page = sweep.directory / "report.html"
-    files = {page.name: render(sweep, table, pairs)}
+    files = {page.name: render(sweep, table, pairs, compared)}
     if not sweep.single:
         files |= {
             "table.md": markdown(table, pairs, sweep.older),
@@ -35,6 +40,13 @@ def write_report(directory: str | Path) -> Path:
             "agreement.csv": agreement_csv(pairs),
         }
         print_tables(table, pairs, sweep.older)
+        if curves:
+            files |= {"curves.md": curves_markdown(compared), "curves.csv": curves_csv(compared)}
+            print_curves(compared)
+            for one in curves:
+                chart = curves_chart(one)
+                for ending in ("png", "svg"):
+                    chart.write(sweep.directory / "curves" / f"{one.name}.{ending}")
     for name, text in files.items():
         with replacing(sweep.directory / name) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -18,13 +18,15 @@ class Group:
     Attributes:
         model: its name.
         k: None where nothing of it is finished.
-        settings: ``("seed=1",)``.
+        settings: ``("model.recipe.lr=0.001",)``.
+        seed: where it varies within the sweep.
         title: of the model, in tables.
     """
 
     model: str
     k: int | None = None
     settings: tuple[str, ...] = ()
+    seed: int | None = None
     title: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -34,19 +36,24 @@ class Group:
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
         inside = [] if self.k is None else [f"{layers(self.k)} pruned"]
-        inside += self.settings
+        inside += self.varying
         return self.title + (f" ({', '.join(inside)})" if inside else "")
 
     @property
     def name(self) -> str:
         """``MViT, k=5``."""
         k = [] if self.k is None else [f"k={self.k}"]
-        return ", ".join([self.title, *k, *self.settings])
+        return ", ".join([self.title, *k, *self.varying])
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """What varies within the sweep: ``("seed=1",)``."""
+        return *self.settings, *(() if self.seed is None else (f"seed={self.seed}",))
 
     @property
     def order(self) -> tuple[int, str, int, tuple[str, ...]]:
         """A key to sort by: the paper's models first."""
-        return *rank(self.model, [*TITLES]), self.k or 0, self.settings
+        return *rank(self.model, [*TITLES]), self.k or 0, self.varying
 
 
 def rank(name: str, first: Sequence[str]) -> tuple[int, str]:
@@ -59,11 +66,15 @@ def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
     return sorted(set(names), key=lambda name: rank(name, first))
 
 
-def varying(cells: pd.DataFrame) -> list[str]:
-    """The settings that differ between cells of one model and dataset.
+SEED = "seed"
+DERIVED = ("dataset.seed",)
+"""Settings that are the job's seed."""
 
-    Of several that always differ together, such as a seed and what is derived from it, only the
-    one with the shortest name.
+
+def varying(cells: pd.DataFrame) -> list[str]:
+    """The settings that differ between cells of one model and dataset; ``seed`` comes last.
+
+    Of several others that always differ together only the one with the shortest name.
 
     Args:
         cells: with the columns ``dataset``, ``model`` and ``settings``: dotted name -> value,
@@ -77,4 +88,6 @@ def varying(cells: pd.DataFrame) -> list[str]:
     values = values[sorted(values, key=lambda name: (name.count("."), len(name), name))]
     places = [cells["dataset"], cells["model"]]
     numbers = values.groupby(places).transform(lambda column: column.factorize()[0])
-    return numbers.loc[:, numbers.any()].T.drop_duplicates().index.tolist()
+    names = numbers.columns[numbers.any()]
+    others = [name for name in names if name not in (SEED, *DERIVED)]
+    return [*numbers[others].T.drop_duplicates().index, *names.intersection([SEED])]

@@ -11,13 +11,13 @@ from typing import Any
 import pandas as pd
 
 from vitprune.errors import InputError
-from vitprune.results.groups import Group, rank, varying
+from vitprune.results.groups import SEED, Group, rank, varying
 from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS
 from vitprune.results.writing import AXES, FAILURE, RESULTS, STARTED, SWEEP
 
 SAID_BY_AXES = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
 """Settings that the axes say already."""
-WITHOUT_EFFECT = ("curve", "curve_seeds")
+WITHOUT_EFFECT = ("curves", "draws")
 """Settings on which no figure of the table depends."""
 COLUMNS = ("path", "place", "state", "error", "overrides", *AXES, "settings", "results")
 
@@ -125,11 +125,6 @@ def read_scores(path: Path) -> pd.DataFrame:
     return _read_csv(path / "scores.csv", dtype={"unit": str}, index_col="unit")
 
 
-def read_curve(path: Path) -> Mapping[str, Any]:
-    """``curve.json`` of a cell; empty if there is none."""
-    return read_json(path / "curve.json") or {}
-
-
 def read_history(checkpoint: str) -> pd.DataFrame:
     """``metrics.csv`` beside a checkpoint: the values that its fine-tuning logged; or empty."""
     return _read_csv(Path(checkpoint).parent / "metrics.csv")
@@ -213,10 +208,11 @@ def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
     titles = {model["name"]: model["title"] for model in finished if "title" in model}
 
     def group(cell: Any) -> Group | None:
-        settings = tuple(f"{name}={cell.settings.get(name)}" for name in names)
         if cell.model is None:
             return None
-        return Group(cell.model, cell.k, settings, titles.get(cell.model, ""))
+        settings = tuple(f"{name}={cell.settings.get(name)}" for name in names if name != SEED)
+        seed = cell.settings.get(SEED) if SEED in names else None
+        return Group(cell.model, cell.k, settings, seed, titles.get(cell.model, ""))
 
     def order(cell: Any) -> tuple[Any, ...]:
         if cell.group is None:

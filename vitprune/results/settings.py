@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective")
-"""Top-level keys that no result depends on. What ``fine_tuned`` holds counts, not where it lies."""
+NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective", "seeds")
+"""Top-level keys that no result depends on. What ``fine_tuned`` holds counts, not where it lies;
+``seeds`` is only where ``seed`` comes from."""
 NEUTRAL_PARTS = (("dataset", "num_workers"),)
 
 NOT_FINE_TUNING = {

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
+from statistics import mean, stdev
 from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
-from vitprune.results.groups import Group, ordered, rank
+from vitprune.results.groups import SEED, Group, ordered, rank
 from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS, table1
 from vitprune.results.reading import Sweep, leakage, read_answers
 from vitprune.results.statistics import proportion_interval
 
 State = Literal["finished", "failed", "started", "missing"]
 KEYS = ["group", "direction", "metric", "dataset"]
-FIELDS = ["state", "top1", "low", "high", "paper", "error"]
+FIELDS = ["state", "top1", "low", "high", "seeds", "spread", "paper", "error"]
+UNFINISHED: tuple[State, ...] = ("failed", "started", "missing")
+"""What is said of a place without a figure, if several seeds have several."""
 FULL = "full"
 """What stands for a direction in the row of a full model, which has no metric."""
 
@@ -41,8 +44,11 @@ class Table1:
         datasets: the columns.
         entries: every place of the table, row by row, by :data:`KEYS`: in the paper's order, under
             each group first its full model. :data:`FIELDS` are its :data:`State`; Top-1 in percent,
-            of the pruned model or the full one; the ends of Wilson's 95 % interval, the test videos
-            taken as drawn one by one; the paper's figure at this place; the error of a failed cell.
+            of the pruned model or the full one, the mean over seeds; of one seed the ends of
+            Wilson's 95 % interval, the test videos taken as drawn one by one; how many seeds are
+            finished; of several the standard deviation of Top-1 over them; the paper's figure at
+            this place; the error of a failed cell.
+        states: of every cell of a pruned model, each seed a cell.
         videos: dataset -> how many test videos, where known.
         on_test: how many cells measured relevance on the test split, which they are tested on.
         failures: place and error of every failed cell.
@@ -51,6 +57,7 @@ class Table1:
 
     datasets: list[str]
     entries: pd.DataFrame
+    states: list[State]
     videos: dict[str, int]
     on_test: int
     failures: list[tuple[str, str]]
@@ -70,28 +77,42 @@ class Table1:
 
     def count(self, *states: State) -> int:
         """How many cells of pruned models are in one of ``states``; without any, all."""
-        found = self.entries.loc[self.entries["direction"] != FULL, "state"]
-        return int(found.isin(states).sum()) if states else len(found)
+        return sum(state in states for state in self.states) if states else len(self.states)
 
 
 def build_table(sweep: Sweep) -> Table1:
     """Lay the cells out as in the paper's Table 1.
 
     Rows are those that hold a cell; in a sweep, all that its grid has. Settings that the
-    layout does not show (seed, strategy, ...) and that differ between cells divide a model's rows
-    into groups.
+    layout does not show (strategy, ...) and that differ between cells divide a model's rows into
+    groups; but for the seed, over which there are mean and spread.
     """
-    cells = sweep.cells.dropna(subset=["group"]).drop_duplicates(KEYS, keep="last")
+    cells = sweep.cells.dropna(subset=["group"])
+    cells = cells.assign(
+        group=[replace(group, seed=None) for group in cells["group"]],
+        seed=[str(settings.get(SEED)) for settings in cells["settings"]],
+    ).drop_duplicates([*KEYS, SEED], keep="last")
     places = _places(sweep, cells)
     finished = cells[cells["state"] == "finished"]
-    full = finished.drop_duplicates(["group", "dataset"], keep="last")
-    found = [
+    full = finished.drop_duplicates(["group", "dataset", SEED], keep="last")
+    by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for entry in (
         *_entries(cells, "pruned"),
         *_entries(full.assign(direction=FULL, metric=""), "full"),
-    ]
-    fields = pd.DataFrame(found, columns=[*KEYS, "state", "top1", "low", "high", "tiny", "error"])
-    entries = places.merge(fields, how="left", on=KEYS)
-    entries["state"] = entries["state"].fillna("missing")
+    ):
+        by_place.setdefault(tuple(entry[name] for name in KEYS), []).append(entry)
+    states: list[State] = []
+    rows = []
+    for place in places.itertuples(index=False, name=None):
+        of_seeds = by_place.get(place, [])
+        seeds = {entry[SEED] for entry in of_seeds}
+        missing = len({*sweep.asked.get(SEED, ())} - seeds) or int(not seeds)
+        known: list[State] = [entry["state"] for entry in of_seeds]
+        known += ["missing" for _ in range(missing)]
+        rows.append({**dict(zip(KEYS, place, strict=True)), **_over_seeds(of_seeds, known)})
+        if place[KEYS.index("direction")] != FULL:
+            states += known
+    entries = pd.DataFrame(rows, columns=[*KEYS, *FIELDS, "tiny"])
     # The tiny variants have the paper's names and depths, but are not its models.
     entries["paper"] = [
         None if e.tiny is True
@@ -106,6 +127,7 @@ def build_table(sweep: Sweep) -> Table1:
     return Table1(
         datasets=list(places["dataset"].unique()),
         entries=entries[[*KEYS, *FIELDS]],
+        states=states,
         videos={name: int(videos[name]) for name in places["dataset"].unique() if name in videos},
         on_test=split.count("test"),
         failures=list(zip(failed["place"], failed["error"], strict=True)),
@@ -132,11 +154,26 @@ def _places(sweep: Sweep, cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([(*row, name) for row in places for name in datasets], columns=KEYS)
 
 
+def _over_seeds(entries: list[dict[str, Any]], states: list[State]) -> dict[str, Any]:
+    """:data:`FIELDS` of a place from those of its seeds, and whether it is of a tiny model."""
+    finished = [entry for entry in entries if entry["state"] == "finished"]
+    tiny = any(entry["tiny"] for entry in entries)
+    if not finished:
+        state = next(state for state in UNFINISHED if state in states)
+        errors = [entry["error"] for entry in entries if entry["error"]]
+        return {"state": state, "seeds": 0, "tiny": tiny, "error": errors[0] if errors else None}
+    top1 = [entry["top1"] for entry in finished]
+    found = {"state": "finished", "seeds": len(top1), "tiny": tiny, "top1": mean(top1)}
+    if len(top1) > 1:
+        return {**found, "spread": stdev(top1)}
+    return {**found, **{name: finished[0].get(name) for name in ("low", "high")}}
+
+
 def _entries(cells: pd.DataFrame, model: str) -> list[dict[str, Any]]:
     """What the places of ``cells`` show of their full or pruned model."""
     entries = []
     for cell in cells.itertuples():
-        entry = {name: getattr(cell, name) for name in (*KEYS, "state", "error")}
+        entry = {name: getattr(cell, name) for name in (*KEYS, SEED, "state", "error")}
         entry["tiny"] = cell.settings.get("model.variant") == "tiny"
         if cell.state == "finished":
             entry["top1"] = 100 * cell.results[model]["top1"]

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vitprune.data import VideoDataModule
-from vitprune.pruning import Comparison, Curve, Plan, PruningOutcome
+from vitprune.pruning import Comparison, Plan, PruningOutcome
 from vitprune.report import charts
-from vitprune.results.writing import write_csv, write_json
+from vitprune.results.writing import write_csv
 from vitprune.tasks.run import Run
 from vitprune.tracking import lineage
 
@@ -21,26 +21,6 @@ def write_pruning(run: Run, cfg: Prune, outcome: PruningOutcome, data: VideoData
     outcome.pruned.save(run.directory / "pruned.ckpt")
     _write_relevance(run, cfg, outcome.plan)
     _write_predictions(run, outcome.comparison, data)
-
-
-def write_curve(run: Run, cfg: Prune, curve: Curve) -> None:
-    """Write Top-1 after 0, 1, ... k dropped layers."""
-    values = {"top1": {name: top1.tolist() for name, top1 in curve.top1.items()}}
-    write_json(run.directory / "curve.json", {**values, "latency_ms": curve.latency_ms})
-    charts.curves(
-        f"Dropping layers by {cfg.metric}: {cfg.model.name} on {cfg.dataset.name}",
-        {(name, cfg.metric): dict(enumerate(top1.T)) for name, top1 in curve.top1.items()},
-        [cfg.metric],
-        curve.latency_ms,
-    ).write(run.directory / "curve.png")
-    run.tracker.image("curve/chart", run.directory / "curve.png")
-    run.tracker.series(
-        "curve/k",
-        {
-            **{f"curve/{name}": top1.mean(axis=0).tolist() for name, top1 in curve.top1.items()},
-            "curve/latency_ms": curve.latency_ms,
-        },
-    )
 
 
 def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vitprune.importance import Scores
-from vitprune.pruning import STRATEGIES, DropCurve, LayerPruning, Plan, drop, random_orders
-from vitprune.pruning.curve import Orders
+from vitprune.pruning import STRATEGIES, DropCurves, LayerPruning, Plan, drop
+from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
-from vitprune.tasks.outputs import write_curve, write_pruning
+from vitprune.tasks.curves import every_order, write_curves
+from vitprune.tasks.outputs import write_pruning
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.scoring import Scoring
-from vitprune.tasks.subject import Subject, pruning_subject
+from vitprune.tasks.subject import pruning_subject
 from vitprune.training import VideoClassifier
 
 if TYPE_CHECKING:
@@ -82,9 +82,11 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         return plan, drop(full, plan)
 
     experiment = LayerPruning(smaller, scoring.validation())
-    curve = DropCurve(lambda: _orders(subject, experiment.plan)) if cfg.curve else None
+    curves = None
+    if cfg.curves:
+        curves = DropCurves(lambda: every_order(cfg, model, scoring), lambda: scoring.clips("val"))
     with run:
-        trainer = run.trainer([experiment] if curve is None else [experiment, curve])
+        trainer = run.trainer([experiment] if curves is None else [experiment, curves])
         scoring.trainer = trainer
         trainer.test(subject.classifier, datamodule=data, verbose=False)
         outcome = experiment.outcome
@@ -104,28 +106,12 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         if trainer.is_global_zero:
             with run.publishing(results.plain()):
                 write_pruning(run, cfg, outcome, data)
-                if curve is not None:
-                    write_curve(run, cfg, curve.outcome)
+                if curves is not None:
+                    table = write_curves(run, cfg, curves, data, model.title)
             scoring.trace(subject.path, results.plain())
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results.plain())
+        if curves is not None:
+            print_curves([table])
         run.say_where()
     return results
-
-
-def _orders(subject: Subject[Prune], plan: Plan | None) -> Orders:
-    """In which orders the layers of a curve go: the plan's, the opposite one, and at random."""
-    assert plan is not None
-    cfg, scores = subject.cfg, plan.scores
-    opposite = "highest" if cfg.direction == "lowest" else "lowest"
-    layers = subject.classifier.model.layers
-    return {
-        cfg.direction: [plan.dropped],
-        opposite: [_first(scores, cfg, opposite)],
-        "random": random_orders(layers, cfg.k, seeds=cfg.curve_seeds, seed=cfg.seed),
-    }
-
-
-def _first(scores: Scores, cfg: Prune, direction: str) -> list[int]:
-    ranking = scores.rank(cfg.metric, direction, cfg.target)
-    return [unit.layer for unit in ranking[: cfg.k]]

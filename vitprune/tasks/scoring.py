@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytorch_lightning as pl
 
 from vitprune.data import VideoDataModule
+from vitprune.data.base import SplitName
+from vitprune.data.loading import KeptBatches
 from vitprune.importance import Scores, entry_name, measure_of, score
 from vitprune.models import VideoTransformer
 from vitprune.tasks.outputs import trace_pruning
@@ -39,23 +41,35 @@ class Scoring:
         self.run = run
         self.data = data
         self.measured = False
+        self._clips: dict[str, KeptBatches] = {}
+        self._known: dict[tuple[str, tuple[int, ...]], Scores] = {}
 
-    def score(self, model: VideoTransformer) -> Scores:
-        """The scores of a model's layers."""
+    def score(
+        self, model: VideoTransformer, metric: str | None = None, *, progress: bool = True
+    ) -> Scores:
+        """The scores of the layers of the job's model, full or without some layers.
+
+        Args:
+            model: what is scored.
+            metric: that will be asked for; None for the job's.
+            progress: whether a bar shows it.
+        """
         cfg = self.cfg
-        measure = measure_of(cfg.metric)
+        measure = measure_of(metric or cfg.metric)
+        if (known := self._known.get((measure, tuple(model.dropped)))) is not None:
+            return known
 
         def compute() -> Scores:
             self.measured = True
             return score(
                 model,
-                self.data.loader(cfg.calibration, share=True),
+                self.clips(cfg.calibration),
                 cfg.scope,
                 measure=measure,
                 max_streams=cfg.max_streams,
                 seed=cfg.seed,
                 autocast=self.trainer.precision_plugin.forward_context,
-                progress=self.trainer.is_global_zero,
+                progress=progress and self.trainer.is_global_zero,
             )
 
         name = entry_name(
@@ -66,16 +80,24 @@ class Scoring:
             precision=str(self.trainer.precision),
             **({"seed": cfg.seed} if measure == "random" else {}),
         )
-        return self.run.store().get(name, compute)
+        scores = self.run.store().get(name, compute)
+        return self._known.setdefault((measure, tuple(model.dropped)), scores)
 
-    def rank(self, scores: Scores) -> list[int]:
-        """The layers in the order in which they go."""
+    def rank(self, scores: Scores, metric: str | None = None) -> list[int]:
+        """The layers in the order in which they go, by a metric or the job's."""
         cfg = self.cfg
-        return [unit.layer for unit in scores.rank(cfg.metric, cfg.direction, cfg.target)]
+        ranking = scores.rank(metric or cfg.metric, cfg.direction, cfg.target)
+        return [unit.layer for unit in ranking]
+
+    def clips(self, split: SplitName) -> KeptBatches:
+        """This process's share of a split, one view a video; decoded once if memory allows."""
+        if split not in self._clips:
+            self._clips[split] = KeptBatches(self.data.loader(split, share=True))
+        return self._clips[split]
 
     def validation(self) -> Callable[[], Iterable[Mapping[str, Any]]] | None:
         """Clips for a search, which must not choose by the test split; None without one."""
-        return (lambda: self.data.loader("val", share=True)) if self.cfg.objective else None
+        return (lambda: self.clips("val")) if self.cfg.objective else None
 
     def trace(self, checkpoint: Path, results: Mapping[str, Any]) -> None:
         """Tell W&B what the pruned model comes from."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vitprune.errors import InputError, exit_on_bad_input, in_one_line
-from vitprune.results.paper import DIRECTIONS, METRICS
+from vitprune.results.paper import METRICS
 
 NAME = "vitprune: which layers can go"
 PINNED = (
@@ -94,19 +94,19 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
         ],
     )
     curves = ws.Section(
-        name="Top-1 over the number of dropped layers (curve=true)",
+        name="Top-1 over the number of dropped layers (curves=true)",
         panels=[
             *(
                 lines(
-                    f"{name} first",
-                    "curve/k",
-                    f"curve/{name}",
+                    f"by {name}",
+                    "curves/k",
+                    f"curves/oneshot/{name}",
                     title_x="dropped layers",
                     range_y=(0.0, 1.0),
                 )
-                for name in (*DIRECTIONS, "random")
+                for name in (*METRICS, "random")
             ),
-            wr.MediaBrowser(title="Curve of every run", media_keys=["curve/chart"]),
+            wr.MediaBrowser(title="Curves of every run", media_keys=["curves/chart"]),
         ],
     )
     training = ws.Section(

@@ -378,7 +378,9 @@ class MViT(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.dropout(self.norm(tokens.x)[:, 0]))
 
-    def initialise_for_scratch(self, gain: float = 1.0) -> None:
+    def initialise_for_scratch(self, gain: float = 0.2) -> None:
+        # Pooled queries, of unit size, are added to what each attention gives: at 1 a small one's
+        # layers drown in each other's noise, and it stays at chance for hundreds of steps.
         super().initialise_for_scratch(gain)
         for name, parameter in self.named_parameters():
             if "pos_encoding." in name or ".rel_pos_" in name:

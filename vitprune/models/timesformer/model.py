@@ -232,9 +232,7 @@ class TimeSformer(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))
 
-    def initialise_for_scratch(self, gain: float = 3.0) -> None:
-        # At 1 the small one's layers, all of one width and resolution, learn to do the same and
-        # stand in for each other: which of them matter then hangs on chance.
+    def initialise_for_scratch(self, gain: float = 1.0) -> None:
         super().initialise_for_scratch(gain)
         for table in (self.pos_embed, self.time_embed):  # added to tokens of about unit size
             nn.init.normal_(table, std=1.0)

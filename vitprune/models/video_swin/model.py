@@ -59,7 +59,7 @@ VARIANTS = {
         dim=16,
         depths=(2, 2, 18, 2),
         num_heads=(1, 2, 4, 8),
-        window=(2, 4, 4),
+        window=(4, 4, 4),
         drop_path=0.0,
     ),
 }
@@ -313,6 +313,21 @@ class VideoSwin(VideoTransformer):
         if "head_norm.weight" in state and isinstance(self.head_norm, nn.Identity):
             self.head_norm = nn.LayerNorm(self.head.in_features)
             self.spec = replace(self.spec, config={"head_norm": True})
+
+    def initialise_for_scratch(self, gain: float = 0.5) -> None:
+        # Patches are normed, which would blow up the noise of still ones: a bias of their own
+        # size keeps these quiet. The filters answer to change first, and biases of about the size
+        # of scores tell places apart, for which there are no other positions here.
+        super().initialise_for_scratch(gain)
+        patches = self.patch_embed.proj
+        assert patches.bias is not None
+        with torch.no_grad():
+            patches.weight -= 0.9 * patches.weight.mean(dim=2, keepdim=True)
+            patches.weight *= 3
+        nn.init.normal_(patches.bias, std=1.0)
+        for name, table in self.named_parameters():
+            if name.endswith(TABLE):
+                nn.init.normal_(table, std=1.0)
 
     def fit_positions(self, state: State) -> None:
         # The index says no more than for which window a table is.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from vitprune.demo.hard.geometry import Point, wave
+from vitprune.demo.geometry import Point, wave
 
 ROOM = 32
 """Every frame has another part of its video's noise, which is by so many pixels larger."""
@@ -82,16 +82,20 @@ class Sensor:
         take: all of it is drawn from this generator.
         size: width and height of the frames, in pixels.
         noise: the strongest noise's standard deviation, in grey levels.
+        negative: whether light and dark are exchanged.
     """
 
-    def __init__(self, take: np.random.Generator, size: tuple[int, int], noise: float) -> None:
+    def __init__(
+        self, take: np.random.Generator, size: tuple[int, int], noise: float, *, negative: bool
+    ) -> None:
         width, height = size
-        self.gain = take.uniform(0.75, 1.2) * take.uniform(0.85, 1.15, 3)
-        self.offset = take.uniform(-16, 24)
-        slope = take.uniform(-0.3, 0.3, 2)
+        self.negative = negative
+        self.gain = take.uniform(0.92, 1.08) * take.uniform(0.96, 1.04, 3)
+        self.offset = take.uniform(-6, 6)
+        slope = take.uniform(-0.08, 0.08, 2)
         x, y = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
         self.gradient = (1 + slope[0] * x + slope[1] * y)[..., None].astype(np.float32)
-        self.flicker = take.uniform(0, 0.08)
+        self.flicker = take.uniform(0, 0.03)
         self.rate, self.phase = take.uniform(1, 6), take.uniform(0, 1)
         self.seed = int(take.integers(2**32))
         grain = np.random.default_rng(self.seed).standard_normal
@@ -106,7 +110,8 @@ class Sensor:
         seen = np.asarray(image, np.float32) * (self.gradient * light.astype(np.float32))
         height, width = seen.shape[:2]
         seen += self.noise[y : y + height, x : x + width] + np.float32(self.offset)
-        exposed = Image.fromarray(seen.clip(0, 255).astype(np.uint8))
+        levels = seen.clip(0, 255).astype(np.uint8)
+        exposed = Image.fromarray(255 - levels if self.negative else levels)
         stream = io.BytesIO()
         exposed.save(stream, "JPEG", quality=self.quality)
         return Image.open(stream).convert("RGB")

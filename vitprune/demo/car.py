@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitprune.demo.hard.camera import Handling
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import calm, shade, vivid
-from vitprune.demo.hard.driving import (
+from vitprune.demo.camera import Handling
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import calm, faint, mark, vivid
+from vitprune.demo.driving import (
     ACTIONS,
     HEAD,
     LEFT_GRIP,
@@ -19,10 +19,10 @@ from vitprune.demo.hard.driving import (
     Pose,
     hand_at,
 )
-from vitprune.demo.hard.geometry import Box, Point, shift, turned, wave
-from vitprune.demo.hard.people import Face, draw_arm, draw_head
-from vitprune.demo.hard.scene import Scene, litter
-from vitprune.demo.hard.things import Thing, draw_thing
+from vitprune.demo.geometry import Box, Point, shift, turned, wave
+from vitprune.demo.people import Face, draw_arm, draw_head
+from vitprune.demo.scene import Scene, litter
+from vitprune.demo.things import Thing, draw_thing
 
 SIZE = (160, 120)
 WHEEL: Point = (160, 210)
@@ -33,16 +33,14 @@ PLACES: tuple[Point, ...] = (
 
 
 class CarScene(Scene):
-    """One video of DAI's stand-in; see :class:`~vitprune.demo.hard.scene.Scene`."""
+    """One video of DAI's stand-in; see :class:`~vitprune.demo.scene.Scene`."""
 
     size: ClassVar[tuple[int, int]] = SIZE
     handling: ClassVar[Handling] = Handling((104, 107), (0.95, 1.06), 1, 0.01, 0.8)
     noise: ClassVar[float] = 5.0
 
-    def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
-    ) -> None:
-        super().__init__(action, subject, take)
+    def stage(self, take: np.random.Generator) -> None:
+        """See the base."""
         self.manner = Manner.draw(take)
         self.steering, self.turns, self.beat = (
             take.uniform(2, 14),
@@ -53,8 +51,8 @@ class CarScene(Scene):
         self.interior, self.sky = calm(take), calm(take)
         self.seat = calm(take)
         self.wheel = calm(take)
-        self.object = vivid(take)
-        self.litter = litter(take, KINDS, PLACES, 4)
+        self.object, self.bulk = vivid(take), float(take.uniform(1.1, 1.35))
+        self.litter = litter(take, KINDS, PLACES, 4, faint)
         self.pace = take.uniform(-1, 1) * 400
         self.scenery = [
             (float(x), float(height), calm(take))
@@ -84,8 +82,8 @@ class CarScene(Scene):
         head = shift(HEAD, *pose.head)
         chest = shift((160, 140), 0.6 * pose.head[0])
         canvas.slab((160, 92), 66, 110, self.seat)  # the head-rest and the seat
-        canvas.slab((160, 200), 150, 130, shade(self.seat, 0.85))
-        canvas.limb([shift(head, 0, 22), shift(chest, 0, -4)], 26, shade(who.skin, 0.9))
+        canvas.slab((160, 200), 150, 130, self.seat)
+        canvas.limb([shift(head, 0, 22), shift(chest, 0, -4)], 26, mark(who.skin, 18))
         wide = 50 * who.broad
         right, left = shift(chest, -wide, 4), shift(chest, wide, 4)
         body = [shift(right, -8, 120), shift(right, -4, -4), shift(right, 28, -16)]
@@ -104,12 +102,16 @@ class CarScene(Scene):
             "right": hand_at(grips[0], pose.right),
             "left": hand_at(grips[1], pose.left),
         }
-        if pose.kind and pose.grip is None:
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, SEAT, self.object))
+        if pose.kind and pose.grip is None and pose.right:  # it lies where the hand goes
+            boxes["object"] = draw_thing(
+                canvas, Thing(pose.kind, pose.right.to, self.object, size=self.bulk)
+            )
         for side, shoulder, bend in (("right", right, -12), ("left", left, 12)):
-            boxes[f"hand_{side}"] = draw_arm(canvas, shoulder, hands[side], 24, who, bend)
+            boxes[f"hand_{side}"] = draw_arm(canvas, shoulder, hands[side], 26, who, bend)
         if pose.kind and pose.grip:
             inwards = 3 if pose.grip == "right" else -3
             at = shift(hands[pose.grip], inwards, -14)
-            boxes["object"] = draw_thing(canvas, Thing(pose.kind, at, self.object, pose.tilt))
+            boxes["object"] = draw_thing(
+                canvas, Thing(pose.kind, at, self.object, pose.tilt, self.bulk)
+            )
         return boxes

@@ -6,14 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from vitprune.demo.hard.camera import Handling
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import calm, shade, vivid
-from vitprune.demo.hard.geometry import Box, Point, enclose, shift
-from vitprune.demo.hard.people import Face, draw_arm, draw_head
-from vitprune.demo.hard.playing import ACTIONS, Manner, Pose, mirrored
-from vitprune.demo.hard.scene import Scene, litter
-from vitprune.demo.hard.things import Thing, draw_thing
+from vitprune.demo.camera import Handling
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import calm, mark, vivid
+from vitprune.demo.geometry import Box, Point, enclose, shift
+from vitprune.demo.manner import Manner
+from vitprune.demo.people import Face, draw_arm, draw_head
+from vitprune.demo.playing import ACTIONS, Pose, mirrored
+from vitprune.demo.scene import Scene, litter
+from vitprune.demo.things import Thing, draw_thing
 
 SIZE = (320, 240)
 KINDS = ("ball", "bat", "hoop", "barbell", "violin", "guitar", "sack", "bow")
@@ -26,23 +27,21 @@ FLOOR = 222.0
 
 
 class FieldScene(Scene):
-    """One video of UCF101's stand-in; see :class:`~vitprune.demo.hard.scene.Scene`."""
+    """One video of UCF101's stand-in; see :class:`~vitprune.demo.scene.Scene`."""
 
     size: ClassVar[tuple[int, int]] = SIZE
-    handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 10, 0.08, 1.5)
+    handling: ClassVar[Handling] = Handling((104, 110), (0.9, 1.04), 6, 0.04, 1.0)
     noise: ClassVar[float] = 5.0
 
-    def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
-    ) -> None:
-        super().__init__(action, subject, take)
+    def stage(self, take: np.random.Generator) -> None:
+        """See the base."""
         self.manner = Manner.draw(take)
         self.mirror = bool(take.random() < 0.5)
         self.yaw = float(take.uniform(-0.4, 0.4))
         self.wall, self.floor = calm(take), calm(take)
         self.horizon = float(take.uniform(150, 200))
         self.colours = [vivid(take) for _ in range(3)]
-        self.litter = litter(take, KINDS, PLACES, 4)
+        self.litter = litter(take, KINDS, PLACES, 4, vivid)
         self.posts = [(float(x), calm(take)) for x in take.uniform(-120, 440, 5)]
         self.passers = [
             (float(start), float(pace), calm(take))
@@ -96,7 +95,7 @@ class FieldScene(Scene):
             ],
             who.shirt,
         )
-        canvas.limb([shift(neck, 0, -8), shift(neck, 0, 8)], 13, shade(who.skin, 0.9))
+        canvas.limb([shift(neck, 0, -8), shift(neck, 0, 8)], 13, mark(who.skin, 18))
         boxes = {"head": draw_head(canvas, shift(neck, 0, -25), 18, who, Face(self.yaw))}
         behind = ("violin", "guitar", "sack")
         seen = {i: draw_thing(canvas, it) for i, it in enumerate(things) if it.kind in behind}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import GREY, Colour, calm, hair, shade, skin
-from vitprune.demo.hard.geometry import Box, Point, enclose, shift
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import Colour, calm, hair, mark, shade, skin
+from vitprune.demo.geometry import Box, Point, enclose, shift
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Person:
         """Looks from ``subject``, clothes from ``take``."""
         tone = skin(subject)
         shirt = calm(take)
-        arm = shade(shirt, float(take.choice([0.82, 1.18])))
+        arm = shade(shirt, float(take.choice([0.7, 1.3])))
         return cls(
             skin=tone,
-            hair=hair(subject, tone),
+            hair=hair(subject),
             broad=float(subject.uniform(0.88, 1.12)),
             head_width=float(subject.uniform(0.88, 1.1)),
             head_height=float(subject.uniform(0.92, 1.1)),
@@ -86,7 +86,6 @@ def draw_head(
     if person.long_hair:
         canvas.slab(shift(at, 0, 0.5 * ry), 2.1 * rx, 1.1 * ry, person.hair)
     chin = canvas.disc(shift(at, 0, 0.1 * ry), 0.97 * rx, 0.9 * ry, person.hair)
-    light = sum(person.skin) > 3 * GREY
     turn, nod = math.radians(66 * face.yaw), math.radians(50 * face.pitch)
     side, down = math.sin(turn), math.sin(nod)
     middle = shift(at, 0.5 * rx * side, (0.12 + 0.34 * down + 0.3 * person.fringe) * ry)
@@ -105,14 +104,13 @@ def draw_head(
             size = 0.19 * rx
             wide_open = size * max(0.5, math.cos(angle))
             if face.shut:
-                canvas.disc(spot, wide_open, 0.3 * size, shade(person.skin, 0.6))
+                canvas.disc(spot, wide_open, 0.3 * size, mark(person.skin, 70))
             else:
-                canvas.disc(spot, wide_open, size, (238, 238, 232))
-                canvas.disc(spot, 0.65 * wide_open, 0.8 * size, (30, 26, 28))
-    canvas.disc(nose, 0.17 * rx, 0.2 * ry, shade(person.skin, 0.8 if light else 1.35))
+                canvas.disc(spot, 0.9 * wide_open, size, mark(person.skin, 150))
+    canvas.disc(nose, 0.17 * rx, 0.2 * ry, mark(person.skin, 45))
     lips = shift(middle, 0.45 * wide * side, (0.56 + 0.2 * down) * high)
-    mouth = (66, 20, 26) if light else (206, 132, 124)
-    canvas.disc(lips, (0.3 - 0.06 * face.mouth) * wide, (0.06 + 0.34 * face.mouth) * high, mouth)
+    open_to = (0.06 + 0.34 * face.mouth) * high
+    canvas.disc(lips, (0.3 - 0.06 * face.mouth) * wide, open_to, mark(person.skin, 140))
     return enclose(crown, chin)
 
 
@@ -123,4 +121,4 @@ def draw_arm(
     elbow = ((shoulder[0] + hand[0]) / 2 + bend, (shoulder[1] + hand[1]) / 2 + abs(bend) * 0.7)
     canvas.limb([shoulder, elbow], width, person.arm)
     canvas.limb([elbow, hand], 0.85 * width, person.sleeve)
-    return canvas.disc(hand, 0.62 * width, 0.62 * width, person.skin)
+    return canvas.disc(hand, 0.78 * width, 0.78 * width, person.skin)

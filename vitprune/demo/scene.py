@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from PIL import Image
 
-from vitprune.demo.hard.camera import Camera, Handling, Sensor
-from vitprune.demo.hard.canvas import CANVAS, CENTRE, Canvas
-from vitprune.demo.hard.colours import vivid
-from vitprune.demo.hard.geometry import Box, Point, clipped, shift
-from vitprune.demo.hard.people import Person
-from vitprune.demo.hard.things import Thing
+from vitprune.demo.camera import Camera, Handling, Sensor
+from vitprune.demo.canvas import CANVAS, CENTRE, Canvas
+from vitprune.demo.colours import Colour
+from vitprune.demo.geometry import Box, Point, clipped, shift
+from vitprune.demo.people import Person
+from vitprune.demo.things import Thing
 
 GROUND = (160, 120)
 """What a scene is drawn and lit at; frames of another size are scaled from it."""
@@ -37,6 +37,7 @@ class Scene(ABC):
         subject: what the person looks like is drawn from this generator,
         take: and clothes, place, camera, light, things that lie about and timing from this one,
             before the action is known: nothing of it depends on the class.
+        negative: whether light and dark are exchanged in what is recorded.
     """
 
     size: ClassVar[tuple[int, int]]
@@ -44,12 +45,22 @@ class Scene(ABC):
     noise: ClassVar[float]
 
     def __init__(
-        self, action: str, subject: np.random.Generator, take: np.random.Generator
+        self,
+        action: str,
+        subject: np.random.Generator,
+        take: np.random.Generator,
+        *,
+        negative: bool,
     ) -> None:
         self.action = action
         self.person = Person.draw(subject, take)
         self.camera = Camera(take, self.handling, CENTRE)
-        self.sensor = Sensor(take, GROUND, self.noise)
+        self.sensor = Sensor(take, GROUND, self.noise, negative=negative)
+        self.stage(take)
+
+    @abstractmethod
+    def stage(self, take: np.random.Generator) -> None:
+        """Draw, by chance, the manner of the action and the place with what is in it."""
 
     @abstractmethod
     def paint(self, canvas: Canvas, t: float) -> dict[str, Box]:
@@ -72,15 +83,19 @@ class Scene(ABC):
 
 
 def litter(
-    take: np.random.Generator, kinds: Sequence[str], places: Sequence[Point], number: int
+    take: np.random.Generator,
+    kinds: Sequence[str],
+    places: Sequence[Point],
+    number: int,
+    colour: Callable[[np.random.Generator], Colour],
 ) -> list[Thing]:
-    """``number`` things of any kind and colour, at different ones of the places, roughly."""
+    """``number`` things of any kind, at different ones of the places, roughly."""
     chosen = take.permutation(len(places))[:number]
     return [
         Thing(
             kind=kinds[int(take.integers(len(kinds)))],
             at=shift(places[int(i)], *take.uniform(-9, 9, 2)),
-            colour=vivid(take),
+            colour=colour(take),
             angle=float(take.uniform(-40, 40)),
             size=float(take.uniform(0.7, 1.05)),
         )

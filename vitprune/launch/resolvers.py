@@ -1,7 +1,8 @@
-"""Resolving a configuration, also what it asks of a model of the hub.
+"""What the configuration may compute, and how it is resolved. Nothing here imports torch.
 
-``${hub:KEY,WEIGHTS,REVISION,ELSE}`` is what a model says of itself, or ELSE where there are no
-weights; whoever imports this module can compose that. Nothing here imports torch.
+``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a
+model of the hub says of itself, or ELSE where there are no weights. Whoever imports this module can
+compose that.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ def foreseen(error: Exception) -> InputError | None:
     if not isinstance(error, OmegaConfBaseException):
         return None
     return next((cause for cause in causes(error) if isinstance(cause, InputError)), None)
+
+
+def suffix_of_seed(seed: int) -> str:
+    """What tells the places of a seed from those of seed 0, which have none: ``-seed1``.
+
+    >>> suffix_of_seed(0), suffix_of_seed(2)
+    ('', '-seed2')
+    """
+    return f"-seed{seed}" if seed else ""
 
 
 def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) -> Any:
@@ -70,4 +80,5 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
     }
 
 
+OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)

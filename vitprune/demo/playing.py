@@ -10,49 +10,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from vitprune.demo.hard.geometry import Point, along, mix, shift, smooth, wave
+from vitprune.demo.geometry import Point, along, mix, shift, smooth, wave
+from vitprune.demo.manner import Manner
 
 NECK: Point = (160, 96)
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How an action is done in one take.
-
-    Args:
-        begin: when what happens once begins, in shares of the video,
-        length: and how long it takes.
-        strength: of movements; 1 is usual.
-        tempo: of what is repeated; 1 is usual.
-        phase: of what is repeated, in cycles.
-    """
-
-    begin: float
-    length: float
-    strength: float
-    tempo: float
-    phase: float
-
-    @classmethod
-    def draw(cls, take: np.random.Generator) -> Manner:
-        length = float(take.uniform(0.66, 0.9))
-        return cls(
-            begin=float(take.uniform(0.02, 0.98 - length)),
-            length=length,
-            strength=float(take.uniform(0.85, 1.1)),
-            tempo=float(take.uniform(0.85, 1.15)),
-            phase=float(take.uniform(0, 1)),
-        )
-
-    def progress(self, t: float) -> float:
-        """From 0, not yet begun, to 1, done, at time ``t`` of the video."""
-        return min(max((t - self.begin) / self.length, 0.0), 1.0)
-
-    def cycles(self, t: float, usual: float) -> float:
-        """How many cycles have gone by at time ``t``, of ``usual`` in a whole video."""
-        return self.phase + usual * self.tempo * t
 
 
 @dataclass(frozen=True)

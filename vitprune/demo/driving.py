@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 
-from vitprune.demo.hard.geometry import Point, along, held, mix, smooth, wave
-from vitprune.demo.hard.people import Face
+from vitprune.demo import manner
+from vitprune.demo.geometry import Point, along, held, mix, shift, smooth, wave
+from vitprune.demo.people import Face
 
 HEAD: Point = (160, 84)
 RIGHT_GRIP: Point = (108, 182)
@@ -24,47 +26,29 @@ AHEAD = Face()
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How an action is done in one take.
+class Manner(manner.Manner):
+    """How a driver does an action in one take; beside what all of them have:
 
     Args:
-        begin: when it begins, in shares of the video,
-        length: and how long it takes.
-        strength: of movements; 1 is usual.
-        tempo: of what is repeated; 1 is usual.
-        phase: of what is repeated, in cycles.
         hand: ``right`` or ``left``: which is used where either may be.
         aim: how far from its usual place a hand goes, in pixels.
-        carries: kind of the thing that is held at the wheel; None for empty hands. Actions that
-            take a thing take one of their own.
+        carries: kind of the thing that is held at the wheel. Actions that take a thing take one
+            of their own.
     """
 
-    begin: float
-    length: float
-    strength: float
-    tempo: float
-    phase: float
+    gentlest: ClassVar[float] = 0.8
     hand: str
     aim: Point
-    carries: str | None
+    carries: str
 
     @classmethod
-    def draw(cls, take: np.random.Generator) -> Manner:
-        length = float(take.uniform(0.66, 0.9))
-        return cls(
-            begin=float(take.uniform(0.02, 0.98 - length)),
-            length=length,
-            strength=float(take.uniform(0.8, 1.1)),
-            tempo=float(take.uniform(0.85, 1.15)),
-            phase=float(take.uniform(0, 1)),
-            hand=("right", "left")[int(take.integers(2))],
-            aim=(float(take.uniform(-7, 7)), float(take.uniform(-7, 7))),
-            carries=(None, "phone", "bottle", "parcel", "bag", None)[int(take.integers(6))],
-        )
-
-    def progress(self, t: float) -> float:
-        """From 0, not yet begun, to 1, done, at time ``t`` of the video."""
-        return min(max((t - self.begin) / self.length, 0.0), 1.0)
+    def _drawn(cls, take: np.random.Generator) -> dict[str, Any]:
+        return {
+            **super()._drawn(take),
+            "hand": ("right", "left")[int(take.integers(2))],
+            "aim": (float(take.uniform(-10, 10)), float(take.uniform(-10, 10))),
+            "carries": ("phone", "bottle", "parcel", "bag")[int(take.integers(4))],
+        }
 
 
 @dataclass(frozen=True)
@@ -159,7 +143,7 @@ def hands_off(u: float, how: Manner) -> Pose:
 def _phone(u: float, how: Manner, hand: str) -> Pose:
     far = held(u)
     side = -1 if hand == "right" else 1
-    ear = (HEAD[0] + side * 44 + 0.6 * how.aim[0], HEAD[1] + 10 + 0.6 * how.aim[1])
+    ear = (HEAD[0] + side * 44 + how.aim[0], HEAD[1] + 10 + how.aim[1])
     face = Face(0.0, 0.0, 0.35 * far * (1 + wave(how.tempo * 3 * u + how.phase)))
     pose = Pose(
         face, head=(side * 5 * far, 3 * far), kind="phone", grip=hand, tilt=-12 * side * far
@@ -229,8 +213,8 @@ def pick_up(u: float, how: Manner) -> Pose:
     """The right hand goes to the seat empty, and comes back with a thing."""
     far = held(u, 0.4, 0.55)
     face = Face(-0.6 * far * how.strength, 0.3 * far)
-    pose = Pose(face, head=(-9 * far, 4 * far), right=Reach(SEAT, far))
-    return replace(pose, kind=how.carries or "parcel", grip="right" if u > 0.475 else None)
+    pose = Pose(face, head=(-9 * far, 4 * far), right=Reach(shift(SEAT, *how.aim), far))
+    return replace(pose, kind=how.carries, grip="right" if u > 0.475 else None)
 
 
 def put_down(u: float, how: Manner) -> Pose:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vitprune.demo.hard.canvas import Canvas
-from vitprune.demo.hard.colours import Colour, against
-from vitprune.demo.hard.geometry import Box, Point, enclose, turned
+from vitprune.demo.canvas import Canvas
+from vitprune.demo.colours import Colour, mark
+from vitprune.demo.geometry import Box, Point, enclose, turned
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def _phone(canvas: Canvas, it: Thing) -> Box:
     box = canvas.slab(it.at, 26 * it.size, 46 * it.size, it.colour, it.angle)
     top, bottom = turned(it.at, it.angle, [(0, -18 * it.size), (0, 18 * it.size)])
     for at in (top, bottom):
-        canvas.slab(at, 14 * it.size, 3 * it.size, against(it.colour), it.angle)
+        canvas.slab(at, 14 * it.size, 3 * it.size, mark(it.colour, 110), it.angle)
     return box
 
 
@@ -46,7 +46,7 @@ def _bottle(canvas: Canvas, it: Thing) -> Box:
     neck, cap = turned(it.at, it.angle, [(0, -28 * it.size), (0, -38 * it.size)])
     return enclose(
         canvas.slab(neck, 10 * it.size, 22 * it.size, it.colour, it.angle),
-        canvas.slab(cap, 14 * it.size, 8 * it.size, against(it.colour), it.angle),
+        canvas.slab(cap, 14 * it.size, 8 * it.size, mark(it.colour, 110), it.angle),
         canvas.slab(it.at, 26 * it.size, 44 * it.size, it.colour, it.angle),
     )
 
@@ -62,7 +62,7 @@ def _bag(canvas: Canvas, it: Thing) -> Box:
 def _parcel(canvas: Canvas, it: Thing) -> Box:
     box = canvas.slab(it.at, 42 * it.size, 38 * it.size, it.colour, it.angle)
     tape = turned(it.at, it.angle, [(0, -11 * it.size)])[0]
-    canvas.slab(tape, 42 * it.size, 5 * it.size, against(it.colour), it.angle)
+    canvas.slab(tape, 42 * it.size, 5 * it.size, mark(it.colour, 110), it.angle)
     return box
 
 
@@ -104,7 +104,7 @@ def _strings(canvas: Canvas, it: Thing, size: float) -> Box:
         canvas.disc(upper, 17 * size, 17 * size, it.colour),
         canvas.disc(lower, 22 * size, 22 * size, it.colour),
     )
-    canvas.disc(lower, 6 * size, 6 * size, against(it.colour))
+    canvas.disc(lower, 6 * size, 6 * size, mark(it.colour, 110))
     return enclose(body, canvas.disc(scroll, 5 * size, 5 * size, it.colour))
 
 

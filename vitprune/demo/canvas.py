@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from vitprune.demo.hard.camera import View
-from vitprune.demo.hard.colours import Colour
-from vitprune.demo.hard.geometry import Box, Point, turned
+from vitprune.demo.camera import View
+from vitprune.demo.colours import Colour
+from vitprune.demo.geometry import Box, Point, turned
 
 CANVAS = (320, 240)
 CENTRE: Point = (160.0, 120.0)
