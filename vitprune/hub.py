@@ -2,7 +2,8 @@
 
 A source is a directory, or an id of the hub with a revision. Its ``config.json`` says what is
 built, its processor's file how clips are made of videos, and only safetensors are weights: no code
-of a source is ever run.
+of a source is ever run. Which classes there are is said beside their adapters, in
+``vitprune/models/hub/classes.json``.
 """
 
 from __future__ import annotations
@@ -21,13 +22,9 @@ PROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json", "pro
 """Files that say how clips are made, the first that is there."""
 FRAMES = ("num_frames", "frames_per_clip")
 SIZES = ("image_size", "crop_size")
-NAMES = {
-    "timesformer": "timesformer",
-    "videomae": "videomae",
-    "vivit": "vivit",
-    "vjepa2": "vjepa2",
-    "videoprism_vision_model": "videoprism",
-}
+NAMES: dict[str, str] = json.loads(
+    (Path(__file__).parent / "models" / "hub" / "classes.json").read_text(encoding="utf-8")
+)
 """transformers' ``model_type`` of each class for videos -> its name here."""
 NO_STRUCTURE = (
     "id2label", "label2id", "num_labels", "problem_type", "architectures", "dtype", "torch_dtype",

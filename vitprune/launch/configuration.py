@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from vitprune import hub
 from vitprune.errors import InputError
 from vitprune.files import content_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
@@ -41,7 +42,6 @@ Explanation = Literal[
     "none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"
 ]  # fmt: skip
 Query = Literal["mean", "cls", "rollout"]
-HubArchitecture = Literal["videomae", "vivit", "vjepa2", "videoprism", "timesformer"]
 Precision = Literal[
     "32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16",
     "64", 32, 16, 64, "transformer-engine", "transformer-engine-float16",
@@ -81,6 +81,11 @@ Flag = Annotated[bool, _takes("true or false", lambda value: type(value) is bool
 Text = Annotated[str, _takes("text", lambda value: isinstance(value, str) and value != "")]
 TextOrNull = Annotated[
     str | None, BeforeValidator(lambda value: None if value is None else str(value))
+]
+
+HubArchitecture = Annotated[
+    str | None,
+    _takes(", ".join(hub.NAMES.values()), lambda x: x in hub.NAMES.values(), optional=True),
 ]
 
 
@@ -155,7 +160,7 @@ class Model(Section):
     k: Whole
     variant: TextOrNull
     weights: TextOrNull
-    architecture: HubArchitecture | None = None
+    architecture: HubArchitecture = None
     revision: TextOrNull = None
     num_frames: Whole
     image_size: Whole

@@ -156,6 +156,24 @@ class HubMlp(Mlp):
         self.dropout = nn.Identity()  # type: ignore[assignment]
 
 
+def branches_of(
+    layer: Any, num_heads: int, kind: type[HubAttention] = HubAttention
+) -> dict[str, Branch]:
+    """Attention and MLP of a layer of transformers whose parts are called as in most of its ViTs.
+
+    Args:
+        layer: has ``layernorm_before``, ``attention`` with ``o_proj``, ``layernorm_after``,
+            ``mlp`` with ``fc1``, ``activation_fn`` and ``fc2``, and ``dropout``.
+        num_heads: of its attention.
+        kind: among which tokens it attends.
+    """
+    proj = taken_out(layer.attention, "o_proj")
+    attention = kind(layer.layernorm_before, layer.attention, proj, num_heads, layer.dropout)
+    fc1, act, fc2 = layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2
+    mlp = HubMlp(layer.layernorm_after, fc1, act, fc2, layer.dropout)
+    return {"attention": attention, "mlp": mlp}
+
+
 def taken_out(module: nn.Module, name: str) -> nn.Linear:
     """A linear layer of ``module``, which passes on what comes in from then on."""
     layer = getattr(module, name)

@@ -12,18 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from vitprune.models.chain import Block, Tokens
-from vitprune.models.hub.branches import (
-    HubMlp,
-    SpaceAttention,
-    TimeAttention,
-    taken_out,
-)
+from vitprune.models.hub.branches import SpaceAttention, TimeAttention, branches_of
 from vitprune.models.hub.model import HubModel, hub_architecture
 
 TINY = {
     "num_frames": 8, "image_size": 64, "tubelet_size": [1, 16, 16], "hidden_size": 48,
-    "num_attention_heads": 4, "intermediate_size": 192, "num_spatial_layers": 12,
-    "num_temporal_layers": 4,
+    "num_attention_heads": 4, "intermediate_size": 192,
 }  # fmt: skip
 
 
@@ -40,24 +34,14 @@ class VideoPrism(HubModel):
         model = original.vision_model
         self.patch = tuple(config.tubelet_size)
         self.embeddings = _Space(model.spatial_embeddings)
-        self.norm = model.layernorm2
+        self.norm, self.head = model.layernorm2, original.classifier
         self.head_pool, self.head_norm = original.head, original.head_layernorm
-        self.head = original.classifier
-        layers = [*model.spatial_layers, *model.temporal_layers]
+        space, time = model.spatial_layers, model.temporal_layers
         between = _Between(model.layernorm1, model.temporal_embeddings)
-        for i, layer in enumerate(layers):
-            over_time = i >= config.num_spatial_layers
-            kind = TimeAttention if over_time else SpaceAttention
-            attention = kind(
-                layer.layernorm_before, layer.attention, taken_out(layer.attention, "o_proj"),
-                config.num_attention_heads, layer.dropout,
-            )  # fmt: skip
-            mlp = HubMlp(
-                layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2,
-                layer.dropout,
-            )  # fmt: skip
-            before = [between] if i == config.num_spatial_layers else []
-            yield Block(i, {"attention": attention, "mlp": mlp}, before)
+        for i, layer in enumerate([*space, *time]):
+            kind = SpaceAttention if i < len(space) else TimeAttention
+            branches = branches_of(layer, config.num_attention_heads, kind)
+            yield Block(i, branches, [between] if i == len(space) else [])
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.head_norm(self.head_pool(self.norm(tokens.x))[0])).squeeze(1)
@@ -80,8 +64,7 @@ class _Between(nn.Module):
 
     def __init__(self, norm: nn.Module, positions: nn.Module) -> None:
         super().__init__()
-        self.norm = norm
-        self.positions = positions
+        self.norm, self.positions = norm, positions
 
     def forward(self, tokens: Tokens) -> Tokens:
         (frames, height, width), x = tokens.grid, self.norm(tokens.x)

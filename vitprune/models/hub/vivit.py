@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vitprune.models import positions
 from vitprune.models.chain import Block, Tokens
 from vitprune.models.formats import State
-from vitprune.models.hub.branches import HubAttention, HubMlp, taken_out
+from vitprune.models.hub.branches import branches_of
 from vitprune.models.hub.model import HubModel, hub_architecture
 from vitprune.models.positions import behind_class_token, interpolate
 
@@ -37,15 +37,7 @@ class VivIt(HubModel):
         self.norm = model.layernorm
         self.head = original.classifier
         for i, layer in enumerate(model.layers):
-            attention = HubAttention(
-                layer.layernorm_before, layer.attention, taken_out(layer.attention, "o_proj"),
-                config.num_attention_heads, layer.dropout,
-            )  # fmt: skip
-            mlp = HubMlp(
-                layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2,
-                layer.dropout,
-            )  # fmt: skip
-            yield Block(i, {"attention": attention, "mlp": mlp})
+            yield Block(i, branches_of(layer, config.num_attention_heads))
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))
