@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vitprune.errors import InputError
 
@@ -34,8 +35,6 @@ NO_STRUCTURE = (
 
 ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 FILES = (".pt", ".pth", ".pyth", ".bin", ".ckpt", ".safetensors")
-
-R = TypeVar("R")
 
 
 def is_source(weights: str | Path) -> bool:
@@ -76,27 +75,14 @@ class Source:
                 f"model.revision={self.revision}: {self.name} is a directory and has none"
             )
 
-    def file(self, *names: str) -> Path | None:
-        """The first of these files that is there.
+    @cached_property
+    def described(self) -> Path:
+        """A directory with its configuration, fetched where it is an id.
 
         Raises:
             InputError: the id, its revision or the network is not to be had.
         """
-        return next(filter(None, map(self._file, names)), None)
-
-    def _file(self, name: str) -> Path | None:
-        if Path(self.name).is_dir():
-            path = Path(self.name, name)
-            return path if path.is_file() else None
-        hub = _hub()
-
-        def find() -> Path | None:
-            try:
-                return Path(hub.hf_hub_download(self.name, name, revision=self.revision))
-            except hub.errors.RemoteEntryNotFoundError:
-                return None
-
-        return self._fetch(find)
+        return self._fetched("*.json")
 
     def folder(self) -> Path:
         """A directory with its configuration and weights, fetched where it is an id.
@@ -104,16 +90,7 @@ class Source:
         Raises:
             InputError: it cannot be fetched, or holds no weights in safetensors.
         """
-        folder = Path(self.name)
-        if not folder.is_dir():
-            patterns = ["*.json", "*.safetensors"]
-            folder = self._fetch(
-                lambda: Path(
-                    _hub().snapshot_download(
-                        self.name, revision=self.revision, allow_patterns=patterns
-                    )
-                )
-            )
+        folder = self._fetched("*.json", "*.safetensors")
         if not any(folder.glob("*.safetensors")):
             raise InputError(
                 f"model.weights={self.name} holds no weights in safetensors, the only ones that "
@@ -121,11 +98,26 @@ class Source:
             )
         return folder
 
-    def _fetch(self, fetch: Callable[[], R]) -> R:
+    def commit(self) -> str | None:
+        """The commit that an id's revision is now; None for a directory."""
+        return None if Path(self.name).is_dir() else self.described.name
+
+    def pinned(self) -> Source:
+        """The same at its commit, so that all files are of one and it can be had again."""
+        return replace(self, revision=self.commit())
+
+    def _fetched(self, *patterns: str) -> Path:
+        if Path(self.name).is_dir():
+            return Path(self.name)
         hub = _hub()
         try:
-            return fetch()
-        except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+            # The library keeps files in a directory that is called as their commit is.
+            return Path(
+                hub.snapshot_download(
+                    self.name, revision=self.revision, allow_patterns=list(patterns)
+                )
+            )
+        except Exception as error:  # its own, httpx's, the system's: they have no base of their own
             revision = f" (revision {self.revision})" if self.revision else ""
             why = str(error).strip().splitlines()[0] if str(error).strip() else "no answer"
             raise InputError(
@@ -139,8 +131,8 @@ class Source:
         Raises:
             InputError: there is none, or it is of no class for videos that is known.
         """
-        path = self.file(CONFIG)
-        if path is None:
+        path = self.described / CONFIG
+        if not path.is_file():
             raise InputError(f"model.weights={self.name} holds no {CONFIG}; is it a model?")
         config = _read(path)
         if config.get("model_type") not in NAMES:
@@ -186,7 +178,8 @@ class Source:
         return len(self.class_names() or ()) or int(self.config().get("num_labels", 2))
 
     def _processor(self) -> dict[str, Any]:
-        path = self.file(*PROCESSORS)
+        paths = (self.described / name for name in PROCESSORS)
+        path = next((path for path in paths if path.is_file()), None)
         if path is None:
             raise InputError(
                 f"model.weights={self.name} does not say how its clips are normalised: it holds "
@@ -247,7 +240,6 @@ def _hub() -> Any:
     """
     try:
         import huggingface_hub
-        import huggingface_hub.errors
     except ImportError:
         raise InputError(
             "models of the hub need packages that are not installed: pip install 'vitprune[hub]'"

@@ -1,5 +1,6 @@
 """Models of the Hugging Face hub: against transformers' own, and as a chain."""
 
+import ast
 import json
 import shutil
 import sys
@@ -20,6 +21,7 @@ from vitprune.heads.attention import attention_maps
 from vitprune.hub import Source
 from vitprune.importance import ablate, units_of
 from vitprune.models import VideoTransformer, build_model
+from vitprune.models import hub as adapters
 from vitprune.models.chain import drop_layers
 from vitprune.models.hub.branches import HubAttention, SpaceAttention, TimeAttention
 from vitprune.pruning import count_flops
@@ -84,6 +86,9 @@ def test_clips_of_any_size_where_transformers_takes_them(tmp_path: Path) -> None
     theirs = original("vjepa2")
     ours = build_model("hub", weights=saved(theirs, tmp_path / "jepa")).eval()
     assert_same(ours, theirs, clips(6))
+    theirs = original("timesformer")
+    ours = build_model("hub", weights=saved(theirs, tmp_path / "timesformer")).eval()
+    assert_same(ours, theirs, clips(4, 48, 32))  # of another height alone
 
 
 @pytest.mark.parametrize("name", ["videomae", "vivit", "vjepa2"])
@@ -287,29 +292,54 @@ def test_half_precision_weights_become_single(tmp_path: Path) -> None:
 # --- the hub --------------------------------------------------------------------------------------
 
 
-def test_an_id_and_its_revision(pair: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    theirs, _, path = pair
-    asked = set()
+COMMIT = "4f2a9c1d" * 5
 
-    def file(name: str, file: str, revision: str | None) -> str:
-        asked.add((name, revision))
-        if not (path / file).is_file():
-            response = type("Response", (), {"headers": {}, "request": None, "status_code": 404})()
-            raise huggingface_hub.errors.RemoteEntryNotFoundError("404", response=response)
-        return str(path / file)
 
-    def folder(name: str, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.add((name, revision))
-        assert set(allow_patterns) == {"*.json", "*.safetensors"}
-        return str(path)
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A directory in which the package huggingface_hub looks for what it has fetched; no network.
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", file)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", folder)
+    ``somebody/model`` is there, and ``main`` and ``v1`` are one commit of it.
+    """
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    model = tmp_path / "cache" / "models--somebody--model"
+    (model / "refs").mkdir(parents=True)
+    for name in ("main", "v1"):
+        (model / "refs" / name).write_text(COMMIT)
     monkeypatch.chdir(tmp_path)
-    ours = build_model("hub", weights="somebody/model", revision="4f2a9c1").eval()
+    return model / "snapshots" / COMMIT
+
+
+@pytest.mark.parametrize("revision", [None, "v1", COMMIT])
+def test_an_id_and_its_revision(pair: Any, hub: Path, revision: str | None) -> None:
+    theirs, _, path = pair
+    shutil.copytree(path, hub)
+    ours = build_model("hub", weights="somebody/model", revision=revision).eval()
     assert_same(ours, theirs, clips())
-    assert Source("somebody/model", "4f2a9c1").clip_settings().image_size == SIZE
-    assert asked == {("somebody/model", "4f2a9c1")}
+    source = Source("somebody/model", revision)
+    assert source.clip_settings().image_size == SIZE
+    assert source.pinned() == Source("somebody/model", COMMIT)
+
+
+def test_all_files_are_of_one_commit_and_no_others_are_fetched(
+    pair: Any, monkeypatch: pytest.MonkeyPatch, hub: Path
+) -> None:
+    """Also if somebody pushes to the branch meanwhile."""
+    shutil.copytree(pair[2], hub)
+    asked = []
+
+    def fetch(name: str, revision: str | None, allow_patterns: list[str]) -> str:
+        asked.append((name, revision, *allow_patterns))
+        return str(hub)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    build_model("hub", weights="somebody/model", revision="main")
+    assert asked == [
+        ("somebody/model", "main", "*.json"),
+        ("somebody/model", COMMIT, "*.json"),
+        ("somebody/model", COMMIT, "*.json", "*.safetensors"),
+    ]
 
 
 def refused(**arguments: Any) -> str:
@@ -340,16 +370,14 @@ def test_what_cannot_be_loaded_is_refused(
     assert "holds no config.json" in refused(weights=tmp_path / "bare")
 
 
-def test_names_that_are_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_that_are_nothing(hub: Path, tmp_path: Path) -> None:
     assert "model.weights=None is no model of the hub" in refused()
     assert "is no model of the hub" in refused(weights=tmp_path / "none.ckpt")
-
-    def offline(*_: Any, **__: Any) -> str:
-        raise OSError("no route to host\nand more")
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
-    line = refused(weights="somebody/model", revision="v1")
-    assert "somebody/model (revision v1) cannot be had from the hub: no route to host" in line
+    line = refused(weights="somebody/else", revision="v1")
+    assert "model.weights=somebody/else (revision v1) cannot be had from the hub: " in line
+    assert line.endswith("Name an id and a revision that are there, or a directory with its files")
+    hub.mkdir(parents=True)
+    assert "holds no config.json" in refused(weights="somebody/model")
 
 
 @pytest.mark.parametrize("missing", ["transformers", "huggingface_hub"])
@@ -425,6 +453,19 @@ def test_a_directory_without_a_processor(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").unlink()
     with pytest.raises(InputError, match=r"holds none of video_preprocessor_config\.json"):
         Source(str(tmp_path)).clip_settings()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "timesformer"])
+def test_an_adapter_is_small(name: str) -> None:
+    """At most 40 lines, but for imports and docstrings: the original modules do the work."""
+    text = (Path(adapters.__file__).parent / f"{name}.py").read_text()
+    skipped: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        said = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if said or isinstance(node, ast.Import | ast.ImportFrom):
+            skipped |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = [line for i, line in enumerate(text.splitlines(), 1) if line and i not in skipped]
+    assert 20 < len(lines) <= 40
 
 
 def test_nothing_is_warned_of_where_all_is_well(pair: Any) -> None:

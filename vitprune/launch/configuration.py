@@ -162,6 +162,7 @@ class Model(Section):
     weights: TextOrNull
     architecture: HubArchitecture = None
     revision: TextOrNull = None
+    commit: TextOrNull = None
     num_frames: Whole
     image_size: Whole
     mean: Mean
@@ -175,9 +176,8 @@ class Model(Section):
     def node(self) -> dict[str, Any]:
         """As ``instantiate`` takes it."""
         built_of = {"target", "name", "variant", "weights", "num_frames", "image_size"}
-        if self.revision is not None:
-            built_of.add("revision")
-        return self.model_dump(by_alias=True, include=built_of)
+        pinned = {} if self.commit is None else {"revision": self.commit}
+        return {**self.model_dump(by_alias=True, include=built_of), **pinned}
 
 
 class Views(Section):

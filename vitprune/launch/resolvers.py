@@ -47,7 +47,7 @@ def suffix_of_seed(seed: int) -> str:
 
 
 def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) -> Any:
-    """``name``, ``variant``, ``num_frames``, ``image_size``, ``mean`` or ``std``.
+    """``name``, ``variant``, ``commit``, ``num_frames``, ``image_size``, ``mean`` or ``std``.
 
     Raises:
         InputError: it is not to be had.
@@ -58,7 +58,7 @@ def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) 
                 f"model.weights={weights} is no directory and no id of the hub (owner/name)"
             )
         return _said(weights, revision)[key]
-    if otherwise is None and key != "variant":
+    if otherwise is None and key not in ("variant", "commit"):
         raise InputError(
             "model=hub needs weights at full scale: model.weights=DIRECTORY, or an id of the hub "
             "(owner/name); scale=tiny builds a small model from nothing"
@@ -73,6 +73,7 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
     return {
         "name": source.architecture(),
         "variant": "hub",
+        "commit": source.commit(),
         "num_frames": settings.num_frames,
         "image_size": settings.image_size,
         "mean": list(settings.mean),

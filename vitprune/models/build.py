@@ -54,7 +54,7 @@ def build_model(
     """
     source = None
     if weights is not None and is_source(weights) and _is_of_hub(name):
-        source = Source(str(weights), revision)
+        source = Source(str(weights), revision).pinned()
         name = _name_of(source, name)
         variant, config = HUB, source.structure()
         num_classes = num_classes or source.num_classes()

@@ -12,7 +12,7 @@ NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective", 
 NEUTRAL_PARTS = (("dataset", "num_workers"),)
 
 NOT_FINE_TUNING = {
-    "model": ("k", "compile", "checkpointing", "full", "tiny", "architecture"),
+    "model": ("k", "compile", "checkpointing", "full", "tiny", "architecture", "revision"),
     "dataset": (
         "_target_", "root", "scale", "num_workers", "views", "eval_batch_size", "allow_missing",
     ),
