@@ -52,6 +52,8 @@ class Guard(Callback):
             asked = asked_for(config, (*AXES, "seed", "seeds"))
             if "seeds" in asked:
                 asked["seed"] = asked.pop("seeds")
+            if "hub" in asked.get("model", ()):  # cells are called by the classes that they hold
+                del asked["model"]
             write_json(directory / SWEEP, {"command": words_of(config), "asked": asked})
         except (InputError, OSError) as error:
             exit_with(in_one_line(error))
