@@ -15,8 +15,8 @@ setup: $(VENV)/.vitprune ## install into .venv, again only when pyproject.toml h
 prune: setup ## a first result: fine-tune a small MViT, drop 5 of its layers, compare (ARGS=... adds overrides)
 	$(BIN)/python prune.py model=mvit metric=R k=5 $(ARGS)
 
-table1: setup ## Table 1 on both stand-ins, 36 cells; again: goes on where it was stopped (ARGS=... likewise)
-	$(BIN)/python prune.py experiment=table1_demo $(ARGS)
+table1: $(VENV)/.vitprune-sweep ## Table 1 on both stand-ins, 36 cells, two at a time; again: goes on where it was stopped (ARGS=... likewise)
+	$(BIN)/python prune.py experiment=table1_demo hydra/launcher=joblib $(ARGS)
 
 test: $(VENV)/.vitprune-test ## run all tests, two at a time (ARGS=... goes to pytest)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -41,6 +41,6 @@ $(VENV)/.vitprune: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/.vitprune-test: $(VENV)/.vitprune
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+$(VENV)/.vitprune-%: $(VENV)/.vitprune
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
 	touch $@

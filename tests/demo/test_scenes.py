@@ -36,12 +36,15 @@ def test_the_object_of_the_driver_is_where_its_box_is(action: str) -> None:
     for number in range(4):
         made = scene(CarScene, action, number)
         assert isinstance(made, CarScene)
+        shares = []
         for t in TIMES:
             picture = made.unexposed(float(t))
             x0, y0, x1, y1 = picture.boxes["object"]
             patch = np.asarray(picture.image)[int(y0) : int(y1) + 1, int(x0) : int(x1) + 1]
             close = np.abs(patch.astype(int) - made.object).max(axis=-1) < 12
-            assert close.mean() > 0.15, (action, number, t)
+            shares.append(close.mean())
+        assert np.median(shares) > 0.35, (action, number)
+        assert min(shares) > 0.1, (action, number)  # when the hand comes to it, it covers it
 
 
 @pytest.mark.parametrize(

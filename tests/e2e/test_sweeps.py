@@ -136,6 +136,7 @@ def test_launchers_fine_tune_and_score_once(launcher: str, run_alone: Run, direc
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     runs = directory / launcher
     done = run_alone("prune", "-m", f"hydra/launcher={launcher}", "model=timesformer", "k=99,3,2",
+               "dataset.num_workers=1",
                "logger=none", f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert "R-lowest-k99: k=99 is out of range" in done.stderr

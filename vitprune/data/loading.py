@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vitprune.errors import InputError
 
@@ -42,8 +43,26 @@ class SeededSampler(Sampler[tuple[int, int]]):
         return order, torch.randint(2**62, (self.size,), generator=self.generator)
 
 
+STANDARD = multiprocessing.get_all_start_methods()
+"""Ways to start a process, this platform's usual one first."""
+
+
 class VideoLoader(DataLoader[dict[str, Any]]):
-    """A DataLoader that takes the worker's traceback off an :class:`InputError`."""
+    """A DataLoader that takes the worker's traceback off an :class:`InputError`.
+
+    Its workers are started as on any process of this platform, also in one of joblib's, whose own
+    way of starting processes DataLoader does not know.
+
+    Args:
+        dataset: of what.
+        num_workers: how many processes decode; 0 for this one.
+        options: further ones of DataLoader.
+    """
+
+    def __init__(self, dataset: Dataset[Any], *, num_workers: int = 0, **options: Any) -> None:
+        if num_workers and multiprocessing.get_start_method() not in STANDARD:
+            options.setdefault("multiprocessing_context", STANDARD[0])
+        super().__init__(dataset, num_workers=num_workers, **options)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
         try:

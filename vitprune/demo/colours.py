@@ -22,10 +22,9 @@ def calm(rng: np.random.Generator) -> Colour:
 
 
 def vivid(rng: np.random.Generator) -> Colour:
-    """A colour that stands out, for objects: as often light as dark, of any hue."""
-    sign = 1 if rng.random() < 0.5 else -1
+    """A colour that stands out from places and from skins, for objects: of any hue."""
     weak, middle, strong = rng.integers(40, 100), rng.integers(50, 120), rng.integers(80, 120)
-    r, g, b = (GREY + sign * int(c) for c in rng.permutation([weak, middle, strong]))
+    r, g, b = (GREY - int(c) for c in rng.permutation([weak, middle, strong]))
     return (r, g, b)
 
 

@@ -20,7 +20,7 @@ from vitprune.demo.layouts import LAYOUTS, SPLITS, Layout, plan_of
 from vitprune.demo.videos import render_videos
 from vitprune.errors import InputError
 
-VERSION = 9
+VERSION = 10
 """To be raised whenever the same seed renders to something else."""
 STAMP = "stand-in.json"
 

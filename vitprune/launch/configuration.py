@@ -150,6 +150,7 @@ class Recipe(Section):
         float, _takes("numbers from 0 to below 1", _number(lambda x: 0 <= x < 1))
     ]
     mixup: NotNegative
+    linear_probing: Flag
 
 
 class Model(Section):

@@ -20,6 +20,7 @@ from vitprune.tracking import lineage
 from vitprune.training import Provenance, VideoClassifier
 from vitprune.training.attempt import Attempt, exclusive
 from vitprune.training.callbacks import LastEpochValidated, RandomState
+from vitprune.training.probing import LinearProbing
 from vitprune.training.provenance import seen_by_weights
 
 if TYPE_CHECKING:
@@ -67,9 +68,10 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
     for callback in callbacks.values():
         if isinstance(callback, ModelCheckpoint):
             callback.dirpath = str(attempt.folder)
+    probing = [LinearProbing()] if cfg.model.recipe.linear_probing else []
     with run:
         trainer = run.trainer(
-            [*callbacks.values(), RandomState(), LastEpochValidated()], attempt.logger()
+            [*callbacks.values(), *probing, RandomState(), LastEpochValidated()], attempt.logger()
         )
         trainer.fit(classifier, datamodule=data, ckpt_path=attempt.resume_from)
         if trainer.interrupted:
@@ -125,6 +127,6 @@ def new_classifier(cfg: FineTuning, data: VideoDataModule) -> VideoClassifier:
         {name: split.listing() for name, split in data.splits.items()},
         [*before, *data.splits["train"].excerpts()],
     )
-    recipe = cfg.model.recipe.model_dump(exclude={"epochs", "validate_every"})
+    recipe = cfg.model.recipe.model_dump(exclude={"epochs", "validate_every", "linear_probing"})
     settings = data.clip_settings()
     return VideoClassifier(model, data.class_names, settings, provenance=provenance, **recipe)

@@ -2,8 +2,8 @@
 
 `classifier` is the LightningModule and its checkpoints, `provenance` what a checkpoint was
 fine-tuned with and which clips it has seen, `attempt` a fine-tuning that may be killed and goes
-on, `callbacks` what is done around its epochs, `per_video` metrics in which every video counts
-once.
+on, `callbacks` what is done around its epochs, `probing` what comes before the first, `per_video`
+metrics in which every video counts once.
 """
 
 from vitprune.training.classifier import VideoClassifier, view_probabilities
