@@ -62,8 +62,7 @@ def test_models_of_the_hub_are_18_cells_and_three_fine_tunings() -> None:
     assert len({tuple(cell) for cell in cells_of}) == len(cells_of) == 18
     cells_made = [sweep_config("experiment=hub", *cell, "runs=R", "seed=1") for cell in cells_of]
     assert len({cell.hydra.sweep.subdir for cell in cells_made}) == 18
-    names = [cell.model.name for cell in cells_made]
-    assert names == [name for name in ("videomae", "vivit", "vjepa2") for _ in range(6)]
+    assert [cell.model.name for cell in cells_made] == ["videomae", "vivit", "vjepa2"] * 6
     assert list(dict.fromkeys(cell.fine_tuned for cell in cells_made)) == [
         f"R/train/demo_dai/{name}-seed1" for name in ("videomae", "vivit", "vjepa2")
     ]

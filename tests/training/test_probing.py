@@ -8,11 +8,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.utils.data import DataLoader
 
+from vitprune.errors import InputError
 from vitprune.models import build_model
 from vitprune.training import VideoClassifier
 from vitprune.training.probing import PENALTY, LinearProbing, fit_linear, standardise
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "videoprism")
 CLASSES = ["drink", "text", "phone"]
 SETTINGS = {"num_frames": 4, "image_size": 32}
 
@@ -49,6 +50,11 @@ def fit(module: VideoClassifier, data: Clips, tmp_path: Path, **keys: object) ->
     )  # fmt: skip
     trainer.fit(module, datamodule=data, **keys)  # type: ignore[arg-type]
     return trainer
+
+
+def test_a_model_without_a_norm_before_its_classifier_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="V-JEPA 2 has no norm before its classifier"):
+        fit(classifier("vjepa2"), Clips(), tmp_path)
 
 
 def test_it_is_the_logistic_regression_of_scikit_learn() -> None:

@@ -251,7 +251,7 @@ class VideoTransformer(nn.Module, ABC):
     """The chain: clips -> tokens -> blocks -> logits.
 
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec``, ``blocks``,
-    ``head``, ``num_layers`` and ``patch``.
+    ``norm``, ``head``, ``num_layers`` and ``patch``.
     """
 
     title: str
@@ -259,6 +259,9 @@ class VideoTransformer(nn.Module, ABC):
     sets it."""
     spec: ModelSpec
     blocks: nn.ModuleList
+    norm: nn.LayerNorm
+    last_norm: str | None = "norm"
+    """The name of what :attr:`feature_norm` gives."""
     head: nn.Linear
     """The classifier."""
     after: nn.Sequential
@@ -319,6 +322,11 @@ class VideoTransformer(nn.Module, ABC):
             )
         )
         return t, h, w
+
+    @property
+    def feature_norm(self) -> nn.LayerNorm | None:
+        """The norm whose output, at most averaged, goes into the classifier, if there is one."""
+        return None if self.last_norm is None else getattr(self, self.last_norm)
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -28,6 +28,7 @@ class VideoPrism(HubModel):
     """Layers over space within frames, then layers over time; a learned query pools all tokens."""
 
     model_type = "videoprism_vision_model"
+    last_norm = "head_norm"
     any_frames = any_size = True  # as transformers' interpolate_pos_encoding
 
     def adopt(self, original: Any, config: Any) -> Iterator[Block]:
@@ -36,12 +37,11 @@ class VideoPrism(HubModel):
         self.embeddings = _Space(model.spatial_embeddings)
         self.norm, self.head = model.layernorm2, original.classifier
         self.head_pool, self.head_norm = original.head, original.head_layernorm
-        space, time = model.spatial_layers, model.temporal_layers
+        space, time, heads = model.spatial_layers, model.temporal_layers, config.num_attention_heads
         between = _Between(model.layernorm1, model.temporal_embeddings)
         for i, layer in enumerate([*space, *time]):
-            kind = SpaceAttention if i < len(space) else TimeAttention
-            branches = branches_of(layer, config.num_attention_heads, kind)
-            yield Block(i, branches, [between] if i == len(space) else [])
+            parts = branches_of(layer, heads, SpaceAttention if i < len(space) else TimeAttention)
+            yield Block(i, parts, [between] if i == len(space) else [])
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.head_norm(self.head_pool(self.norm(tokens.x))[0])).squeeze(1)

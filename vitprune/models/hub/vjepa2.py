@@ -30,6 +30,7 @@ class VJepa2(HubModel):
 
     model_type = "vjepa2"
     frames_key, size_key = "frames_per_clip", "crop_size"
+    last_norm = None  # the pooler ends in an MLP
     any_frames = True  # rotary positions go on
 
     def adopt(self, original: Any, config: Any) -> Iterator[Block]:

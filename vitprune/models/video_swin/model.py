@@ -309,6 +309,10 @@ class VideoSwin(VideoTransformer):
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.head_norm(self.norm(tokens.x).mean(1)))
 
+    @property
+    def feature_norm(self) -> nn.LayerNorm | None:
+        return self.head_norm if isinstance(self.head_norm, nn.LayerNorm) else self.norm
+
     def fit_classifier(self, state: State) -> None:
         if "head_norm.weight" in state and isinstance(self.head_norm, nn.Identity):
             self.head_norm = nn.LayerNorm(self.head.in_features)
