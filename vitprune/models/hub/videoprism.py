@@ -44,7 +44,7 @@ class VideoPrism(HubModel):
             yield Block(i, parts, [between] if i == len(space) else [])
 
     def read_out(self, tokens: Tokens) -> Tensor:
-        return self.head(self.head_norm(self.head_pool(self.norm(tokens.x))[0])).squeeze(1)
+        return self.head(self.head_norm(self.head_pool(self.norm(tokens.x))[0]).squeeze(1))
 
 
 class _Space(nn.Module):
