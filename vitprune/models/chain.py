@@ -325,7 +325,8 @@ class VideoTransformer(nn.Module, ABC):
 
     @property
     def feature_norm(self) -> nn.LayerNorm | None:
-        """The norm whose output, at most averaged, goes into the classifier, if there is one."""
+        """The norm whose output, at most averaged, goes into the classifier, if there is one that
+        scales by its weight."""
         return None if self.last_norm is None else getattr(self, self.last_norm)
 
     @property

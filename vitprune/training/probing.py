@@ -30,7 +30,7 @@ class LinearProbing(pl.Callback):
     left alone.
 
     Raises:
-        InputError: something else than a norm gives the model's classifier its features.
+        InputError: something else than an ordinary norm gives the model's classifier its features.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -39,8 +39,8 @@ class LinearProbing(pl.Callback):
         model = cast(VideoTransformer, pl_module.model)
         if model.feature_norm is None:
             raise InputError(
-                f"{model.title} has no norm before its classifier, which linear probing needs; "
-                "give model.recipe.linear_probing=false"
+                f"{model.title} has no ordinary norm before its classifier, as linear probing "
+                "needs; give model.recipe.linear_probing=false"
             )
         features, labels = _features(trainer, pl_module, model)
         mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)

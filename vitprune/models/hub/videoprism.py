@@ -28,7 +28,7 @@ class VideoPrism(HubModel):
     """Layers over space within frames, then layers over time; a learned query pools all tokens."""
 
     model_type = "videoprism_vision_model"
-    last_norm = "head_norm"
+    last_norm = None  # its scale is one more than its weight
     any_frames = any_size = True  # as transformers' interpolate_pos_encoding
 
     def adopt(self, original: Any, config: Any) -> Iterator[Block]:
