@@ -80,7 +80,7 @@ def test_a_checkpoint_says_what_it_was_fine_tuned_with(config: Compose, tmp_path
         ("model.num_frames=4", "model.num_frames=2, not 4"),
         ("model.weights=kinetics400", "model.weights=null, not kinetics400"),
         ("seed=1", "seed=0, not 1"),
-        ("trainer.max_epochs=1", "trainer.max_epochs=8, not 1"),
+        ("trainer.max_epochs=1", "trainer.max_epochs=6, not 1"),
         ("+trainer.limit_train_batches=2", "trainer.limit_train_batches=null, not 2"),
         ("callbacks.checkpoint.monitor=val/loss", "checkpoint.monitor=val/top1, not val/loss"),
     ],

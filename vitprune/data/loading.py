@@ -60,7 +60,8 @@ class VideoLoader(DataLoader[dict[str, Any]]):
     """
 
     def __init__(self, dataset: Dataset[Any], *, num_workers: int = 0, **options: Any) -> None:
-        if num_workers and multiprocessing.get_start_method() not in STANDARD:
+        start = multiprocessing.get_start_method(allow_none=True)
+        if num_workers and start is not None and start not in STANDARD:
             options.setdefault("multiprocessing_context", STANDARD[0])
         super().__init__(dataset, num_workers=num_workers, **options)
 

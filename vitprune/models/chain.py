@@ -369,6 +369,19 @@ class VideoTransformer(nn.Module, ABC):
             parameter.copy_(parameter[rows])
         self.class_names = tuple(names)
 
+    @staticmethod
+    def see_change_first(patches: nn.Conv3d) -> None:
+        """Redraw patches that span several frames, of a model that norms them, for scratch.
+
+        Norms blow up the noise of still patches, which say nothing: biases of about the size of
+        what moves keep those quiet, and the filters answer to change before anything else.
+        """
+        assert patches.bias is not None
+        with torch.no_grad():
+            patches.weight -= 0.9 * patches.weight.mean(dim=2, keepdim=True)
+            patches.weight *= 3
+        nn.init.normal_(patches.bias, std=1.0)
+
     def fit_positions(self, state: dict[str, Tensor]) -> None:
         """Interpolate, in place, position embeddings of another input size, as the original does.
 

@@ -121,14 +121,13 @@ def curves(
         axis.grid(axis="y")
         axis.set(xlabel=f"dropped layers, {only} first" if only else "dropped layers", title=panel)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ends = [k for values in lines.values() for k in values]
         for i, (text, level) in enumerate((marks or {}).items()):
             axis.axhline(100 * level, color=COLOURS["kept"], lw=0.7, zorder=1)
             above = i == 0  # two of them lie close to each other
-            axis.annotate(
-                text, (max(ends), 100 * level), xytext=(0, 1 if above else -1.5),
-                textcoords="offset points", ha="right", va="bottom" if above else "top",
-                fontsize=6.5, color=COLOURS["muted"],
+            axis.annotate(  # beside the panel, where no line is
+                text, (1, 100 * level), xycoords=axis.get_yaxis_transform(),
+                xytext=(2, -2 if above else 2), textcoords="offset points",
+                va="bottom" if above else "top", fontsize=6.5, color=COLOURS["muted"],
             )  # fmt: skip
         for direction, metric in sorted(lines, key=lambda line: WAYS.index(line[0])):
             values = lines[direction, metric]
@@ -155,8 +154,9 @@ def curves(
                 axis.plot(k, value, color=colour, gid=text, **({"marker": ","} | look))
             says.append(f"{where}: {mean[-1]:.1f} % after {dropped[-1]} of them are dropped.")
     axes[0].set(ylabel="Top-1 (%)", ylim=(0, 103))
-    heading = "lines: mean, bands: range" if several else ""
-    _legend(figure, [*handles.values()], 2 if len(panels) == 1 else 4, heading)
+    heading = ["lines: mean, bands: range"] if several else []
+    heading += [f"levels: {', '.join(marks)} of the full model's"] if marks else []
+    _legend(figure, [*handles.values()], 2 if len(panels) == 1 else 4, "; ".join(heading))
     return Chart(title, " ".join(says), figure)
 
 

@@ -63,7 +63,7 @@ def curves_chart(found: Measured) -> Chart:
     """The curves of a model on a dataset: a panel for each strategy, a line for each metric."""
     panels = found.top1()
     names = dict.fromkeys(metric for lines in panels.values() for _, metric in lines if metric)
-    marks = {f"{100 * share:.0f} % of the full Top-1": share * found.full() for share in SHARES}
+    marks = {f"{100 * share:.0f} %": share * found.full() for share in SHARES}
     name = f"Top-1 over dropped layers: {found.place}"
     return charts.curves(name, panels, [*names], marks)
 

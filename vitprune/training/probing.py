@@ -16,8 +16,9 @@ from vitprune.models.chain import VideoTransformer
 log = logging.getLogger(__name__)
 
 PENALTY = 1e-2
-"""Of the squared weights, beside the mean cross-entropy. Of 3e-3, 1e-2 the better on val."""
+"""Of the squared weights, beside the mean cross-entropy."""
 STEPS = 100
+"""Of L-BFGS, at most."""
 
 
 class LinearProbing(pl.Callback):

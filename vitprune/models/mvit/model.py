@@ -382,6 +382,7 @@ class MViT(VideoTransformer):
         # Pooled queries, of unit size, are added to what each attention gives: at 1 a small one's
         # layers drown in each other's noise, and it stays at chance for hundreds of steps.
         super().initialise_for_scratch(gain)
+        self.see_change_first(self.conv_proj)
         for name, parameter in self.named_parameters():
             if "pos_encoding." in name or ".rel_pos_" in name:
                 nn.init.normal_(parameter, std=0.3)

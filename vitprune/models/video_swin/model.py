@@ -319,16 +319,9 @@ class VideoSwin(VideoTransformer):
             self.spec = replace(self.spec, config={"head_norm": True})
 
     def initialise_for_scratch(self, gain: float = 0.5) -> None:
-        # Patches are normed, which would blow up the noise of still ones: a bias of their own
-        # size keeps these quiet. The filters answer to change first, and biases of about the size
-        # of scores tell places apart, for which there are no other positions here.
+        # Biases of about the size of scores tell places apart: there are no other positions here.
         super().initialise_for_scratch(gain)
-        patches = self.patch_embed.proj
-        assert patches.bias is not None
-        with torch.no_grad():
-            patches.weight -= 0.9 * patches.weight.mean(dim=2, keepdim=True)
-            patches.weight *= 3
-        nn.init.normal_(patches.bias, std=1.0)
+        self.see_change_first(self.patch_embed.proj)
         for name, table in self.named_parameters():
             if name.endswith(TABLE):
                 nn.init.normal_(table, std=1.0)
