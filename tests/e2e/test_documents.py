@@ -124,7 +124,9 @@ class Reader:
         if multirun:
             params = composed(task, one_each(values)).hydra.sweeper.params or {}
             first = {key: str(value).split(",")[0] for key, value in params.items()}
-            small += [f"hydra.sweeper.params.{key}={value}" for key, value in first.items()]
+            # At once, as a key of a key has a dot of its own.
+            pairs = ", ".join(f"{key}: {value}" for key, value in first.items())
+            small.append(f"hydra.sweeper.params={{{pairs}}}")
         self.succeed(f"{ROOT / task}.py", [*flags, *one_each(values), *small])
 
     def module(self, name: str, arguments: list[str]) -> None:

@@ -13,7 +13,7 @@ from vitprune.heads.attention import attention_maps, check_heads, rollout
 from vitprune.importance import Unit, units_of
 from vitprune.models import Tokens, VideoTransformer, build_model
 
-NAMES = ["timesformer", "video_swin", "mvit"]
+NAMES = ["timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism"]
 
 
 class Seeker(nn.Module):

@@ -11,7 +11,7 @@ from vitprune.importance import Unit, ablate, units_of, without_heads
 from vitprune.models import VideoTransformer, build_model
 
 
-@pytest.fixture(scope="module", params=["timesformer", "video_swin", "mvit"])
+@pytest.fixture(scope="module", params=["timesformer", "video_swin", "mvit", "vivit", "videoprism"])
 def model(request: pytest.FixtureRequest) -> VideoTransformer:
     torch.manual_seed(0)
     return build_model(request.param, "tiny", num_classes=4, num_frames=4, image_size=32)

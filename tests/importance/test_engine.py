@@ -10,7 +10,7 @@ from vitprune.importance.stream import Departure
 from vitprune.models import build_model
 from vitprune.models.chain import drop_layers
 
-ARCHITECTURES = ("timesformer", "video_swin", "mvit")
+ARCHITECTURES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 
 
 def tiny(name):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.mark.parametrize(
     ("argument", "line"),
     [
-        ("model=vivit", "model takes mvit, timesformer, video_swin"),
+        ("model=vivit", "model takes hub, mvit, timesformer, video_swin"),
         ("model=mvit,vivit", "model=vivit is unknown"),
         ("dataset=kinetics", "dataset takes ai_city, dai, demo_dai, demo_ucf101, dmd"),
         ("trainer=tpu", "trainer takes cpu, ddp, default, gpu"),

@@ -57,6 +57,18 @@ def test_curves_are_a_cell_for_each_model_and_dataset() -> None:
     assert len(jobs(cfg)) == 6
 
 
+def test_models_of_the_hub_are_18_cells_and_three_fine_tunings() -> None:
+    cells_of = jobs(sweep_config("experiment=hub", "runs=R"))
+    assert len({tuple(cell) for cell in cells_of}) == len(cells_of) == 18
+    cells_made = [sweep_config("experiment=hub", *cell, "runs=R", "seed=1") for cell in cells_of]
+    assert len({cell.hydra.sweep.subdir for cell in cells_made}) == 18
+    assert [cell.model.name for cell in cells_made] == ["videomae", "vivit", "vjepa2"] * 6
+    assert list(dict.fromkeys(cell.fine_tuned for cell in cells_made)) == [
+        f"R/train/demo_dai/{name}-seed1" for name in ("videomae", "vivit", "vjepa2")
+    ]
+    assert {cell.model.variant for cell in cells_made} == {"tiny"}
+
+
 @pytest.mark.parametrize(("model", "k"), [("timesformer", 3), ("video_swin", 6), ("mvit", 5)])
 def test_a_cell_of_table1_has_its_place_and_the_papers_k(model: str, k: int) -> None:
     cell = sweep_config("experiment=table1", "dataset=dai", f"model={model}", "metric=dProb")
@@ -209,6 +221,14 @@ def test_seeds_are_asked_for_as_seed_and_have_places_of_their_own(tmp_path: Path
     assert (
         sweep_config("seed=1", "runs=R", task="train").fine_tuned == "R/train/demo_dai/mvit-seed1"
     )
+
+
+def test_no_cell_of_the_hub_is_asked_for_by_a_name_that_none_has(tmp_path: Path) -> None:
+    cfg = sweep_config(f"hydra.sweep.dir={tmp_path}")
+    cfg.hydra.overrides.task = ["model=hub", "metric=JSD,R"]
+    Guard().on_multirun_start(cfg)
+    asked = json.loads((tmp_path / "sweep.json").read_text())["asked"]
+    assert asked == {"metric": ["JSD", "R"]}
 
 
 def test_a_full_disk_is_said_before_any_job(

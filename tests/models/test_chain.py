@@ -19,10 +19,14 @@ from vitprune.importance import ablate
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models.chain import Attention, Branch, Mlp, Tokens, drop_layers
 
-NAMES = ["timesformer", "video_swin", "mvit"]
-DEPTH = {"timesformer": 12, "video_swin": 24, "mvit": 16}
-RESHAPING = {"timesformer": [], "video_swin": [2, 4, 22], "mvit": [1, 3, 14]}
-"""Layers that change width or resolution, or follow a patch merging that does."""
+HUB = ["videomae", "vivit", "vjepa2", "videoprism"]
+NAMES = ["timesformer", "video_swin", "mvit", *HUB]
+DEPTH = {"timesformer": 12, "video_swin": 24, "mvit": 16,
+         "videomae": 12, "vivit": 12, "vjepa2": 24, "videoprism": 16}  # fmt: skip
+RESHAPING = {"video_swin": [2, 4, 22], "mvit": [1, 3, 14], "videoprism": [12]}
+"""Layers that change width or resolution, or follow something that is part of no layer."""
+ONE_SIZE = ["videomae", "vivit", "vjepa2"]
+"""Those that take only clips of the height and width that they were built for."""
 
 
 def randomise(model: nn.Module) -> None:
@@ -65,7 +69,7 @@ def walk(model: VideoTransformer, clips: Tensor) -> Iterator[tuple[nn.Module, To
 
 
 def test_tokens_fill_their_grid(model: VideoTransformer, clips: Tensor) -> None:
-    class_tokens = 0 if model.spec.name == "video_swin" else 1
+    class_tokens = int(model.spec.name in ("timesformer", "mvit", "vivit"))
     for _, (x, grid) in walk(model, clips):
         assert x.shape[:2] == (len(clips), grid[0] * grid[1] * grid[2] + class_tokens)
     assert model(clips).shape == (len(clips), 5)
@@ -124,7 +128,7 @@ def test_dropping_first_last_and_reshaping_layers(model: VideoTransformer, clips
     before = copy.deepcopy(model.state_dict())
     logits = model(clips)
     last = model.num_layers - 1
-    reshaping = set(RESHAPING[model.spec.name])
+    reshaping = set(RESHAPING.get(model.spec.name, ()))
     for layers in ({0}, {last}, reshaping or {1}, {0, last} | reshaping, set(range(last))):
         smaller = assert_dropping_is_ablating(model, clips, layers)
         count = sum(p.numel() for p in model.parameters())
@@ -267,7 +271,8 @@ def test_what_is_remembered_of_a_size_lies_on_the_device(name: str) -> None:
     """Forward, backward and scoring elsewhere than on the CPU touch nothing that lies there."""
     model = build_model(name, "tiny", num_classes=3).to("meta")
     size = model.spec.image_size
-    clips = torch.randn(2, 3, model.spec.num_frames + 2, size, size + 16, device="meta")
+    more = (0, 0) if name in ONE_SIZE else (2, 16)
+    clips = torch.randn(2, 3, model.spec.num_frames + more[0], size, size + more[1], device="meta")
 
     def use() -> None:
         with torch.enable_grad():
@@ -319,12 +324,12 @@ def test_tiny_is_as_deep_as_the_real_one(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_any_size_can_be_built(name: str) -> None:
-    model = build_model(name, "tiny", num_classes=3, num_frames=5, image_size=96).eval()
-    assert model(torch.randn(1, 3, 5, 96, 96)).shape == (1, 3)
-    assert (model.spec.num_frames, model.spec.image_size) == (5, 96)
+    model = build_model(name, "tiny", num_classes=3, num_frames=6, image_size=96).eval()
+    assert model(torch.randn(1, 3, 6, 96, 96)).shape == (1, 3)
+    assert (model.spec.num_frames, model.spec.image_size) == (6, 96)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_SIZE])
 def test_clips_of_another_size(name: str) -> None:
     model = build_model(name, "tiny", num_classes=3).eval()
     assert model(torch.randn(2, 3, 6, 96, 80)).shape == (2, 3)
@@ -333,7 +338,11 @@ def test_clips_of_another_size(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("swin",), "unknown model 'swin'; there are mvit, timesformer, video_swin"),
+        (
+            ("swin",),
+            "unknown model 'swin'; there are mvit, timesformer, video_swin, videomae, videoprism, "
+            "vivit, vjepa2, and hub with weights",
+        ),
         (("mvit", "b"), "mvit has no variant 'b'; it has v2_s, v1_b, v1_b_2021, tiny"),
     ],
 )
@@ -355,7 +364,7 @@ def test_branches_of_a_tiny_model_begin_as_large_as_its_architecture_says(name: 
     for block in model.blocks:
         for branch in block.branches.values():
             last = branch.fc2 if isinstance(branch, Mlp) else branch.proj
-            gain = {"timesformer": 1, "video_swin": 0.5, "mvit": 0.2}[name]
+            gain = {"video_swin": 0.5, "mvit": 0.2}.get(name, 1)
             bound = gain * (6 / sum(last.weight.shape)) ** 0.5
             assert 0.9 * bound < last.weight.abs().max() <= bound
 

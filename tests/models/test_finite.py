@@ -20,7 +20,7 @@ from vitprune.pruning import DropCurves, LayerPruning, Plan, drop
 from vitprune.results.curves import Order
 from vitprune.training import VideoClassifier, view_probabilities
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 SETTINGS = {"num_frames": 4, "image_size": 32}
 HALF: Callable[[], AbstractContextManager] = partial(torch.autocast, "cpu", torch.float16)
 TOO_LARGE = "use trainer.precision=bf16-mixed or trainer.precision=32-true"

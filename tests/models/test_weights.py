@@ -30,6 +30,7 @@ from vitprune.models import VideoTransformer, build_model, timesformer
 from vitprune.models.chain import ModelSpec, drop_layers
 from vitprune.models.weights import load_weights
 from vitprune.models.weights.download import download
+from vitprune.training import VideoClassifier
 
 Shapes = dict[str, tuple[int, ...]]
 State = dict[str, Tensor]
@@ -370,6 +371,23 @@ def test_torchvision_swin(saved):
     assert_same_logits(model, reference, clips(8, 64))
 
 
+def test_torchvision_swin_with_a_rebuilt_classifier(saved, tmp_path):
+    """LayerNorm, Dropout, Linear, as in a model for 30 frames and 5 classes of driving."""
+    reference = torchvision_swin()
+    width = reference.head.in_features
+    head = nn.Sequential(nn.LayerNorm(width), nn.Dropout(0.3), nn.Linear(width, 5))
+    reference.head = head
+    path = saved(shaken(reference).state_dict())
+    model = build_model("video_swin", "tiny", num_classes=5, num_frames=30, weights=path)
+    assert_same_logits(model, reference, clips(30, 64))
+    VideoClassifier(model, list("abcde"), {}).save(tmp_path / "own.ckpt")
+    assert_same_logits(VideoClassifier.load(tmp_path / "own.ckpt").model, reference, clips(30, 64))
+    with pytest.warns(UserWarning, match="classifier of width 5, the model one of width 7"):
+        other = build_model("video_swin", "tiny", num_classes=7, weights=path)
+    assert torch.equal(other.head_norm.weight, head[0].weight)
+    assert other(clips(30, 64)).shape == (2, 7)
+
+
 @pytest.mark.parametrize("variant", ["t", "s"])
 def test_torchvision_swin_at_its_own_size(saved, variant):
     with torch.device("meta"):
@@ -538,7 +556,7 @@ def own_checkpoint(model: VideoTransformer, **description: object) -> dict[str, 
     }
 
 
-@pytest.mark.parametrize("name", ["timesformer", "video_swin", "mvit"])
+@pytest.mark.parametrize("name", ["timesformer", "video_swin", "mvit", "vivit"])
 def test_own_checkpoint(saved, name):
     reference = shaken(build_model(name, "tiny", num_classes=7))
     path = saved(own_checkpoint(reference), "best.ckpt")

@@ -7,7 +7,7 @@ from torch import nn
 from vitprune.models import build_model
 from vitprune.pruning import costs, count_flops, drop_layers
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ from vitprune.importance import Scores, Unit, ablate_sets, ablate_together, unit
 from vitprune.models import VideoTransformer, build_model
 from vitprune.pruning import STRATEGIES, drop_layers, random_orders
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 
 
 def model_and_clips(name: str = "mvit") -> tuple[VideoTransformer, torch.Tensor]:

@@ -20,12 +20,15 @@ def test_a_fine_tuning_depends_neither_on_the_place_of_files_nor_on_what_is_done
     values = {
         "metric": "R", "seed": 3, "trainer": {"precision": "bf16-mixed", "max_epochs": 2},
         "callbacks": {"checkpoint": {"monitor": "val/top1"}, "last": {}},
-        "model": {"name": "mvit", "k": 5, "compile": True, "tiny": {}, "recipe": {"lr": 1e-3}},
+        "model": {
+            "name": "mvit", "k": 5, "compile": True, "tiny": {}, "recipe": {"lr": 1e-3},
+            "revision": "main", "commit": "4f2a9c1d",
+        },
         "dataset": {"name": "demo", "root": "there", "views": {"clips": 4}, "split": 2, "seed": 3},
     }  # fmt: skip
     assert fine_tuning_of(values) == {
         "seed": 3,
-        "model": {"name": "mvit", "recipe": {"lr": 1e-3}},
+        "model": {"name": "mvit", "recipe": {"lr": 1e-3}, "commit": "4f2a9c1d"},
         "dataset": {"name": "demo", "split": 2},
         "trainer": {"max_epochs": 2},
         "checkpoint": {"monitor": "val/top1"},

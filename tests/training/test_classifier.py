@@ -15,7 +15,7 @@ from vitprune.models import build_model
 from vitprune.pruning import drop_layers
 from vitprune.training import VideoClassifier, view_probabilities
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 CLASSES = ["drink", "text", "phone"]
 SETTINGS = {"num_frames": 4, "image_size": 32}
 
@@ -195,6 +195,10 @@ ALIKE = {
     "timesformer": [2, *range(4, 12)],
     "video_swin": [*range(5, 22), 23],
     "mvit": [*range(4, 14), 15],
+    "videomae": [2, *range(4, 12)],
+    "vivit": [2, *range(4, 12)],
+    "vjepa2": [2, *range(4, 24)],
+    "videoprism": [*range(4, 12), *range(13, 16)],
 }
 """Layers that are built as those before them are: they cost a compiler time and tell nothing."""
 
@@ -211,7 +215,8 @@ def test_a_compiled_model_is_one_graph_and_can_be_pruned(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "checkpointing"), [("timesformer", False), ("video_swin", False), ("mvit", True)]
+    ("name", "checkpointing"),
+    [("timesformer", False), ("video_swin", False), ("mvit", True), ("videomae", False)],
 )
 def test_a_compiled_model_trains_as_the_plain_one_does(name: str, checkpointing: bool) -> None:
     model = drop_layers(classifier(name).model, ALIKE[name]).train()

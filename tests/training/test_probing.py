@@ -8,11 +8,12 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.utils.data import DataLoader
 
+from vitprune.errors import InputError
 from vitprune.models import build_model
 from vitprune.training import VideoClassifier
 from vitprune.training.probing import PENALTY, LinearProbing, fit_linear, standardise
 
-NAMES = ("timesformer", "video_swin", "mvit")
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit")
 CLASSES = ["drink", "text", "phone"]
 SETTINGS = {"num_frames": 4, "image_size": 32}
 
@@ -51,6 +52,14 @@ def fit(module: VideoClassifier, data: Clips, tmp_path: Path, **keys: object) ->
     return trainer
 
 
+@pytest.mark.parametrize(("name", "title"), [("vjepa2", "V-JEPA 2"), ("videoprism", "VideoPrism")])
+def test_a_model_without_an_ordinary_norm_before_its_classifier_is_refused(
+    name: str, title: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"{title} has no ordinary norm before its classifier"):
+        fit(classifier(name), Clips(), tmp_path)
+
+
 def test_it_is_the_logistic_regression_of_scikit_learn() -> None:
     draw = torch.Generator().manual_seed(3)
     features = torch.randn(200, 12, generator=draw)
@@ -63,21 +72,31 @@ def test_it_is_the_logistic_regression_of_scikit_learn() -> None:
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-3)
 
 
+def features_of(module: VideoClassifier, clips: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What goes into the classifier [N, D], and the class that comes out of it [N]."""
+    seen: list[torch.Tensor] = []
+    hook = module.model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        told = module.eval()(clips).argmax(1)
+    hook.remove()
+    return seen[0].reshape(len(clips), -1), told
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_standardised_and_what_they_say_is_told(name: str, tmp_path: Path) -> None:
     module, data = classifier(name), Clips()
     clips = torch.cat([item["clips"] for item in data.items])
     labels = torch.tensor([item["label"] for item in data.items])
+    chance = (features_of(module, clips)[1] == labels).float().mean()
     fit(module, data, tmp_path)
-    seen: list[torch.Tensor] = []
-    module.model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    module.eval()
-    with torch.no_grad():
-        told = module(clips).argmax(1)
-    assert (told == labels).float().mean() > 0.9
-    assert seen[0].mean(0).abs().max() < 1e-2
-    varied = seen[0].std(0)
+    features, told = features_of(module, clips)
+    assert features.mean(0).abs().max() < 1e-2
+    varied = features.std(0)
     torch.testing.assert_close(varied, torch.ones_like(varied), rtol=0, atol=1e-2)
+    theirs = LogisticRegression(C=1 / (2 * len(labels) * PENALTY), max_iter=1000)
+    theirs.fit(features.numpy(), labels.numpy())
+    assert told.tolist() == theirs.predict(features.numpy()).tolist()
+    assert (told == labels).float().mean() > chance
 
 
 def test_standardising_changes_features_by_an_affine_map_only() -> None:

@@ -19,12 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-import vitprune.launch.resolvers  # noqa: F401  (which configurations need)
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
 from vitprune.files import remove_leftovers
-from vitprune.launch import cells
+from vitprune.launch import cells, resolvers
 from vitprune.launch.arguments import check_arguments
 from vitprune.launch.configuration import Job, Prune, Train, parse
 from vitprune.launch.ddp import FULL_ERROR, as_single_job
@@ -63,6 +62,7 @@ def main(task: str, command: Callable[[], None]) -> None:
             raise
         if isinstance(error, BrokenExecutor):
             exit_with(KILLED, status=FAILED)
+        error = resolvers.foreseen(error) or error
         if isinstance(error, InputError) or disk_full(error):
             exit_with(in_one_line(error))
         if isinstance(error, CompactHydraException):
@@ -86,7 +86,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     directory = Path(hydra.runtime.output_dir)
     sweep = hydra.mode == RunMode.MULTIRUN
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
+    values = resolvers.plain(cfg)
     try:
         job = parse(values, given_keys())
         if sweep and (results := _finished(directory, job)) is not None:

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from vitprune import hub
 from vitprune.errors import InputError
 from vitprune.files import content_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
@@ -80,6 +81,11 @@ Flag = Annotated[bool, _takes("true or false", lambda value: type(value) is bool
 Text = Annotated[str, _takes("text", lambda value: isinstance(value, str) and value != "")]
 TextOrNull = Annotated[
     str | None, BeforeValidator(lambda value: None if value is None else str(value))
+]
+
+HubArchitecture = Annotated[
+    str | None,
+    _takes(", ".join(hub.NAMES.values()), lambda x: x in hub.NAMES.values(), optional=True),
 ]
 
 
@@ -155,6 +161,9 @@ class Model(Section):
     k: Whole
     variant: TextOrNull
     weights: TextOrNull
+    architecture: HubArchitecture = None
+    revision: TextOrNull = None
+    commit: TextOrNull = None
     num_frames: Whole
     image_size: Whole
     mean: Mean
@@ -168,7 +177,8 @@ class Model(Section):
     def node(self) -> dict[str, Any]:
         """As ``instantiate`` takes it."""
         built_of = {"target", "name", "variant", "weights", "num_frames", "image_size"}
-        return self.model_dump(by_alias=True, include=built_of)
+        pinned = {} if self.commit is None else {"revision": self.commit}
+        return {**self.model_dump(by_alias=True, include=built_of), **pinned}
 
 
 class Views(Section):

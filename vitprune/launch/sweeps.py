@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from vitprune.errors import FAILED, InputError, disk_full, exit_with, in_one_line
-from vitprune.launch import cells
+from vitprune.launch import cells, resolvers
 from vitprune.launch.arguments import check_overrides
 from vitprune.launch.configuration import parse
 from vitprune.launch.overrides import asked_for, overrides_of, words_of
@@ -52,6 +52,8 @@ class Guard(Callback):
             asked = asked_for(config, (*AXES, "seed", "seeds"))
             if "seeds" in asked:
                 asked["seed"] = asked.pop("seeds")
+            if "hub" in asked.get("model", ()):  # cells are called by the classes that they hold
+                del asked["model"]
             write_json(directory / SWEEP, {"command": words_of(config), "asked": asked})
         except (InputError, OSError) as error:
             exit_with(in_one_line(error))
@@ -74,9 +76,9 @@ class Guard(Callback):
 
 def _plain(config: DictConfig) -> dict[str, Any]:
     """All but Hydra's own part, resolved, in plain types."""
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    plain: Any = OmegaConf.to_container(own, resolve=True)
-    return plain
+    return resolvers.plain(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    )
 
 
 def _check_values(config: DictConfig) -> None:

@@ -59,10 +59,13 @@ def attend(
     bias: Tensor | None = None,
     observe: Callable[[Tensor], None] | None = None,
     scale: float | None = None,
+    *,
+    dropout: float = 0.0,
+    softcap: float | None = None,
 ) -> Tensor:
     """Softmax attention, ``softmax(scale * q k^T + bias) v``.
 
-    Takes the fused kernel unless the attention weights are asked for.
+    Takes the fused kernel unless the attention weights are asked for, or scores are capped.
 
     Args:
         q: queries [B, H, N, D], or [B, G, H, N, D] for G groups (windows, frames, ...) that do
@@ -72,23 +75,31 @@ def attend(
         bias: added to the scaled scores: [H, N, M], or [G, H, N, M] if groups differ in it.
         observe: is handed the weights [B, H, N, M] or [B, G, H, N, M].
         scale: ``D ** -0.5`` if not given.
+        dropout: share of the weights that is left out.
+        softcap: scores s become ``softcap * tanh(s / softcap)`` before the bias is added
+            (Gemma 2, arXiv:2408.00118).
 
     Returns:
         Shaped as ``q``.
     """
-    if observe is not None:
+    if observe is not None or softcap is not None:
         scores = (q * (scale or q.shape[-1] ** -0.5)) @ k.transpose(-2, -1)
+        if softcap is not None:
+            scores = softcap * (scores / softcap).tanh()
         weights = (scores if bias is None else scores + bias).softmax(dim=-1)
-        observe(weights)
-        return weights @ v
+        if observe is not None:
+            observe(weights)
+        return F.dropout(weights, dropout) @ v if dropout else weights @ v
     if q.dim() == 4:
         mask = None if bias is None else bias[None]
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+        return F.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scale
+        )
     # The fused kernels take one dimension for batch and one for heads, and broadcast the bias
     # along either. The groups join the one that spares copies of the bias.
     dim = 0
     if bias is not None and bias.dim() == 4:
         dim, bias = 1, bias.flatten(0, 1)
     q_, k_, v_ = (x.flatten(dim, dim + 1) for x in (q, k, v))
-    out = attend(q_, k_, v_, bias, scale=scale)
+    out = attend(q_, k_, v_, bias, scale=scale, dropout=dropout)
     return out.unflatten(dim, (q.shape[dim], q.shape[dim + 1]))

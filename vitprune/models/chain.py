@@ -31,7 +31,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -227,20 +227,31 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All that :func:`vitprune.models.build_model` needs to build the same model again."""
+    """All that :func:`vitprune.models.build_model` needs to build the same model again.
+
+    Attributes:
+        name: of the architecture.
+        variant: of it.
+        num_classes: width of the classifier.
+        num_frames: of a clip.
+        image_size: of a clip, in pixels.
+        config: where it is not the variant as registered, in JSON's types: what a model of the hub
+            says of itself, or values that go before the variant's.
+    """
 
     name: str
     variant: str
     num_classes: int
     num_frames: int
     image_size: int
+    config: Mapping[str, Any] | None = None
 
 
 class VideoTransformer(nn.Module, ABC):
     """The chain: clips -> tokens -> blocks -> logits.
 
     Subclasses write :meth:`embed` and :meth:`read_out` and set ``spec``, ``blocks``,
-    ``num_layers`` and ``patch``.
+    ``norm``, ``head``, ``num_layers`` and ``patch``.
     """
 
     title: str
@@ -248,6 +259,11 @@ class VideoTransformer(nn.Module, ABC):
     sets it."""
     spec: ModelSpec
     blocks: nn.ModuleList
+    norm: nn.LayerNorm
+    last_norm: str | None = "norm"
+    """The name of what :attr:`feature_norm` gives."""
+    head: nn.Linear
+    """The classifier."""
     after: nn.Sequential
     """What stays of dropped layers that no layer follows."""
     num_layers: int
@@ -256,6 +272,8 @@ class VideoTransformer(nn.Module, ABC):
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
     """Whether tokens lie around their pixels rather than cover a patch; see ``models/grids.py``."""
+    class_names: tuple[str, ...] | None = None
+    """What the classes of a classifier are called that came with the weights, if they say."""
     checkpointing: bool = False
     """Whether training keeps only what passes between blocks, and computes the rest of their
     activations again in the backward pass: less memory, about a quarter more time."""
@@ -306,6 +324,12 @@ class VideoTransformer(nn.Module, ABC):
         return t, h, w
 
     @property
+    def feature_norm(self) -> nn.LayerNorm | None:
+        """The norm whose output, at most averaged, goes into the classifier, if there is one that
+        scales by its weight."""
+        return None if self.last_norm is None else getattr(self, self.last_norm)
+
+    @property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the layers that are there."""
         return tuple(block.index for block in cast("Iterable[Block]", self.blocks))
@@ -330,6 +354,21 @@ class VideoTransformer(nn.Module, ABC):
                 ends_branch = name.endswith((".proj", ".fc2"))
                 nn.init.xavier_uniform_(module.weight, gain if ends_branch else 1.0)
 
+    @torch.no_grad()
+    def order_classes(self, names: Sequence[str]) -> None:
+        """Put the classifier's classes in the order of ``names``, if it came with the same ones.
+
+        Args:
+            names: of the classes that the logits are to be for.
+        """
+        own = self.class_names
+        if own is None or sorted(own) != sorted(names) or len(set(own)) < len(own):
+            return
+        rows = [own.index(name) for name in names]
+        for parameter in self.head.parameters():
+            parameter.copy_(parameter[rows])
+        self.class_names = tuple(names)
+
     @staticmethod
     def see_change_first(patches: nn.Conv3d) -> None:
         """Redraw patches that span several frames, of a model that norms them, for scratch.
@@ -349,6 +388,13 @@ class VideoTransformer(nn.Module, ABC):
         Args:
             state: weights by the model's names, of another number of frames or resolution. What
                 cannot be interpolated stays as it is.
+        """
+
+    def fit_classifier(self, state: dict[str, Tensor]) -> None:
+        """Give the classifier, in place, the form of one that users have rebuilt.
+
+        Args:
+            state: weights by the model's names. ``spec`` says from then on what was changed.
         """
 
     def no_weight_decay(self) -> set[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.formats import Format
@@ -25,6 +25,9 @@ class Variant(Protocol):
     def image_size(self) -> int: ...
 
 
+OfConfig = Callable[[Mapping[str, Any]], Variant]
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What is known of an architecture.
@@ -36,12 +39,15 @@ class Architecture:
         formats: of weights that others publish; see :class:`vitprune.models.formats.Format`.
         kinetics400: variant -> where a file in one of these formats is published, trained on
             Kinetics-400.
+        of_config: a configuration of transformers to the variant that it describes, if models of
+            the hub can be of this architecture.
     """
 
     build: Callable[..., VideoTransformer]
     variants: Mapping[str, Variant]
     formats: Sequence[Format] = ()
     kinetics400: Mapping[str, str] = field(default_factory=dict)
+    of_config: OfConfig | None = None
 
 
 ARCHITECTURES: dict[str, Architecture] = {}
@@ -57,6 +63,7 @@ def architecture(
     variants: Mapping[str, Variant],
     formats: Sequence[Format] = (),
     kinetics400: Mapping[str, str] | None = None,
+    of_config: OfConfig | None = None,
 ) -> Callable[[Model], Model]:
     """Registers a class that takes a spec (:class:`vitprune.models.chain.ModelSpec`) and a variant.
 
@@ -66,6 +73,7 @@ def architecture(
         variants: see :class:`Architecture`, as for the rest.
         formats: of weights that others publish.
         kinetics400: variant -> the address of weights.
+        of_config: see :class:`Architecture`.
 
     Raises:
         ValueError: the name is taken.
@@ -75,7 +83,7 @@ def architecture(
         if name in ARCHITECTURES:
             raise ValueError(f"there is an architecture {name!r} already")
         model.title = title
-        ARCHITECTURES[name] = Architecture(model, variants, formats, kinetics400 or {})
+        ARCHITECTURES[name] = Architecture(model, variants, formats, kinetics400 or {}, of_config)
         return model
 
     return register

@@ -12,7 +12,7 @@ NEUTRAL = ("logger", "runs", "fine_tuned", "cache", "max_streams", "objective", 
 NEUTRAL_PARTS = (("dataset", "num_workers"), ("dataset", "store"), ("dataset", "store_gb"))
 
 NOT_FINE_TUNING = {
-    "model": ("k", "compile", "checkpointing", "full", "tiny"),
+    "model": ("k", "compile", "checkpointing", "full", "tiny", "architecture", "revision"),
     "dataset": (
         "_target_", "root", "scale", "num_workers", "store", "store_gb", "views", "eval_batch_size",
         "on_error",

@@ -83,16 +83,18 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
     if cfg.ckpt or path.is_file():
         log.info("Using the checkpoint %s", path)
     else:
-        with torch.device("meta"):
-            check_k(cfg.k, build("model", {**cfg.model.node(), "weights": None}).num_layers)
+        with torch.device("meta"):  # nothing to fill with weights
+            check_k(cfg.k, build("model", cfg.model.node()).num_layers)
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
                 fine_tune(cfg, build_data(cfg), run.beside("train", path.parent))
     classifier = VideoClassifier.load(path)
     if classifier.model.spec.name != cfg.model.name:
+        of_hub = cfg.model.architecture is not None
         raise InputError(
             f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
+            + (f"; give model.architecture={classifier.model.spec.name}" if of_hub else "")
         )
     check_k(cfg.k, len(classifier.model.blocks))
     if not cfg.ckpt:

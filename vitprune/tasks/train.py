@@ -121,6 +121,7 @@ def check_keeps_best(callbacks: Mapping[str, Any]) -> None:
 def new_classifier(cfg: FineTuning, data: VideoDataModule) -> VideoClassifier:
     """The model that is to be fine-tuned, which knows what it is going to be trained on."""
     model = build("model", cfg.model.node(), num_classes=data.num_classes)
+    model.order_classes(data.class_names)
     model.checkpointing = cfg.model.checkpointing
     if cfg.model.compile:
         model.compile(dynamic=False)  # in place: names of parameters and checkpoints stay

@@ -7,9 +7,10 @@ from typing import cast
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from vitprune.errors import InputError
 from vitprune.models.chain import VideoTransformer
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,23 @@ class LinearProbing(pl.Callback):
     steps. Once the features have zero mean and unit variance over the training clips, and the
     classifier is the best linear one, every step says something. A fine-tuning that is resumed is
     left alone.
+
+    Raises:
+        InputError: something else than an ordinary norm gives the model's classifier its features.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step:
             return
         model = cast(VideoTransformer, pl_module.model)
+        if model.feature_norm is None:
+            raise InputError(
+                f"{model.title} has no ordinary norm before its classifier, as linear probing "
+                "needs; give model.recipe.linear_probing=false"
+            )
         features, labels = _features(trainer, pl_module, model)
         mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
-        weight, bias = fit_linear((features - mean) / deviation, labels, _head(model).out_features)
+        weight, bias = fit_linear((features - mean) / deviation, labels, model.head.out_features)
         found = trainer.strategy.broadcast((mean, deviation, weight, bias))
         standardise(model, *(value.to(pl_module.device) for value in found))
         told = (features - mean) / deviation @ weight.T + bias
@@ -77,7 +86,7 @@ def fit_linear(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, 
 def standardise(
     model: VideoTransformer, mean: Tensor, deviation: Tensor, weight: Tensor, bias: Tensor
 ) -> None:
-    """Let the last norm give features of zero mean and unit variance, and classify them so.
+    """Let the classifier get features of zero mean and unit variance, and classify them so.
 
     Args:
         model: whose norm and classifier are changed in place.
@@ -86,15 +95,12 @@ def standardise(
         weight: [C, D], of the new classifier,
         bias: [C], and its biases.
     """
-    norm, head = cast(nn.LayerNorm, model.norm), _head(model)
+    norm, head = model.feature_norm, model.head
+    assert norm is not None
     norm.weight.div_(deviation)
     norm.bias.sub_(mean).div_(deviation)
     head.weight.copy_(weight)
     head.bias.copy_(bias)
-
-
-def _head(model: VideoTransformer) -> nn.Linear:
-    return cast(nn.Linear, model.head)
 
 
 def _features(
@@ -103,7 +109,7 @@ def _features(
     """What goes into the classifier, [N, D] in float32, and labels [N], of one epoch's clips."""
     seen: list[Tensor] = []
     labels: list[Tensor] = []
-    hook = _head(model).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     was_training = model.training
     model.eval()
     try:

@@ -6,7 +6,9 @@ ICML 2021, https://arxiv.org/abs/2102.05095.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from timm.layers import DropPath, PatchEmbed
@@ -39,6 +41,31 @@ VARIANTS = {
     "base": Variant(),
     "tiny": Variant(image_size=64, dim=48, num_heads=4, drop_path=0.0),
 }
+
+
+def of_config(config: Mapping[str, Any]) -> Variant:
+    """The variant that a configuration of transformers' TimeSformer describes.
+
+    Raises:
+        InputError: it describes another model than this one.
+    """
+    dim = config.get("hidden_size", 768)
+    ours = {
+        "attention_type": "divided_space_time", "intermediate_size": 4 * dim, "qkv_bias": True,
+        "hidden_act": "gelu", "layer_norm_eps": 1e-6,
+    }  # fmt: skip
+    for key, value in ours.items():
+        if config.get(key, value) != value:
+            raise InputError(f"timesformer has {key}={value}, and the configuration {config[key]}")
+    return Variant(
+        num_frames=config.get("num_frames", 8),
+        image_size=config.get("image_size", 224),
+        patch_size=config.get("patch_size", 16),
+        dim=dim,
+        depth=config.get("num_hidden_layers", 12),
+        num_heads=config.get("num_attention_heads", 12),
+        drop_path=config.get("drop_path_rate", 0.0),
+    )
 
 
 class DividedAttention(Attention):
@@ -118,6 +145,7 @@ class SpaceAttention(DividedAttention):
     variants=VARIANTS,
     formats=FORMATS,
     kinetics400=KINETICS400,
+    of_config=of_config,
 )
 class TimeSformer(VideoTransformer):
     """Per layer: attention over time, attention over space, MLP; a class token is read out.
@@ -147,7 +175,7 @@ class TimeSformer(VideoTransformer):
         self.time_embed = nn.Parameter(torch.zeros(1, spec.num_frames, dim))
         self.blocks = nn.ModuleList()
         for i in range(variant.depth):
-            drop_path = variant.drop_path * i / (variant.depth - 1)
+            drop_path = variant.drop_path * i / max(1, variant.depth - 1)
             branches = {
                 "time": TimeAttention(dim, variant.num_heads, drop_path),
                 "space": SpaceAttention(dim, variant.num_heads, drop_path),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -45,6 +45,8 @@ class Variant:
     num_heads: tuple[int, ...] = (3, 6, 12, 24)
     window: Grid = (8, 7, 7)
     drop_path: float = 0.1
+    head_norm: bool = False
+    """Whether a norm of its own precedes the classifier, as in some that users have rebuilt."""
 
 
 VARIANTS = {
@@ -286,6 +288,7 @@ class VideoSwin(VideoTransformer):
             dim *= 2
         dim //= 2
         self.norm = nn.LayerNorm(dim)
+        self.head_norm = nn.LayerNorm(dim) if variant.head_norm else nn.Identity()
         self.head = nn.Linear(dim, spec.num_classes)
         self._initialise()
 
@@ -304,7 +307,16 @@ class VideoSwin(VideoTransformer):
         return Tokens(x.flatten(1, 3), tuple(x.shape[1:4]))
 
     def read_out(self, tokens: Tokens) -> Tensor:
-        return self.head(self.norm(tokens.x).mean(1))
+        return self.head(self.head_norm(self.norm(tokens.x).mean(1)))
+
+    @property
+    def feature_norm(self) -> nn.LayerNorm | None:
+        return self.head_norm if isinstance(self.head_norm, nn.LayerNorm) else self.norm
+
+    def fit_classifier(self, state: State) -> None:
+        if "head_norm.weight" in state and isinstance(self.head_norm, nn.Identity):
+            self.head_norm = nn.LayerNorm(self.head.in_features)
+            self.spec = replace(self.spec, config={"head_norm": True})
 
     def initialise_for_scratch(self, gain: float = 0.5) -> None:
         # Biases of about the size of scores tell places apart: there are no other positions here.

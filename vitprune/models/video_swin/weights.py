@@ -50,6 +50,9 @@ FORMATS = (
             *_BLOCK_RULES,
             (r"^(blocks\.\d+)\.mlp\.0\.", r"\1.branches.mlp.fc1."),
             (r"^(blocks\.\d+)\.mlp\.3\.", r"\1.branches.mlp.fc2."),
+            # A classifier that users have rebuilt: LayerNorm, Dropout, Linear.
+            (r"^head\.0\.", "head_norm."),
+            (r"^head\.2\.", "head."),
         ),
         lambda state: _number_layers(
             state, r"features\.(\d+)\.(\d+)\.", r"features\.(\d+)\.(?=reduction|norm)"

@@ -5,6 +5,6 @@ names translate to ours. To teach vitprune another one, add it to the ``FORMATS`
 its architecture, as in :mod:`vitprune.models.mvit.weights`.
 """
 
-from vitprune.models.weights.loading import load_weights
+from vitprune.models.weights.loading import fill, load_weights
 
-__all__ = ["load_weights"]
+__all__ = ["fill", "load_weights"]

@@ -20,7 +20,7 @@ OWN = Format(
 )
 
 
-def load_weights(model: VideoTransformer, source: str | Path) -> None:
+def load_weights(model: VideoTransformer, source: str | Path) -> bool:
     """Fill a model with weights from elsewhere, recognised by their keys.
 
     Position embeddings of another number of frames or resolution are interpolated as their
@@ -31,6 +31,9 @@ def load_weights(model: VideoTransformer, source: str | Path) -> None:
         source: ``kinetics400``, which downloads, or a file: vitprune's own, or in a format of
             one of the architectures.
 
+    Returns:
+        Whether the classifier was loaded, too.
+
     Raises:
         InputError: the source cannot be had or read, is in no known format or a refused one, is
             for another model, or does not fit this one key by key. The model is as it was.
@@ -40,16 +43,44 @@ def load_weights(model: VideoTransformer, source: str | Path) -> None:
     architecture, format = _recognise(checkpoint)
     _expect(checkpoint, architecture, format, model)
     state = format.convert(checkpoint.state)
-    model.fit_positions(state)
+    return fill(model, state, checkpoint.path, format.name, format.fresh)
 
+
+def fill(
+    model: VideoTransformer,
+    state: State,
+    path: str | Path,
+    kind: str,
+    fresh: str | None = None,
+) -> bool:
+    """Fill a model with weights under its own names.
+
+    Args:
+        model: its parameters are overwritten, in place.
+        state: the weights; positions of another input size are made to fit.
+        path: where they are from, for messages.
+        kind: whose they are, for messages.
+        fresh: see :class:`vitprune.models.formats.Format`.
+
+    Returns:
+        Whether the classifier was among them; one of another width is not, with a warning.
+
+    Raises:
+        InputError: they do not fit key by key. The model's values are as they were.
+    """
+    model.fit_classifier(state)
+    model.fit_positions(state)
     own = model.state_dict()
-    if format.fresh is not None:
+    kept = "head.weight" in state
+    if fresh is not None:
         absent = own.keys() - state.keys()
-        state |= {name: own[name] for name in absent if re.search(format.fresh, name)}
-    if _classifier_differs(checkpoint, state, own):
+        state |= {name: own[name] for name in absent if re.search(fresh, name)}
+    if _classifier_differs(path, state, own):
+        kept = False
         state |= {name: own[name] for name in ("head.weight", "head.bias")}
-    _check(checkpoint, format, model.spec, state, own)
+    _check(path, kind, model.spec, state, own)
     model.load_state_dict(state)
+    return kept
 
 
 def _recognise(checkpoint: Checkpoint) -> tuple[str, Format]:
@@ -100,22 +131,20 @@ def _expect(
         )
 
 
-def _classifier_differs(checkpoint: Checkpoint, state: State, own: State) -> bool:
+def _classifier_differs(path: str | Path, state: State, own: State) -> bool:
     """Whether the checkpoint classifies into another number of classes; if so, warn."""
     theirs, ours = state.get("head.weight"), own["head.weight"]
     if theirs is None or theirs.ndim != 2 or len(theirs) == len(ours):
         return False
     warnings.warn(
-        f"{checkpoint.path} has a classifier of width {len(theirs)}, the model one of width "
+        f"{path} has a classifier of width {len(theirs)}, the model one of width "
         f"{len(ours)}: the classifier is not loaded but initialised anew",
-        stacklevel=3,
+        stacklevel=4,
     )
     return True
 
 
-def _check(
-    checkpoint: Checkpoint, format: Format, spec: ModelSpec, state: State, own: State
-) -> None:
+def _check(path: str | Path, kind: str, spec: ModelSpec, state: State, own: State) -> None:
     """Raise InputError unless ``state`` has exactly the names and shapes of ``own``."""
     shapes = [
         f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}"
@@ -130,6 +159,5 @@ def _check(
     if any(faults.values()):
         told = "; ".join(f"{len(f)} {fault}: {listed(f)}" for fault, f in faults.items() if f)
         raise InputError(
-            f"{checkpoint.path} holds {format.name} weights that do not fit "
-            f"{spec.name} {spec.variant}: {told}"
+            f"{path} holds {kind} weights that do not fit {spec.name} {spec.variant}: {told}"
         )
