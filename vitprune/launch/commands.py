@@ -89,6 +89,7 @@ def run(task: str, cfg: DictConfig) -> float | None:
     values = resolvers.plain(cfg)
     try:
         job = parse(values, given_keys())
+        values = job.plain()  # numbers are written as in the results: 0.0, not 0
         if sweep and (results := _finished(directory, job)) is not None:
             log.info("Finished already: %s", directory)
             return _objective(job, results)
