@@ -172,6 +172,55 @@ def test_a_file_cut_short_is_refused(name: str, tmp_path: Path) -> None:
         index_video(path)
 
 
+@pytest.mark.parametrize("name", ["varying.mkv", "vp9.webm", "open.ts", "program.ts"])
+@pytest.mark.parametrize("seed", range(12))
+def test_no_other_frames_come_of_what_has_lost_parts(name: str, seed: int, tmp_path: Path) -> None:
+    path = FILES[name](tmp_path / name)
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    unit = 188 if name.endswith("ts") else 1
+    begin = int(rng.integers(len(content) // 20, len(content) * 9 // 10)) // unit * unit
+    kind = seed % 3
+    if kind == 0:
+        content[begin : begin + 600] = bytes(600)
+    elif kind == 1:
+        del content[begin : begin + int(rng.integers(1, 5)) * unit]
+    else:
+        content[begin:begin] = content[begin : begin + 3 * 188]
+    path.write_bytes(content)
+    try:
+        assert len(index_video(path)) == COUNT
+    except Damage:
+        return
+    outcomes(path)
+
+
+def test_matroska_of_unknown_size_is_read(tmp_path: Path) -> None:
+    path = FILES["varying.mkv"](tmp_path / "live.mkv")
+    content = path.read_bytes()
+    for head in (b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75"):  # the segment and its clusters
+        assert content.count(head) > 0
+        parts = content.split(head)
+        for number, part in enumerate(parts[1:], 1):
+            length = 9 - part[0].bit_length()
+            unknown = ((1 << 7 * length + 1) - 1).to_bytes(length, "big")
+            parts[number] = unknown + part[length:]
+        content = head.join(parts)
+    path.write_bytes(content)
+    assert len(index_video(path)) == COUNT
+    assert not outcomes(path)
+    path.write_bytes(content + content[:4])  # something that stands there in no file
+    with pytest.raises(Damage, match="it cannot be told which frame is which"):
+        index_video(path)
+
+
+def test_a_stream_of_an_unknown_codec_is_refused(tmp_path: Path) -> None:
+    path = FILES["closed.mp4"](tmp_path / "unknown.mp4")
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"what").replace(b"avcC", b"what"))
+    with pytest.raises(Damage, match="has no video that can be decoded"):
+        index_video(path)
+
+
 def test_seeking_to_an_open_group_of_pictures_needs_no_second_pass(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

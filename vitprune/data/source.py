@@ -83,3 +83,7 @@ class Source(Protocol):
 
 class Damage(InputError):
     """A video that is there, and of which a frame or the whole cannot be decoded."""
+
+
+class Torn(Exception):
+    """A file is not built as files of its format are, so that parts of it may be lost."""

@@ -26,7 +26,9 @@ from av.video.stream import VideoStream
 
 from vitprune.data.announced import announced_size
 from vitprune.data.droppable import HEAD, MPEG4_PICTURE, droppable, refers
-from vitprune.data.source import Damage, VideoIndex
+from vitprune.data.matroska import blocks_of_video
+from vitprune.data.source import Damage, Torn, VideoIndex
+from vitprune.data.transport import pictures
 from vitprune.errors import InputError
 
 SEEK_PACKETS = 8
@@ -97,6 +99,8 @@ class VideoFile:
             packets, shown = _listed(container, self.path)
             if shown is None:
                 raise _undecodable(self.path)
+            if len(packets) < _held(stream, self.path):
+                raise _uncertain(self.path)
             if lost := len(named - {packet.pos for packet in packets}):
                 raise Damage(
                     f"{self.path}: {lost} of the {len(named)} frames in its index are not there; "
@@ -196,6 +200,25 @@ def _named(stream: VideoStream) -> set[int]:
         return set()
     head = AVI_CHUNK if name == "avi" else 0
     return {entry.pos + head for entry in stream.index_entries if entry.size}
+
+
+def _held(stream: VideoStream, path: Path) -> int:
+    """How many packets a Matroska file or a transport stream holds by its structure, at least.
+
+    Raises:
+        Damage: the structure itself is damaged.
+    """
+    name = stream.container.format.name
+    try:
+        if name.startswith("matroska"):
+            return blocks_of_video(path) or 0
+        if name == "mpegts":
+            units = pictures(path, stream.id) or 0
+            # Each of the two fields of a picture may be a unit of its own.
+            return units if stream.codec_context.field_order in PROGRESSIVE else 0
+    except Torn as error:
+        raise _uncertain(path) from error
+    return 0
 
 
 def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
@@ -542,6 +565,9 @@ def _opened(path: Path) -> InputContainer:
         container.close()
         raise Damage(f"{path}: has no video stream; replace it")
     stream: VideoStream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise Damage(f"{path}: has no video that can be decoded; replace it")
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1  # workers are the parallelism
     return container
@@ -565,9 +591,6 @@ def write_video(path: Path, frames: Sequence[np.ndarray], *, fps: int) -> None:
             }  # fmt: skip
         else:
             stream.bit_rate = 1_500_000
-    if stream.codec_context is None:
-        container.close()
-        raise Damage(f"{path}: has no video that can be decoded; replace it")
             stream.options = {"qmin": "2", "qmax": "6", "g": "12", "flags": "+bitexact"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
