@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import distributed, multiprocessing
 from torch.utils.data import DistributedSampler
@@ -63,6 +63,7 @@ def test_two_processes_answer_every_video_once(tmp_path: Path) -> None:
         assert pruned.tolist() == [0] * 7
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_top_k_agrees_with_sorting(seed: int) -> None:
     draw = np.random.default_rng(seed)
