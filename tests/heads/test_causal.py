@@ -10,8 +10,10 @@ from vitprune.heads.causal import accuracy_per_class, probabilities_without, ran
 from vitprune.importance import Unit, ablate, units_of, without_heads
 from vitprune.models import VideoTransformer, build_model
 
+NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 
-@pytest.fixture(scope="module", params=["timesformer", "video_swin", "mvit", "vivit", "videoprism"])
+
+@pytest.fixture(scope="module", params=NAMES)
 def model(request: pytest.FixtureRequest) -> VideoTransformer:
     torch.manual_seed(0)
     return build_model(request.param, "tiny", num_classes=4, num_frames=4, image_size=32)

@@ -416,6 +416,15 @@ def test_a_timesformer_that_is_not_ours(tmp_path: Path) -> None:
     assert "attention_type=divided_space_time" in refused(weights=path)
 
 
+@pytest.mark.parametrize("name", ["videomae", "vivit", "vjepa2"])
+def test_a_tiny_models_patches_begin_with_change(name: str) -> None:
+    """A still clip says little through them, whose change says much."""
+    model = build_model(name, "tiny")
+    weights = [m.weight for m in model.embeddings.modules() if isinstance(m, torch.nn.Conv3d)]
+    (weight,) = weights
+    assert weight.mean(2).norm() < 0.2 * weight.norm() / weight.shape[2] ** 0.5
+
+
 # --- clip settings --------------------------------------------------------------------------------
 
 

@@ -1,7 +1,6 @@
 """Checkpoints that describe themselves, views, and the optimizer."""
 
 import csv
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -154,19 +153,76 @@ def test_probabilities_are_averaged_over_views() -> None:
     torch.testing.assert_close(found, each.mean(0))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_learning_rates_decay_with_depth(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = classifier(name, lr=1e-3, layer_decay=0.5)
+def optimizer_of(model: VideoClassifier, monkeypatch: pytest.MonkeyPatch) -> torch.optim.Optimizer:
+    """As a fine-tuning of ten steps has it."""
     trainer = pl.Trainer(accelerator="cpu", max_steps=1, logger=False)
     trainer.strategy.connect(model)
     monkeypatch.setattr(pl.Trainer, "estimated_stepping_batches", 10)
     model.trainer = trainer
-    optimizer = model.configure_optimizers()["optimizer"]
-    groups = {id(p): g["lr_scale"] for g in optimizer.param_groups for p in g["params"]}
-    scale = [groups[id(next(block.branches["mlp"].parameters()))] for block in model.model.blocks]
-    assert all(later == pytest.approx(2 * earlier) for earlier, later in pairwise(scale))
-    assert groups[id(model.model.head.weight)] == 1.0  # type: ignore[union-attr, arg-type]
-    assert len(groups) == len(list(model.model.parameters()))
+    return model.configure_optimizers()["optimizer"]
+
+
+def layers_above(name: str, layers: int) -> int:
+    """How many come after a parameter; the read-out goes with the last of them."""
+    first, *rest = name.split(".")
+    if first == "blocks":
+        return layers - 1 - int(rest[0])
+    return 0 if first.startswith(("norm", "head")) else layers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_learning_rates_decay_with_depth(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(name, lr=1e-3, layer_decay=0.5)
+    groups = {
+        id(p): group["lr_scale"]
+        for group in optimizer_of(model, monkeypatch).param_groups
+        for p in group["params"]
+    }
+    layers = len(model.model.blocks)
+    parameters = dict(model.model.named_parameters())
+    assert {key: groups[id(p)] for key, p in parameters.items()} == {
+        key: pytest.approx(0.5 ** layers_above(key, layers)) for key in parameters
+    }
+    assert {layers_above(key, layers) for key in parameters} == set(range(layers + 1))
+    assert len(groups) == len(parameters)
+
+
+def test_positions_and_tokens_of_the_hubs_models_do_not_decay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = {
+        "videomae": (),
+        "vivit": ("cls_token", "position_embeddings"),
+        "vjepa2": ("query_tokens",),
+        "videoprism": ("position_embeddings", "position_embeddings", "pooling_attention_query"),
+    }
+    for name, special in expected.items():
+        model = classifier(name)
+        kept = {
+            id(p)
+            for group in optimizer_of(model, monkeypatch).param_groups
+            if group["weight_decay"] == 0
+            for p in group["params"]
+        }
+        named = model.model.named_parameters()
+        tables = [key for key, p in named if id(p) in kept and p.dim() > 1]
+        assert sorted(key.split(".")[-1] for key in tables) == sorted(special)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_lowers_the_loss(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(name).eval()
+    optimizer = optimizer_of(model, monkeypatch)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-5  # AdamW's first step is as long in every direction
+    losses = []
+    for _ in range(2):
+        loss = model.loss(model(clips(3)), torch.arange(3))
+        losses.append(loss.item())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert losses[1] < losses[0]
 
 
 def test_mixup_trains() -> None:
@@ -216,7 +272,7 @@ def test_a_compiled_model_is_one_graph_and_can_be_pruned(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "checkpointing"),
-    [("timesformer", False), ("video_swin", False), ("mvit", True), ("videomae", False)],
+    [(name, name == "mvit") for name in NAMES],
 )
 def test_a_compiled_model_trains_as_the_plain_one_does(name: str, checkpointing: bool) -> None:
     model = drop_layers(classifier(name).model, ALIKE[name]).train()

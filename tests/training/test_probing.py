@@ -1,6 +1,7 @@
 """Linear probing before fine-tuning: the best linear classifier of what the model begins with."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -113,6 +114,14 @@ def test_standardising_changes_features_by_an_affine_map_only() -> None:
     hook.remove()
     expected = (before[0] - mean) / deviation @ weight.T + bias
     torch.testing.assert_close(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["videomae", "vivit", "vjepa2", "videoprism", "timesformer"])
+def test_recipes_ask_it_only_of_models_that_it_is_for(name: str, composed: Any) -> None:
+    job = composed("train", "model=hub", f"model.architecture={name}")
+    asked = job["model"]["recipe"]["linear_probing"]
+    assert asked == (name in ("videomae", "vivit"))
+    assert not asked or build_model(name, "tiny").feature_norm is not None
 
 
 def test_a_fine_tuning_that_goes_on_is_not_fitted_again(tmp_path: Path) -> None:

@@ -108,6 +108,12 @@ class HubModel(VideoTransformer):
         grid = (max(1, frames // t), height // h, width // w)
         return Tokens(self.embeddings(clips.transpose(1, 2)), grid)
 
+    def initialise_for_scratch(self, gain: float = 1.0) -> None:
+        super().initialise_for_scratch(gain)
+        for module in self.embeddings.modules():
+            if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1:
+                self.see_change_first(module)
+
     def no_weight_decay(self) -> set[str]:
         return {name for name, _ in self.named_parameters() if UNDECAYED.search(name)}
 
