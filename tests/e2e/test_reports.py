@@ -52,7 +52,7 @@ def test_answers_are_written_per_video(sweep: tuple[Path, str]) -> None:
     for cell in cells(sweep):
         results = json.loads((cell / "results.json").read_text())
         rows = list(csv.DictReader((cell / "predictions.csv").open()))
-        assert list(rows[0]) == ["video", "label", "full", "pruned", "view"]
+        assert list(rows[0]) == ["video", "label", "full", "pruned"]
         assert len({row["video"] for row in rows}) == results["paired"]["videos"] == 34
         for model in ("full", "pruned"):
             right = np.mean([row["label"] == row[model] for row in rows])

@@ -64,11 +64,10 @@ def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) 
     answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
     columns = ["video", "label", "full", "pruned"]
     rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
-    views = [[view] for view in views_of(comparison.video.tolist(), data)]
-    if any(view for (view,) in views):
+    views: list[list[str]] = [[] for _ in rows]
+    if cameras(found := views_of(comparison.video.tolist(), data)):
         columns.append("view")
-    else:
-        views = [[] for _ in rows]
+        views = [[view] for view in found]
     both = list(zip(rows, views, strict=True))
     write_csv(run.directory / "predictions.csv", columns, [(*row, *view) for row, view in both])
     named = [(name, *(classes[c] for c in row), *view) for (name, *row), view in both]
@@ -79,6 +78,12 @@ def views_of(videos: Sequence[int], data: VideoDataModule) -> list[str]:
     """The camera of each test video, by its number; empty where unknown."""
     clips = data.splits["test"].clips
     return [clips[video].view for video in videos]
+
+
+def cameras(views: Sequence[str]) -> list[str]:
+    """The names of the cameras, sorted; none where there are not several."""
+    names = sorted({*views} - {""})
+    return names if len(names) > 1 else []
 
 
 def by_view(
@@ -95,7 +100,7 @@ def by_view(
         Of every camera, its number of ``videos`` and every model's Top-1, in [0, 1].
     """
     views = np.array(views_of(videos, data))
-    if len(names := sorted({*views.tolist()} - {""})) < 2:
+    if not (names := cameras(views.tolist())):
         return None
     return {
         name: {
