@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from vitprune.errors import FAILED, InputError, exit_with
-from vitprune.launch import commands
+from vitprune.launch import commands, resolvers
 from vitprune.launch.arguments import CONF
 from vitprune.launch.configuration import parse
 
@@ -23,9 +22,8 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="check")
 def _command(cfg: DictConfig) -> None:
-    values: Any = OmegaConf.to_container(cfg, resolve=True)
     try:
-        job = parse(values)
+        job = parse(resolvers.plain(cfg))
         from vitprune.tasks.check import check  # late: a wrong argument should not wait for torch
 
         found = check(job, Path(HydraConfig.get().runtime.output_dir))
