@@ -64,13 +64,11 @@ def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) 
     answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
     columns = ["video", "label", "full", "pruned"]
     rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
-    views: list[list[str]] = [[] for _ in rows]
-    if cameras(found := views_of(comparison.video.tolist(), data)):
+    if cameras(views := views_of(comparison.video.tolist(), data)):
         columns.append("view")
-        views = [[view] for view in found]
-    both = list(zip(rows, views, strict=True))
-    write_csv(run.directory / "predictions.csv", columns, [(*row, *view) for row, view in both])
-    named = [(name, *(classes[c] for c in row), *view) for (name, *row), view in both]
+        rows = [(*row, view) for row, view in zip(rows, views, strict=True)]
+    write_csv(run.directory / "predictions.csv", columns, rows)
+    named = [(name, *(classes[c] for c in row[:3]), *row[3:]) for name, *row in rows]
     run.tracker.table("predictions", columns, named)
 
 
