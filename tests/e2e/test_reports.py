@@ -76,6 +76,8 @@ def test_cells_and_sweeps_say_what_they_were_started_with(sweep: tuple[Path, str
         results = json.loads((cell / "results.json").read_text())
         assert f"metric={results['metric']}" in started["overrides"]
         assert differences(started["settings"], results["asked"]) == []
+        written = (json.dumps(x, sort_keys=True) for x in (started["settings"], results["asked"]))
+        assert len({*written}) == 1  # a number, too: 0.0 is told from 0
 
 
 def test_a_sweep_ends_with_table_and_report(sweep: tuple[Path, str]) -> None:
