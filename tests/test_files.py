@@ -6,8 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from vitprune.data.clip_store import ClipStore
 from vitprune.files import (
+    Lock,
     content_digest,
     file_digest,
     files_digest,
@@ -88,3 +91,19 @@ def test_files_in_linked_folders_count(tmp_path: Path) -> None:
     (disk / "v.mp4").write_bytes(b"other frames")
     files_digest_of.cache_clear()
     assert files_digest(root) != before
+
+
+def test_a_file_system_without_locks_is_an_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise NotImplementedError("no flock here")
+
+    with Lock(tmp_path / "held.lock"), pytest.raises(TimeoutError):
+        Lock(tmp_path / "held.lock").acquire(timeout=0)
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(OSError, match=r"held\.lock") as caught, Lock(tmp_path / "held.lock"):
+        pass
+    assert caught.value.errno == errno.ENOLCK
+    store = ClipStore(tmp_path / "clips", gigabytes=1.0)
+    assert store.split("a", [[1, 2]], (1, 2, 2, 3), "a split") is None  # decoded, not kept

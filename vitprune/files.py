@@ -1,7 +1,8 @@
-"""Files that matter are written whole or not at all."""
+"""Files that matter are written whole or not at all, and by one process at a time."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from stat import S_ISDIR
+from typing import Any
+
+from filelock import FileLock
 
 from vitprune.errors import causes
 
@@ -52,6 +56,22 @@ def remove_leftovers(directory: Path) -> None:
     for path in directory.glob(".*"):
         if path.is_file() and _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+class Lock(FileLock):
+    """A lock on a file, which the system takes back from a process that dies.
+
+    Raises:
+        TimeoutError: another process holds it for longer than ``timeout``.
+        OSError: it cannot be had, also as the file system has no locks.
+    """
+
+    def acquire(self, *args: Any, **options: Any) -> Any:
+        """As filelock's, but for the error where there are no locks."""
+        try:
+            return super().acquire(*args, **options)
+        except NotImplementedError as error:  # what filelock makes of ENOSYS
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), self.lock_file) from error
 
 
 WHOLE = 1 << 20

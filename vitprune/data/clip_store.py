@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
-from vitprune.files import remove_leftovers, replacing
+from vitprune.files import Lock, remove_leftovers, replacing
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +76,10 @@ class StoredClips:
 
     @contextmanager
     def _alone(self, number: int) -> Iterator[None]:
-        lock = FileLock(self.folder / f"{number % LOCKS}.lock", timeout=PATIENCE)
+        lock = Lock(self.folder / f"{number % LOCKS}.lock", timeout=PATIENCE)
         try:
             lock.acquire()
-        except (OSError, Timeout, NotImplementedError):
+        except OSError:
             yield  # a file system without locks, or a process that hangs
             return
         try:
@@ -120,9 +119,9 @@ class ClipStore:
         wanted = len(files) * int(np.prod(shape))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", timeout=PATIENCE):
+            with Lock(self.folder / ".lock", timeout=PATIENCE):
                 return self._split(identity, state, wanted, shape, title)
-        except (OSError, Timeout, NotImplementedError) as error:
+        except OSError as error:
             log.warning("%s: decoded clips are not kept in %s (%s)", title, self.folder, error)
             return None
 

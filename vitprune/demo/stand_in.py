@@ -14,11 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from vitprune.demo.layouts import LAYOUTS, SPLITS, Layout, plan_of
 from vitprune.demo.videos import render_videos
 from vitprune.errors import InputError
+from vitprune.files import Lock
 
 VERSION = 10
 """To be raised whenever the same seed renders to something else."""
@@ -84,7 +83,7 @@ class StandIn:
         if _read_stamp(root) == stamp:
             return False
         root.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(root.parent / f".{root.name}.lock"):
+        with Lock(root.parent / f".{root.name}.lock"):
             if _read_stamp(root) == stamp:
                 return False
             if root.exists() and _read_stamp(root) is None and any(root.iterdir()):

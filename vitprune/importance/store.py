@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from filelock import FileLock, Timeout
 from torch import distributed
 
+from vitprune.files import Lock
 from vitprune.importance.scores import Scores
 from vitprune.models.chain import VideoTransformer
 
@@ -88,7 +88,7 @@ class ScoreStore:
         """
         if not self.enabled:
             return compute()
-        lock = FileLock(self.root / f"{name}.lock")
+        lock = Lock(self.root / f"{name}.lock")
         try:
             while (found := _from_first(lambda: self._look(name, lock))) == "wait":
                 pass
@@ -104,17 +104,17 @@ class ScoreStore:
     def _path(self, name: str) -> Path:
         return self.root / f"{name}.npz"
 
-    def _look(self, name: str, lock: FileLock) -> Scores | Literal["wait", "compute"]:
+    def _look(self, name: str, lock: Lock) -> Scores | Literal["wait", "compute"]:
         """The entry; or whether to wait for another job or, now holding the lock, to compute."""
         path = self._path(name)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
-        except Timeout:
+        except TimeoutError:
             log.info("another job is computing these scores; waiting for %s", path)
             try:
                 lock.acquire(timeout=PATIENCE)
-            except Timeout:
+            except TimeoutError:
                 return "wait"
         if not path.exists():
             return "compute"

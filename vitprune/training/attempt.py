@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 import yaml
-from filelock import FileLock, Timeout
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 from vitprune.errors import InputError, in_one_line
+from vitprune.files import Lock
 from vitprune.results.settings import differences, settings_of
 from vitprune.results.writing import BEST, publishing, write_csv
 from vitprune.training.classifier import write_checkpoint
@@ -45,10 +45,10 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
         return
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / ".lock")
+    lock = Lock(directory / ".lock")
     try:
         lock.acquire(blocking=False)
-    except Timeout:
+    except TimeoutError:
         log.info("Another job is fine-tuning into %s; waiting for it", directory)
         lock.acquire()
     try:
