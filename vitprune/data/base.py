@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, get_args
 import pytorch_lightning as pl
 import torch
 from torch import distributed
-from torch.utils.data import DistributedSampler
+from torch.utils.data import Dataset, DistributedSampler, Subset
 
 from vitprune.data.classes import class_numbers
 from vitprune.data.clip_store import ClipStore
@@ -267,7 +267,14 @@ class VideoDataModule(pl.LightningDataModule, ABC):
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def loader(self, split: SplitName, *, views: bool = False, share: bool = False) -> VideoLoader:
+    def loader(
+        self,
+        split: SplitName,
+        *,
+        views: bool = False,
+        share: bool = False,
+        most: int | None = None,
+    ) -> VideoLoader:
         """Every video of a split as at evaluation, without randomness in the clips.
 
         Args:
@@ -275,12 +282,20 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             views: the configured views instead of one centre view.
             share: in a process group only this process's share. Shares are equally large, so that
                 some videos are in two of them where their number does not divide evenly.
+            most: how many videos at most, evenly spread over the split, in an order that does not
+                go by their classes; None for all.
         """
-        dataset = self.evaluation(split, views=views)
+        whole = self.evaluation(split, views=views)
+        dataset: Dataset[dict[str, Any]] = whole
+        if most is not None:
+            step = max(1.0, len(whole) / most)
+            spread = [int(i * step) for i in range(min(most, len(whole)))]
+            order = torch.randperm(len(spread), generator=torch.Generator().manual_seed(self.seed))
+            dataset = Subset(whole, [spread[i] for i in order.tolist()])
         sampler: DistributedSampler[Any] | None = None
         if share and distributed.is_available() and distributed.is_initialized():
             sampler = DistributedSampler(dataset, shuffle=False)
-        several = dataset.views.clips * dataset.views.crops
+        several = whole.views.clips * whole.views.crops
         return VideoLoader(
             dataset,
             batch_size=max(1, self.eval_batch_size // several),

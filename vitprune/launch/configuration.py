@@ -27,7 +27,7 @@ from pydantic_core import PydanticCustomError
 
 from vitprune import hub
 from vitprune.errors import InputError
-from vitprune.files import content_digest
+from vitprune.files import content_digest, file_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
 
 Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
@@ -37,7 +37,7 @@ Direction = Literal["lowest", "highest"]
 Scope = Literal["layer", "attention", "mlp", "head"]
 SplitName = Literal["val", "test", "train"]
 Target = Literal["predicted", "label"]
-Strategy = Literal["oneshot", "greedy"]
+Strategy = Literal["oneshot", "greedy", "progressive"]
 Explanation = Literal[
     "none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"
 ]  # fmt: skip
@@ -152,6 +152,10 @@ class Recipe(Section):
     mixup: NotNegative
     linear_probing: Flag
 
+    def of_classifier(self) -> dict[str, Any]:
+        """What :class:`vitprune.training.VideoClassifier` takes of it."""
+        return self.model_dump(exclude={"epochs", "validate_every", "linear_probing"})
+
 
 class Model(Section):
     """Which model, and its recipe. ``full`` and ``tiny`` are what the rest was chosen from."""
@@ -233,6 +237,52 @@ class Dataset(Clips):
     std: Deviation
 
 
+class NoRecovery(Section):
+    """``recover=none``."""
+
+    name: Literal["none"]
+
+    def plain(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return self.model_dump(mode="json")
+
+
+class Linear(NoRecovery):
+    """``recover=linear``: bridges."""
+
+    name: Literal["linear"]  # type: ignore[assignment]
+    bridge: Literal["auto", "full", "low_rank", "scale", "none"]
+    rank: Whole
+    classifier: Flag
+    split: Literal["train", "val"]
+    clips: Annotated[int, _takes("whole numbers from 5", _whole(5))]
+
+
+class Finetune(NoRecovery):
+    """``recover=finetune``."""
+
+    name: Literal["finetune"]  # type: ignore[assignment]
+    share: Positive
+    lr: Annotated[
+        float | None, _takes("null or numbers above 0", _number(lambda x: x > 0), optional=True)
+    ]
+    from_scratch: Flag
+    patience: WholeOrNull
+
+
+class Distill(Finetune):
+    """``recover=distill``."""
+
+    name: Literal["distill"]  # type: ignore[assignment]
+    temperature: Positive
+    features: NotNegative
+    labels: Flag
+
+
+Trained = Finetune | Distill
+Recover = Annotated[NoRecovery | Linear | Finetune | Distill, Field(discriminator="name")]
+
+
 class Trainer(Open):
     """Lightning's trainer."""
 
@@ -305,6 +355,10 @@ class FineTuning(Job):
         values = {**self.model.model_dump(by_alias=True, exclude_unset=True), **model}
         return decided.model_copy(update={"model": Model.model_validate(values)})
 
+    def begins_with(self) -> str | None:
+        """The checkpoint that a fine-tuning goes on from; None for the model's own weights."""
+        return None
+
     def fine_tuning(self) -> dict[str, Any]:
         """What the fine-tuned checkpoint is told apart by."""
         return fine_tuning_of(self.plain())
@@ -314,6 +368,20 @@ class Train(FineTuning):
     """``train.py``."""
 
     task: Literal["train"]
+    ckpt: TextOrNull = None
+
+    def begins_with(self) -> str | None:
+        return self.ckpt
+
+    def fine_tuning(self) -> dict[str, Any]:
+        begun = {} if self.ckpt is None else {"ckpt": file_digest(self.ckpt)}
+        return {**super().fine_tuning(), **begun}
+
+    @model_validator(mode="after")
+    def _begins_somewhere(self) -> Train:
+        if self.ckpt is not None and not Path(self.ckpt).is_file():
+            raise _refusal(f"ckpt={self.ckpt} does not exist; name a file of train.py or prune.py")
+        return self
 
 
 class Prune(FineTuning):
@@ -329,6 +397,8 @@ class Prune(FineTuning):
     calibration: SplitName
     target: Target
     strategy: Strategy
+    step: Whole
+    recover: Recover
     curves: Flag
     draws: Whole
     max_streams: WholeOrNull
@@ -347,10 +417,19 @@ class Prune(FineTuning):
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
         names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"recover": self.recover.plain()}
+
+    def at_once(self) -> int | None:
+        """How many layers go between two scorings; None for all."""
+        return {"oneshot": None, "greedy": 1, "progressive": self.step}[self.strategy]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prune:
+        if self.strategy == "progressive" and self.recover.name == "none":
+            raise _refusal(
+                "strategy=progressive recovers between droppings; say how: recover=linear, distill "
+                "or finetune"
+            )
         if self.scope != "layer":
             raise _refusal(f"scope={self.scope}: only whole layers can be dropped; use scope=layer")
         if self.class_map is not None and self.ckpt is None:

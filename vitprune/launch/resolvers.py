@@ -1,7 +1,7 @@
 """What the configuration may compute, and how it is resolved. Nothing here imports torch.
 
-``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`; ``${listed:NAME,NAMES}`` whether NAME is
-one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself, or ELSE
+``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`, and so on; ``${listed:NAME,NAMES}`` whether
+NAME is one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself, or ELSE
 where there are no weights. Whoever imports this module can compose that.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -45,6 +46,24 @@ def suffix_of_seed(seed: int) -> str:
     ('', '-seed2')
     """
     return f"-seed{seed}" if seed else ""
+
+
+def suffix_of_recovery(name: str) -> str:
+    """What tells the places of a recovery from those without one: ``-linear``.
+
+    >>> suffix_of_recovery("none"), suffix_of_recovery("linear")
+    ('', '-linear')
+    """
+    return "" if name == "none" else f"-{name}"
+
+
+def suffix_of_ckpt(ckpt: str | None) -> str:
+    """What tells a fine-tuning that goes on from a checkpoint from others: ``-from-pruned``.
+
+    >>> suffix_of_ckpt(None), suffix_of_ckpt("runs/pruned.ckpt")
+    ('', '-from-pruned')
+    """
+    return "" if ckpt is None else f"-from-{Path(ckpt).stem}"
 
 
 def listed(name: str, names: Sequence[str]) -> bool:
@@ -92,5 +111,7 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
 
 
 OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
+OmegaConf.register_new_resolver("suffix_of_recovery", suffix_of_recovery, replace=True)
+OmegaConf.register_new_resolver("suffix_of_ckpt", suffix_of_ckpt, replace=True)
 OmegaConf.register_new_resolver("listed", listed, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)

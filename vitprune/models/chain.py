@@ -192,6 +192,7 @@ class Block(nn.Module):
         self.index = index
         self.stride = stride
         self.before = nn.Sequential(*before)
+        self.own = len(self.before)  # of what precedes it; in front of that, what stays of others
         self.branches = nn.ModuleDict(branches)
 
     @property

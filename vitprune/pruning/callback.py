@@ -1,4 +1,4 @@
-"""The Lightning callback that turns ``trainer.test`` into the whole pruning experiment."""
+"""The Lightning callback that has smaller models answer the very clips of a test."""
 
 from __future__ import annotations
 
@@ -14,77 +14,66 @@ from torch import Tensor
 from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
-from vitprune.pruning.strategy import Plan
 from vitprune.training.classifier import VideoClassifier, at_once_of, view_probabilities
+
+FULL = "full"
+"""What the model of the test is called."""
 
 
 @dataclass(frozen=True)
-class PruningOutcome:
-    """What one pruning experiment found.
+class Compared:
+    """What all models answer and cost.
 
     Attributes:
-        plan: which layers went.
-        pruned: the smaller model.
-        comparison: both models' answers to the test clips.
-        validation: those to the validation clips, if there were any.
-        full_cost: what the full model costs.
-        pruned_cost: what the pruned one costs.
-        seconds: wall-clock time by phase: ``score``, ``validate`` (if there were validation
-            clips), ``evaluate``, ``cost``.
+        test: their answers to the test clips.
+        val: those to the validation clips, if there were any.
+        costs: name of a model -> what it costs.
+        seconds: wall-clock time by phase: ``validate`` (if there were validation clips),
+            ``evaluate``, ``cost``.
     """
 
-    plan: Plan
-    pruned: VideoClassifier
-    comparison: Comparison
-    validation: Comparison | None
-    full_cost: Cost
-    pruned_cost: Cost
+    test: Comparison
+    val: Comparison | None
+    costs: Mapping[str, Cost]
     seconds: Mapping[str, float]
 
     def described(self) -> dict[str, Any]:
-        """What ``results.json`` says of it."""
-        answers = self.comparison
+        """What ``results.json`` says of it: of each model by its name."""
         described: dict[str, Any] = {
-            "dropped": list(self.plan.dropped),
-            "full": {**answers.full(), **asdict(self.full_cost)},
-            "pruned": {**answers.pruned(), **asdict(self.pruned_cost)},
-            "paired": answers.paired(),
+            name: {**answers.accuracy(), **asdict(self.costs[name])}
+            for name, answers in self.test.models.items()
         }
-        if (chosen := self.validation) is not None:
-            described["val"] = {
-                "videos": chosen.videos, "full": chosen.full(), "pruned": chosen.pruned()
-            }  # fmt: skip
+        if self.val is not None:
+            figures = {name: answers.accuracy() for name, answers in self.val.models.items()}
+            described["val"] = {"videos": self.val.videos, **figures}
         return described
 
 
-class LayerPruning(pl.Callback):
-    """Makes a smaller model, and has it answer the same test clips as the full one.
+class ModelComparison(pl.Callback):
+    """Has other models answer the same test clips as the one that is tested.
 
-    Give it to ``trainer.test(classifier, loader, callbacks=[...])``: before the first test batch
-    it lets ``smaller`` make one of ``classifier``, on the trainer's device; with every batch the
-    smaller one answers the clips that the full one just answered; at the end it measures what both
-    cost. ``classifier`` itself is left as it was. The result is in :attr:`outcome`.
+    Give it to ``trainer.test(classifier, loader, callbacks=[...])``: with every batch the others
+    answer the clips that ``classifier`` just answered; at the end it measures what all of them
+    cost, in turns. The result is in :attr:`outcome`.
 
     Args:
-        smaller: scores the full model, decides which layers go, drops them, and does whatever else
-            a smaller model needs: a plan, see :mod:`vitprune.pruning.strategy`, and the model.
-        validation: gives batches of other clips that both models shall answer, too, as the test
-            answers must not choose among plans; in a process group each process's share. None
+        others: name -> a model with the same classes and clip settings.
+        validation: gives batches of other clips that all models shall answer, too, as the test
+            answers must not choose among models; in a process group each process's share. None
             for none.
     """
 
     def __init__(
         self,
-        smaller: Callable[[VideoClassifier], tuple[Plan, VideoClassifier]],
+        others: Mapping[str, VideoClassifier],
         validation: Callable[[], Iterable[Mapping[str, Tensor]]] | None = None,
     ) -> None:
-        self._smaller = smaller
+        self.others = others
         self._validation_clips = validation
-        self.plan: Plan | None = None
-        self._outcome: PruningOutcome | None = None
+        self._outcome: Compared | None = None
 
     @property
-    def outcome(self) -> PruningOutcome:
+    def outcome(self) -> Compared:
         """What was found.
 
         Raises:
@@ -96,17 +85,19 @@ class LayerPruning(pl.Callback):
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
-        start = time.perf_counter()
-        self.plan, self._pruned = self._smaller(pl_module)
-        self._pruned.eval().to(pl_module.device)
-        self._paired = PairedAccuracy().to(pl_module.device)
+        for other in self.others.values():
+            other.eval().to(pl_module.device)
+        self._paired = self._nobody().to(pl_module.device)
+        self._seconds: dict[str, float] = {}
         self._start = time.perf_counter()
-        self._seconds = {"score": self._start - start}
-        self._validation: Comparison | None = None
+        self._val: Comparison | None = None
         if self._validation_clips is not None:
-            self._validation = self._validate(trainer, pl_module, self._validation_clips())
-            scored, self._start = self._start, time.perf_counter()
-            self._seconds["validate"] = self._start - scored
+            self._val = self._validate(trainer, pl_module, self._validation_clips())
+            began, self._start = self._start, time.perf_counter()
+            self._seconds["validate"] = self._start - began
+
+    def _nobody(self) -> PairedAccuracy:
+        return PairedAccuracy((FULL, *self.others))
 
     def _validate(
         self,
@@ -114,17 +105,17 @@ class LayerPruning(pl.Callback):
         classifier: VideoClassifier,
         batches: Iterable[Mapping[str, Tensor]],
     ) -> Comparison:
-        paired = PairedAccuracy().to(classifier.device)
+        paired = self._nobody().to(classifier.device)
         like = next(classifier.parameters())
         for batch in batches:
             clips, names = batch["clips"].to(like), names_of(batch)
             with trainer.precision_plugin.forward_context(), torch.no_grad():
-                full, pruned = (
+                found = [
                     view_probabilities(model.model, clips, names, at_once_of(batch))
-                    for model in (classifier, self._pruned)
-                )
+                    for model in (classifier, *self.others.values())
+                ]
             video, label = (batch[key].to(like.device) for key in ("video", "label"))
-            paired.update(video, label, full, pruned)
+            paired.update(video, label, *found)
         return paired.compute()
 
     def on_test_batch_end(
@@ -137,32 +128,25 @@ class LayerPruning(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         with trainer.precision_plugin.forward_context():
-            pruned = view_probabilities(
-                self._pruned.model, batch["clips"], names_of(batch), at_once_of(batch)
-            )
-        full = outputs["probabilities"]
-        self._paired.update(batch["video"], batch["label"], full, pruned)
+            found = [
+                view_probabilities(other.model, batch["clips"], names_of(batch), at_once_of(batch))
+                for other in self.others.values()
+            ]
+        self._paired.update(batch["video"], batch["label"], outputs["probabilities"], *found)
         self._clip: Tensor = batch["clips"][0, :1]
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
-        assert self.plan is not None
-        comparison = self._paired.compute()
+        test = self._paired.compute()
         evaluated = time.perf_counter()
         self._seconds["evaluate"] = evaluated - self._start
+        models = {FULL: pl_module, **self.others}
         with torch.inference_mode():
-            full, pruned = costs(
-                [pl_module.model, self._pruned.model],
+            found = costs(
+                [model.model for model in models.values()],
                 self._clip,
                 trainer.precision_plugin.forward_context,
             )
         self._seconds["cost"] = time.perf_counter() - evaluated
-        self._outcome = PruningOutcome(
-            plan=self.plan,
-            pruned=self._pruned,
-            comparison=comparison,
-            validation=self._validation,
-            full_cost=full,
-            pruned_cost=pruned,
-            seconds=self._seconds,
-        )
+        by_name = dict(zip(models, found, strict=True))
+        self._outcome = Compared(test, self._val, by_name, self._seconds)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from vitprune.importance import Scores
 from vitprune.models.chain import VideoTransformer, drop_layers
-from vitprune.training import VideoClassifier
 
 Score = Callable[[VideoTransformer], Scores]
 """Measures the relevance of a model's layers."""
@@ -27,28 +26,36 @@ class Plan(NamedTuple):
     scores: Scores
 
 
-def oneshot(model: VideoTransformer, k: int, score: Score, rank: Rank) -> Plan:
-    """Score once, drop the first k of the ranking: the paper's way."""
-    scores = score(model)
-    return Plan(tuple(rank(scores)[:k]), scores)
+def choose(
+    model: VideoTransformer,
+    k: int,
+    score: Score,
+    rank: Rank,
+    *,
+    at_once: int | None = None,
+) -> Plan:
+    """The ``k`` layers that are to go.
 
+    With all at once they are the first of one ranking: the paper's way. With fewer, what is left
+    is scored again after each time: one at a time is greedy, costs k scorings, each of a smaller
+    model, and sees that a layer matters more once another is gone.
 
-def greedy(model: VideoTransformer, k: int, score: Score, rank: Rank) -> Plan:
-    """Drop the first of the ranking, score what is left again, and so on.
-
-    Costs k scorings, each on a smaller model; sees that a layer matters more once another is gone.
+    Args:
+        model: what they are dropped from; it is left as it was.
+        k: how many.
+        score: measures a model's layers.
+        rank: orders them.
+        at_once: how many go between two scorings; None for all.
     """
-    first = scores = score(model)
-    dropped = [rank(scores)[0]]
+    first: Scores | None = None
+    dropped: list[int] = []
+    smaller = model
     while len(dropped) < k:
-        scores = score(drop_layers(model, dropped))
-        dropped.append(rank(scores)[0])
+        scores = score(smaller)
+        first = first or scores
+        now = list(rank(scores)[: min(at_once or k, k - len(dropped))])
+        dropped += now
+        if len(dropped) < k:
+            smaller = drop_layers(smaller, now)
+    assert first is not None
     return Plan(tuple(dropped), first)
-
-
-def drop(full: VideoClassifier, plan: Plan) -> VideoClassifier:
-    """The classifier without the layers of a plan; the given one is left as it was."""
-    return full.with_model(drop_layers(full.model, plan.dropped))
-
-
-STRATEGIES = {"oneshot": oneshot, "greedy": greedy}

@@ -12,53 +12,68 @@ from vitprune.results.paper import layers
 from vitprune.results.reading import left_out
 from vitprune.results.statistics import proportion_interval
 
+MODELS = ("full", "pruned", "recovered")
+"""What results have figures of, as far as they have."""
+
 
 def print_comparison(results: Mapping[str, Any], console: Console | None = None) -> None:
-    """The full and the pruned model of a run's results side by side, with the change."""
-    full, pruned, paired = results["full"], results["pruned"], results["paired"]
+    """All models of a run's results side by side, with the change from the full one to the last."""
+    names = [name for name in MODELS if name in results]
+    models, paired = {name: results[name] for name in names}, results["paired"]
+    first, last = names[0], names[-1]
     title = (
         f"{results['model']['name']} on {results['dataset']['name']}: "
         f"{layers(results['k'])} with the {results['direction']} {results['metric']} dropped"
     )
-    table = Table("", "full", "pruned", "change", title=title, title_justify="left")
+    if "recovered" in names:
+        title += f", recovered by {results['recover']['name']}"
+    table = Table("", *names, "change", title=title, title_justify="left")
     for column in table.columns[1:]:
         column.justify = "right"
+
+    def add(name: str, figures: Mapping[str, float]) -> None:
+        shares = (f"{100 * figures[model]:.2f} %" for model in names)
+        table.add_row(name, *shares, f"{100 * (figures[last] - figures[first]):+.2f}")
+
     for name, key in (("Top-1", "top1"), ("Top-5", "top5")):
-        change = 100 * (pruned[key] - full[key])
-        table.add_row(
-            name, f"{100 * full[key]:.2f} %", f"{100 * pruned[key]:.2f} %", f"{change:+.2f}"
-        )
+        add(name, {model: figures[key] for model, figures in models.items()})
         if key == "top1":
-            ends = (interval_of(model[key], paired["videos"]) for model in (full, pruned))
+            ends = (interval_of(figures[key], paired["videos"]) for figures in models.values())
             table.add_row("  95 % interval", *ends, "")
             for view, found in (results.get("views") or {}).items():
-                change = 100 * (found["pruned"] - found["full"])
-                shares = (f"{100 * found[model]:.2f} %" for model in ("full", "pruned"))
-                table.add_row(f"  {view} ({found['videos']})", *shares, f"{change:+.2f}")
+                add(f"  {view} ({found['videos']})", found)
     for name, key, unit, scale in (
         ("Parameters", "parameters", "M", 1e6),
         ("FLOPs per clip", "flops", "G", 1e9),
         ("Latency per clip", "latency_ms", "ms", 1),
         ("Checkpoint", "checkpoint_bytes", "MB", 1e6),
     ):
-        ratio = 100 * (pruned[key] / full[key] - 1)
-        table.add_row(
-            name,
-            f"{full[key] / scale:.3g} {unit}",
-            f"{pruned[key] / scale:.3g} {unit}",
-            f"{ratio:+.1f} %",
-        )
+        values = [figures[key] for figures in models.values()]
+        shown = (f"{value / scale:.3g} {unit}" for value in values)
+        table.add_row(name, *shown, f"{100 * (values[-1] / values[0] - 1):+.1f} %")
     console = console or Console()
     console.print(table)
     console.print(
         f"Dropped layers: {', '.join(map(str, results['dropped']))}\n"
-        f"Of {paired['videos']} test videos {paired['right_to_wrong']} went from right to wrong "
-        f"and {paired['wrong_to_right']} from wrong to right "
-        f"(McNemar's exact p = {paired['p_value']:.3g})",
+        f"Of {paired['videos']} test videos {_changes(paired)}",
         highlight=False,
     )
+    if recovery := results.get("recovery"):
+        console.print(
+            f"Recovered in {recovery['seconds']:.0f} s from {recovery['clips']} clips: from the "
+            f"pruned model {_changes(recovery['paired']['pruned'])}; "
+            f"from the full model {_changes(recovery['paired']['full'])}",
+            highlight=False,
+        )
     if how := left_out(results):
         console.print(f"Left out: {how}", highlight=False)
+
+
+def _changes(paired: Mapping[str, Any]) -> str:
+    return (
+        f"{paired['right_to_wrong']} went from right to wrong and {paired['wrong_to_right']} from "
+        f"wrong to right (McNemar's exact p = {paired['p_value']:.3g})"
+    )
 
 
 def interval_of(share: float, videos: int) -> str:

@@ -11,7 +11,7 @@ from vitprune.data import VideoDataModule
 from vitprune.files import replacing
 from vitprune.importance import MEASURES, METRICS, Scores, measure_of
 from vitprune.models import VideoTransformer
-from vitprune.pruning import STRATEGIES, DropCurves, random_orders
+from vitprune.pruning import DropCurves, choose, random_orders
 from vitprune.report.curves import CurveTable
 from vitprune.report.sections import curves_chart
 from vitprune.results.curves import CURVES, RANDOM, Curves, Measured, Order, compare_curves
@@ -50,8 +50,12 @@ def _order(metric: str, strategy: str, model: VideoTransformer, scoring: Scoring
             bar.advance(task)
             return scores
 
-        plan = STRATEGIES[strategy](
-            model, steps, score, lambda scores: scoring.rank(scores, metric)
+        plan = choose(
+            model,
+            steps,
+            score,
+            lambda scores: scoring.rank(scores, metric),
+            at_once=None if strategy == "oneshot" else 1,
         )
     return Order(metric, strategy, plan.dropped)
 

@@ -9,21 +9,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vitprune.data import VideoDataModule
-from vitprune.pruning import Comparison, Plan, PruningOutcome
+from vitprune.pruning import Comparison, Plan
 from vitprune.report import charts
 from vitprune.results.writing import write_csv
 from vitprune.tasks.run import Run
 from vitprune.tracking import lineage
+from vitprune.training import VideoClassifier
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Prune
 
 
-def write_pruning(run: Run, cfg: Prune, outcome: PruningOutcome, data: VideoDataModule) -> None:
-    """Write the smaller model, the scores and the answers."""
-    outcome.pruned.save(run.directory / "pruned.ckpt")
-    _write_relevance(run, cfg, outcome.plan)
-    _write_predictions(run, outcome.comparison, data)
+def write_pruning(
+    run: Run,
+    cfg: Prune,
+    plan: Plan,
+    models: Mapping[str, VideoClassifier],
+    answers: Comparison,
+    data: VideoDataModule,
+) -> None:
+    """Write the smaller models, each by its name, the scores and the answers."""
+    for name, classifier in models.items():
+        classifier.save(run.directory / f"{name}.ckpt")
+    _write_relevance(run, cfg, plan)
+    _write_predictions(run, answers, data)
 
 
 def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
@@ -61,14 +70,16 @@ def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
 
 def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) -> None:
     names, classes = data.splits["test"].names, data.class_names
-    answers = (comparison.label, comparison.full_prediction, comparison.pruned_prediction)
-    columns = ["video", "label", "full", "pruned"]
+    found = comparison.models
+    answers = (comparison.label, *(one.prediction for one in found.values()))
+    columns = ["video", "label", *found]
     rows = [(names[video], *row) for video, *row in zip(comparison.video, *answers, strict=True)]
     if cameras(views := views_of(comparison.video.tolist(), data)):
         columns.append("view")
         rows = [(*row, view) for row, view in zip(rows, views, strict=True)]
     write_csv(run.directory / "predictions.csv", columns, rows)
-    named = [(name, *(classes[c] for c in row[:3]), *row[3:]) for name, *row in rows]
+    width = len(answers)
+    named = [(name, *(classes[c] for c in row[:width]), *row[width:]) for name, *row in rows]
     run.tracker.table("predictions", columns, named)
 
 

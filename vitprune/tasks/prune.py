@@ -1,4 +1,4 @@
-"""``prune.py``: score the layers, drop k of them, compare both models on the same clips."""
+"""``prune.py``: score the layers, drop k of them, recover, compare all on the same clips."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from vitprune.pruning import STRATEGIES, DropCurves, LayerPruning, Plan, drop
+import pytorch_lightning as pl
+
+from vitprune.importance import Scores
+from vitprune.models.chain import drop_layers
+from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
 from vitprune.tasks.outputs import by_view, write_pruning
+from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.scoring import Scoring
 from vitprune.tasks.subject import pruning_subject
@@ -19,6 +24,8 @@ from vitprune.training import VideoClassifier
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Prune
+
+OPTIONAL = ("val", "views", "recovered", "recovery")
 
 
 @dataclass(frozen=True)
@@ -30,10 +37,13 @@ class Pruned:
         ckpt: its checkpoint, with ``ckpt_digest`` and what it was fine-tuned with.
         dropped: the layers, the first to go first.
         full: Top-1, Top-5 and cost of the full model.
-        pruned: the same of the smaller one.
-        paired: how many videos changed sides, and McNemar's exact p.
-        val: both models on the validation split, where an objective wants it.
-        views: Top-1 of both on the test videos of each camera, where there are several.
+        pruned: the same of the smaller one, as dropping leaves it.
+        paired: how many videos changed sides between these two, and McNemar's exact p.
+        recovered: Top-1, Top-5 and cost of the recovered one, where there is one.
+        recovery: of it, ``clips`` and ``seconds`` that it took, what was found on the way, and
+            ``paired`` with ``full`` and with ``pruned``.
+        val: all models on the validation split, where an objective wants it.
+        views: Top-1 of each on the test videos of each camera, where there are several.
         seconds: by phase.
         settings: as they were used; ``asked`` as they were given.
     """
@@ -49,6 +59,7 @@ class Pruned:
     scope: str
     target: str
     strategy: str
+    recover: Mapping[str, Any]
     calibration: Mapping[str, Any]
     seed: int
     precision: str
@@ -62,45 +73,57 @@ class Pruned:
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
+    recovered: Mapping[str, Any] | None = None
+    recovery: Mapping[str, Any] | None = None
     val: Mapping[str, Any] | None = None
     views: Mapping[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """As ``results.json`` has it; ``val`` and ``views`` only where there are such."""
-        optional = [("val", None), ("views", None)]
-        return {key: value for key, value in asdict(self).items() if (key, value) not in optional}
+        """As ``results.json`` has it; :data:`OPTIONAL` ones only where there are such."""
+        values = asdict(self)
+        return {k: value for k, value in values.items() if k not in OPTIONAL or value is not None}
 
 
 def prune(cfg: Prune, run: Run) -> Pruned:
-    """Score the layers, drop k of them, and compare both models on the test split."""
+    """Score the layers, drop k of them, recover, and compare all models on the test split."""
     start, asked = time.perf_counter(), cfg.settings()
     run.seed()
     subject = pruning_subject(cfg, run)
-    cfg, data, model = subject.cfg, subject.data, subject.classifier.model
+    cfg, data, full = subject.cfg, subject.data, subject.classifier
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
-
-    def smaller(full: VideoClassifier) -> tuple[Plan, VideoClassifier]:
-        plan = STRATEGIES[cfg.strategy](full.model, cfg.k, scoring.score, scoring.rank)
-        return plan, drop(full, plan)
-
-    experiment = LayerPruning(smaller, scoring.validation())
-    curves = None
-    if cfg.curves:
-        curves = DropCurves(lambda: every_order(cfg, model, scoring), lambda: scoring.clips("val"))
     with run:
-        trainer = run.trainer([experiment] if curves is None else [experiment, curves])
+        recovering = Recovering(cfg, run, data, full, subject.path)
+        smaller = make_smaller(cfg, run, scoring, full, recovering)
+        made = time.perf_counter()
+        comparison = ModelComparison(smaller.others(), scoring.validation())
+        curves = None
+        if cfg.curves:
+            orders = lambda: every_order(cfg, full.model, scoring)  # noqa: E731
+            curves = DropCurves(orders, lambda: scoring.clips("val"))
+        trainer = run.trainer([comparison] if curves is None else [comparison, curves])
         scoring.trainer = trainer
-        trainer.test(subject.classifier, datamodule=data, verbose=False)
-        outcome = experiment.outcome
-        answers = outcome.comparison
-        seconds = {"prepare": ready - start, **outcome.seconds}
+        trainer.test(full, datamodule=data, verbose=False)
+        outcome = comparison.outcome
+        answers = outcome.test
+        recovered_in = smaller.seconds_of_recovery
+        seconds = {"prepare": ready - start, "score": made - ready - recovered_in}
+        if smaller.recovered is not None:
+            seconds["recover"] = recovered_in
+        seconds |= outcome.seconds
         seconds["total"] = time.perf_counter() - start
+        recovery = None
+        if smaller.recovered is not None:
+            paired = {name: answers.paired(name, "recovered") for name in ("full", "pruned")}
+            recovery = {**smaller.recovered.described(), "paired": paired}
         results = Pruned(
             **subject.described(),
             **outcome.described(),
-            model={**asdict(model.spec), "title": model.title},
-            calibration={"split": cfg.calibration, "clips": len(outcome.plan.scores.clips)},
+            dropped=list(smaller.plan.dropped),
+            paired=answers.paired("full", "pruned"),
+            recovery=recovery,
+            model={**asdict(full.model.spec), "title": full.model.title},
+            calibration={"split": cfg.calibration, "clips": len(smaller.plan.scores.clips)},
             precision=trainer.precision,  # on a CPU, Lightning takes bf16 for fp16
             environment=surroundings(trainer),
             seconds=seconds,
@@ -110,9 +133,9 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         )
         if trainer.is_global_zero:
             with run.publishing(results.plain()):
-                write_pruning(run, cfg, outcome, data)
+                write_pruning(run, cfg, smaller.plan, smaller.others(), answers, data)
                 if curves is not None:
-                    table = write_curves(run, cfg, curves, data, model.title)
+                    table = write_curves(run, cfg, curves, data, full.model.title)
             scoring.trace(subject.path, results.plain())
     if trainer.is_global_zero:  # after W&B has said its own
         print_comparison(results.plain())
@@ -120,3 +143,64 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             print_curves([table])
         run.say_where()
     return results
+
+
+@dataclass(frozen=True)
+class Smaller:
+    """What was made of the full model.
+
+    Attributes:
+        plan: which layers went.
+        pruned: the model as dropping leaves it.
+        recovered: what recovery made of it; None for none.
+        seconds_of_recovery: of every recovery on the way.
+    """
+
+    plan: Plan
+    pruned: VideoClassifier
+    recovered: Recovered | None
+    seconds_of_recovery: float
+
+    def others(self) -> dict[str, VideoClassifier]:
+        """The models besides the full one, by name."""
+        recovered = {} if self.recovered is None else {"recovered": self.recovered.classifier}
+        return {"pruned": self.pruned, **recovered}
+
+
+def make_smaller(
+    cfg: Prune, run: Run, scoring: Scoring, full: VideoClassifier, recover: Recovering
+) -> Smaller:
+    """Choose, drop and recover: once, or in turns where the strategy is ``progressive``."""
+    progressive = cfg.strategy == "progressive"
+    dropped: list[int] = []
+    first: Scores | None = None
+    recovered: Recovered | None = None
+    current, seconds = full, 0.0
+    while len(dropped) < cfg.k:
+        count = min(cfg.step if progressive else cfg.k, cfg.k - len(dropped))
+        plan = _chosen(cfg, run, scoring, current, count)
+        first = first or plan.scores
+        dropped += plan.dropped
+        current = current.with_model(drop_layers(current.model, plan.dropped))
+        if cfg.recover.name != "none":
+            recovered = recover(current)
+            current = recovered.classifier
+            seconds += recovered.seconds
+    assert first is not None
+    # Beside what recovery gives there is always what dropping the same layers alone leaves.
+    pruned = full.with_model(drop_layers(full.model, dropped))
+    return Smaller(Plan(tuple(dropped), first), pruned, recovered, seconds)
+
+
+def _chosen(
+    cfg: Prune, run: Run, scoring: Scoring, classifier: VideoClassifier, count: int
+) -> Plan:
+    """The layers that go next."""
+
+    def work(trainer: pl.Trainer) -> Plan:
+        scoring.trainer = trainer
+        at_once = count if cfg.strategy == "progressive" else cfg.at_once()
+        model = classifier.model
+        return choose(model, count, scoring.score, scoring.rank, at_once=at_once)
+
+    return run.at_work(classifier, work)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -16,17 +16,22 @@ from pytorch_lightning.callbacks import RichProgressBar
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from rich.console import Console
+from torch.utils.data import DataLoader, IterableDataset
 
 from vitprune.errors import InputError
 from vitprune.importance import ScoreStore
 from vitprune.results.environment import environment
 from vitprune.results.writing import publishing
 from vitprune.tracking import Tracker
+from vitprune.training import VideoClassifier
 from vitprune.training.attempt import WholeCheckpoints
 from vitprune.training.callbacks import WaitingForData
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Job
+
+
+Result = TypeVar("Result")
 
 
 class Run:
@@ -95,23 +100,38 @@ class Run:
             tags=[*labels, *filter(None, [self.experiment])],
         )
 
-    def trainer(self, callbacks: Sequence[pl.Callback] = (), *loggers: Logger) -> pl.Trainer:
-        """The configured trainer; ``loggers`` beside the tracker's own."""
+    def trainer(
+        self, callbacks: Sequence[pl.Callback] = (), *loggers: Logger, **settings: Any
+    ) -> pl.Trainer:
+        """The configured trainer; ``loggers`` beside the tracker's own, ``settings`` of its own."""
         tracked = self.tracker.logger
         return build(
             "trainer",
-            self.cfg.trainer.node(),
+            {**self.cfg.trainer.node(), **settings},
             plugins=[WholeCheckpoints(), *instantiate(self.cfg.trainer.plugins)],
             default_root_dir=str(self.directory),
             logger=[*([] if tracked is None else [tracked]), *loggers],
             callbacks=[
-                Progress(leave=True),
+                *([Progress(leave=True)] if settings.get("enable_progress_bar", True) else []),
                 *callbacks,
                 WaitingForData(self.cfg.dataset.num_workers),  # last, so that theirs is work
             ],
             enable_model_summary=False,
             enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         )
+
+    def at_work(self, classifier: VideoClassifier, work: Callable[[pl.Trainer], Result]) -> Result:
+        """Do ``work`` where a trainer computes: on its device, in its precision, as one of its
+        processes.
+
+        Args:
+            classifier: what the work is about; it is on the device meanwhile.
+            work: gets the trainer.
+        """
+        at_work = _AtWork(classifier, work)
+        trainer = self.trainer(enable_progress_bar=False)
+        trainer.predict(at_work, _ONE_EACH, return_predictions=False)
+        return at_work.result
 
     def store(self) -> ScoreStore:
         """Scores that were measured before."""
@@ -127,6 +147,34 @@ class Run:
     def say_where(self) -> None:
         """Print where the results are."""
         Console().print(f"Results: {self.directory}", highlight=False, soft_wrap=True)
+
+
+class _OneEach(IterableDataset[int]):
+    """An item for every process."""
+
+    def __iter__(self) -> Iterator[int]:
+        yield 0
+
+
+_ONE_EACH = DataLoader(_OneEach())
+
+
+class _AtWork(pl.LightningModule, Generic[Result]):
+    """Lightning sets everything up for a prediction; the work is done before there is one."""
+
+    result: Result
+
+    def __init__(self, classifier: VideoClassifier, work: Callable[[pl.Trainer], Result]) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self._work = work
+
+    def on_predict_start(self) -> None:
+        self.result = self._work(self.trainer)
+
+    def predict_step(self, item: Any, *_: Any) -> Any:
+        """Nothing is predicted."""
+        return item
 
 
 class Progress(RichProgressBar):

@@ -42,7 +42,7 @@ class Scoring:
         self.data = data
         self.measured = False
         self._clips: dict[str, KeptBatches] = {}
-        self._known: dict[tuple[str, tuple[int, ...]], Scores] = {}
+        self._known: dict[str, Scores] = {}
 
     def score(
         self, model: VideoTransformer, metric: str | None = None, *, progress: bool = True
@@ -56,8 +56,6 @@ class Scoring:
         """
         cfg = self.cfg
         measure = measure_of(metric or cfg.metric)
-        if (known := self._known.get((measure, tuple(model.dropped)))) is not None:
-            return known
 
         def compute() -> Scores:
             self.measured = True
@@ -80,8 +78,9 @@ class Scoring:
             precision=str(self.trainer.precision),
             **({"seed": cfg.seed} if measure == "random" else {}),
         )
-        scores = self.run.store().get(name, compute)
-        return self._known.setdefault((measure, tuple(model.dropped)), scores)
+        if name not in self._known:
+            self._known[name] = self.run.store().get(name, compute)
+        return self._known[name]
 
     def rank(self, scores: Scores, metric: str | None = None) -> list[int]:
         """The layers in the order in which they go, by a metric or the job's."""

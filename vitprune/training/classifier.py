@@ -19,8 +19,9 @@ from torchvision.tv_tensors import Video
 
 from vitprune.errors import InputError
 from vitprune.files import replacing
+from vitprune.models.bridge import bridges, take_apart
 from vitprune.models.build import build_model
-from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.models.chain import VideoTransformer
 from vitprune.models.finite import NotFinite, check_logits, names_of, remedy
 from vitprune.training.per_video import MeanPerVideo, rank
 from vitprune.training.provenance import DESCRIPTION, Provenance
@@ -127,8 +128,7 @@ class VideoClassifier(pl.LightningModule):
         target = label
         if self.mixup is not None:
             clips, target = self.mixup(Video(clips), label)
-        logits = self.model(clips.as_subclass(Tensor))
-        loss = self.loss(logits, target)
+        logits, loss = self.objective(clips.as_subclass(Tensor), target)
         if not loss.isfinite():
             raise NotFinite(
                 f"fine-tuning: the loss is {loss.item()} in epoch {self.current_epoch}, step "
@@ -137,6 +137,16 @@ class VideoClassifier(pl.LightningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=len(label))
         self._log_accuracy("train", logits, batch)
         return loss
+
+    def objective(self, clips: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """What is trained: logits [B, C] of clips [B, 3, T, H, W], and the loss.
+
+        Args:
+            clips: of a batch.
+            target: labels [B], or [B, C] where mixup mixes them.
+        """
+        logits = self.model(clips)
+        return logits, self.loss(logits, target)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         probabilities = self._probabilities(batch)
@@ -221,6 +231,7 @@ class VideoClassifier(pl.LightningModule):
         return {
             "spec": asdict(self.model.spec),
             "dropped": list(self.model.dropped),
+            "bridges": [bridge.described() for bridge in bridges(self.model)],
             "class_names": self.class_names,
             "clip_settings": self.clip_settings,
             "provenance": self.provenance.plain() if self.provenance else None,
@@ -247,8 +258,7 @@ class VideoClassifier(pl.LightningModule):
         # The values are overwritten: leave the caller's random state alone.
         with torch.random.fork_rng(devices=[]):
             model = build_model(**description["spec"])
-        if description["dropped"]:
-            model = drop_layers(model, description["dropped"])
+        model = take_apart(model, description["dropped"], description.get("bridges", ()))
         provenance = description.get("provenance")  # older checkpoints have none
         classifier = cls(
             model,

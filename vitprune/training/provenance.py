@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,24 @@ class Provenance:
         settings: of the fine-tuning, in JSON's types: ``model``, ``dataset`` and ``seed``.
         splits: name of a split -> digest of the list of its clips.
         trained_on: what the weights were fitted to.
+        recovered: how a model was recovered each time that layers were dropped: settings of it,
+            and which layers were gone by then.
     """
 
     settings: Mapping[str, Any]
     splits: Mapping[str, str]
     trained_on: Sequence[Excerpt] = field(repr=False)
+    recovered: Sequence[Mapping[str, Any]] = ()
+
+    def after(self, recovery: Mapping[str, Any], clips: Sequence[Excerpt]) -> Provenance:
+        """The same of a model that was then recovered with ``clips``."""
+        known = set(self.trained_on)
+        added = [clip for clip in clips if clip not in known]
+        return replace(
+            self,
+            trained_on=[*self.trained_on, *added],
+            recovered=[*self.recovered, dict(recovery)],
+        )
 
     def seen(self, excerpts: Sequence[Excerpt]) -> list[int]:
         """Which of ``excerpts`` overlap with what was trained on: their positions."""
@@ -46,13 +59,15 @@ class Provenance:
             "settings": dict(self.settings),
             "splits": dict(self.splits),
             "trained_on": [list(excerpt) for excerpt in self.trained_on],
+            "recovered": [dict(recovery) for recovery in self.recovered],
         }
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> Provenance:
         """What :meth:`plain` gave."""
         trained_on = [Excerpt(*parts) for parts in plain["trained_on"]]
-        return cls(plain["settings"], plain["splits"], trained_on)
+        recovered = plain.get("recovered", ())  # older checkpoints do not have it
+        return cls(plain["settings"], plain["splits"], trained_on, recovered)
 
 
 def seen_by_weights(path: str | Path) -> list[Excerpt]:
