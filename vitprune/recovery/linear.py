@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from vitprune.models.bridge import KINDS, Bridge, insert, reach
 from vitprune.models.chain import VideoTransformer
-from vitprune.recovery.least_squares import Affine, LeastSquares, best
+from vitprune.recovery.least_squares import Affine, LeastSquares, Moments, best
 
 HELD_OUT = 5
 """Every how many-th clip chooses a ridge's strength and is not fitted to."""
@@ -95,45 +95,60 @@ def fit_bridges(
     if not places:
         raise ValueError("nothing was dropped, so there is nothing to recover")
     kinds = (*KINDS, "none") if kind == "auto" else (kind,)
-    passes = sum(1 + (0 if one == "none" else len(places)) for one in kinds)
     with _evaluating(pruned, full), torch.no_grad(), Progress(disable=not progress) as bar:
+        # The first gap is reached alike whatever the kind; later ones are behind other bridges.
+        passes = 2 + len(kinds) + (len(places) - 1) * (len(kinds) - ("none" in kinds))
         task = bar.add_task("fitting bridges", total=passes)
-        fitting = _Fitting(full, clips, autocast, lambda: bar.advance(task))
-        found = [fitting.fitted(pruned, places, one, rank, classifier) for one in kinds]
+        fitting = _Fitting(pruned, full, clips, autocast, lambda: bar.advance(task))
+        found = [fitting.fitted(places, one, rank, classifier) for one in kinds]
     return min(found, key=lambda one: one.divergence)
 
 
-@dataclass(frozen=True)
 class _Fitting:
-    full: VideoTransformer
-    clips: Iterable[Tensor]
-    autocast: Callable[[], AbstractContextManager]
-    advance: Callable[[], None]
+    """Candidates for one pruned model, and what they share."""
 
-    def fitted(
-        self, pruned: VideoTransformer, places: list[int], kind: str, rank: int, classifier: bool
-    ) -> Fitted:
-        model = copy.deepcopy(pruned)
+    def __init__(
+        self,
+        pruned: VideoTransformer,
+        full: VideoTransformer,
+        clips: Iterable[Tensor],
+        autocast: Callable[[], AbstractContextManager],
+        advance: Callable[[], None],
+    ) -> None:
+        self.pruned, self.full, self.clips = pruned, full, clips
+        self.autocast, self.advance = autocast, advance
+        logits, before, held_out = [], [], []
+        for batch, which in self._batches():
+            with autocast():
+                logits.append(full(batch).float())
+                before.append(pruned(batch).float())
+            held_out.append(which)
+        self.logits, self.held_out = torch.cat(logits), torch.cat(held_out)
+        self.before = divergence(*(torch.cat(one)[self.held_out] for one in (logits, before)))
+        self.advance()
+        self._first: list[Moments] = []
+
+    def fitted(self, places: list[int], kind: str, rank: int, classifier: bool) -> Fitted:
+        model = copy.deepcopy(self.pruned)
         shares = {}
         for place in places if kind != "none" else ():
-            found, shares[place] = self._bridge(model, place, kind, rank)
+            moments = self._moments(model, place, first=place == places[0])
+            found, shares[place] = _bridge(moments, kind, rank)
             bridge = Bridge(place, len(found.bias), kind, rank).to(next(model.parameters()))
             bridge.become(*found)
             insert(model, bridge.eval())
-            self.advance()
-        features, logits, held_out = self._features(pruned, model)
-        before = divergence(logits[held_out], features.before[held_out])
-        head = model.head
+        features = self._features(model)
         if classifier:
-            refit(head, features.now, logits, held_out)
-        now = divergence(logits[held_out], _applied(head, features.now[held_out]))
+            refit(model.head, features, self.logits, self.held_out)
+        answers = _applied(model.head, features[self.held_out])
+        now = divergence(self.logits[self.held_out], answers)
         self.advance()
-        return Fitted(model, kind, shares, now, before, len(logits))
+        return Fitted(model, kind, shares, now, self.before, len(self.logits))
 
-    def _bridge(
-        self, model: VideoTransformer, place: int, kind: str, rank: int
-    ) -> tuple[Affine, float]:
-        """The map from tokens to what they lack, and the share of the held-out error it leaves."""
+    def _moments(self, model: VideoTransformer, place: int, *, first: bool) -> list[Moments]:
+        """Of tokens at a place and of what they lack: on clips to fit to, and on held-out ones."""
+        if first and self._first:
+            return self._first
         sums: list[LeastSquares] = []
         for clips, held_out in self._batches():
             with self.autocast():
@@ -143,23 +158,19 @@ class _Fitting:
                 sums = [LeastSquares(x.shape[-1], x.shape[-1]).to(x.device) for _ in range(2)]
             for one, which in zip(sums, (~held_out, held_out), strict=True):
                 one.update(x[which].flatten(0, 1), lack[which].flatten(0, 1))
-        fit, other = (one.compute() for one in sums)
-        found, _ = best(fit, other, kind, rank)
-        nothing = Affine(torch.zeros_like(found.weight), torch.zeros_like(found.bias))
-        return found, other.error(found) / max(other.error(nothing), 1e-30)
+        found = [one.compute() for one in sums]
+        self.advance()
+        if first:
+            self._first = found
+        return found
 
-    def _features(
-        self, pruned: VideoTransformer, model: VideoTransformer
-    ) -> tuple[_Features, Tensor, Tensor]:
-        """What goes into the classifier now, and the full model's logits [N, C]."""
-        now, before, logits, held_out = [], [], [], []
-        for clips, which in self._batches():
+    def _features(self, model: VideoTransformer) -> Tensor:
+        """What goes into the classifier, [N, D]."""
+        found = []
+        for clips, _ in self._batches():
             with self.autocast():
-                now.append(_into(model, clips).float())
-                before.append(pruned(clips).float())
-                logits.append(self.full(clips).float())
-            held_out.append(which)
-        return _Features(torch.cat(now), torch.cat(before)), torch.cat(logits), torch.cat(held_out)
+                found.append(_into(model, clips).float())
+        return torch.cat(found)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches, and which of their clips are held out."""
@@ -172,10 +183,12 @@ class _Fitting:
             raise ValueError(f"{seen} clips are too few to fit bridges to; {HELD_OUT} are needed")
 
 
-@dataclass(frozen=True)
-class _Features:
-    now: Tensor
-    before: Tensor
+def _bridge(moments: list[Moments], kind: str, rank: int) -> tuple[Affine, float]:
+    """The map from tokens to what they lack, and the share of the held-out error it leaves."""
+    fit, held_out = moments
+    found, _ = best(fit, held_out, kind, rank)
+    nothing = Affine(torch.zeros_like(found.weight), torch.zeros_like(found.bias))
+    return found, held_out.error(found) / max(held_out.error(nothing), 1e-30)
 
 
 def refit(head: nn.Linear, features: Tensor, logits: Tensor, held_out: Tensor) -> None:

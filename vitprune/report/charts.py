@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, Chart, styled, tip
+from vitprune.results.statistics import proportion_interval
 
 UNITS = {"JSD": "bits"}
 POINTS = {"lowest": "v", "highest": "^"}
@@ -158,6 +159,67 @@ def curves(
     heading += [f"levels: {', '.join(marks)} of the full model's"] if marks else []
     _legend(figure, [*handles.values()], 2 if len(panels) == 1 else 4, "; ".join(heading))
     return Chart(title, " ".join(says), figure)
+
+
+Points = Mapping[int, Sequence[float]]
+"""How many layers are dropped -> Top-1 in [0, 1] of every seed."""
+
+
+@styled
+def recovery(
+    title: str, panels: Mapping[str, Mapping[str, Points]], full: Sequence[float], videos: int
+) -> Chart:
+    """Top-1 over the number of dropped layers: a panel for every way to choose the layers, a line
+    for what is left of the model and for every recovery.
+
+    Args:
+        title: of the chart.
+        panels: what stands above a panel -> what a line is called -> its points.
+        full: Top-1 of the full models, one a seed.
+        videos: how many there are, for the interval of one seed.
+    """
+    figure = Figure(figsize=(max(WIDTH, 0.62 * WIDTH * len(panels)), 1.25 * TALL))
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+    names.sort(key=lambda name: RECOVERIES.index(one) if (one := name.split(",")[0]) in RECOVERIES
+               else len(RECOVERIES))  # fmt: skip
+    handles: dict[str, Any] = {}
+    says = []
+    level = 100 * float(np.mean(full))
+    for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
+        axis.grid(axis="y")
+        axis.set(xlabel="dropped layers", title=panel)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        handles["full model"] = axis.axhline(
+            level, color=COLOURS["ink"], lw=0.8, label="full model"
+        )
+        for i, name in enumerate(name for name in names if name in lines):
+            colour, marker = _series(names.index(name))
+            ks = sorted(lines[name])
+            values = [np.asarray(lines[name][k], np.float64) for k in ks]
+            mean = np.array([100 * value.mean() for value in values])
+            ends = 100 * np.array([
+                proportion_interval(round(float(value[0]) * videos), videos)
+                if len(value) == 1 else (value.min(), value.max())
+                for value in values
+            ])  # fmt: skip
+            shift = 0.08 * (i - (len(lines) - 1) / 2)  # so that bars do not hide each other
+            handles[name] = axis.errorbar(
+                np.array(ks) + shift, mean, yerr=(mean - ends[:, 0], ends[:, 1] - mean),
+                color=colour, marker=marker, ms=3.5, lw=1.1, elinewidth=0.8, label=name,
+            )  # fmt: skip
+            for k, value, (low, high) in zip(ks, mean, ends, strict=True):
+                text = tip(f"{panel}, {name}, {k} dropped: {value:.2f} % ({low:.1f} to {high:.1f})")
+                axis.plot(k + shift, value, ",", color=colour, gid=text)
+            told = "; ".join(f"{k} dropped {v:.1f} %" for k, v in zip(ks, mean, strict=True))
+            says.append(f"{panel}, {name}: {told}.")
+    axes[0].set(ylabel="Top-1 (%)", ylim=(0, 103))
+    _legend(figure, [*handles.values()], 3, "")
+    return Chart(title, " ".join(says), figure)
+
+
+RECOVERIES = ("as dropped", "linear", "distill", "finetune")
+"""In the order of lines."""
 
 
 @dataclass(frozen=True)

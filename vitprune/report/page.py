@@ -33,7 +33,7 @@ from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, layers, title
-from vitprune.results.reading import Sweep, leakage, left_out, read_scores
+from vitprune.results.reading import Sweep, leakage, left_out, read_scores, smallest
 from vitprune.results.table1 import FULL, State, Table1
 from vitprune.results.writing import RESULTS
 
@@ -70,7 +70,7 @@ def render(
         templates()
         .get_template("report.html.jinja")
         .render(
-            heading=_heading(cells[0]) if sweep.single else "Table 1: which layers can go",
+            heading=_heading(cells[0]) if sweep.single else _sweep_heading(sweep),
             source=sweep.directory.resolve().name,
             tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
             table=table,
@@ -88,6 +88,7 @@ def render(
             curve_notes=NOTES,
             curve_left=LEFT,
             over_k=sections.over_k(sweep),
+            recovery=sections.recovery(sweep),
             relevance=sections.relevance(sweep),
             costs=sections.costs(sweep),
             training=sections.training(sweep),
@@ -100,21 +101,36 @@ def render(
 
 
 def _heading(cell: Any) -> str:
+    recovered = f", recovered by {cell.recovery}" if cell.recovery else ""
     return (
         f"{cell.group.title} on {title(cell.dataset)}: {layers(cell.k)} with the "
-        f"{cell.direction} {cell.metric} dropped"
+        f"{cell.direction} {cell.metric} dropped{recovered}"
     )
 
 
+def _sweep_heading(sweep: Sweep) -> str:
+    recovers = (sweep.cells["recovery"] != "").any()
+    return "What recovery gives back" if recovers else "Table 1: which layers can go"
+
+
 def _cell_tiles(cell: Any) -> list[Tile]:
-    full, pruned, paired = (cell.results[name] for name in ("full", "pruned", "paired"))
+    full, paired = cell.results["full"], cell.results["paired"]
+    name = smallest(cell.results)
+    pruned, left = cell.results[name], ""
+    if name == "recovered":
+        recovery = cell.results["recovery"]
+        paired = recovery["paired"]["full"]
+        left = (
+            f"as dropped {100 * cell.results['pruned']['top1']:.2f} %, recovered by "
+            f"{cell.recovery} in {_duration(recovery['seconds'])}; "
+        )
     dropped = ", ".join(map(str, sorted(cell.results["dropped"])))
     count = len({unit.split(".")[0] for unit in read_scores(cell.path).index})
     return [
         Tile(
             "Top-1",
             f"{100 * pruned['top1']:.2f} %",
-            f"95 % interval {interval_of(pruned['top1'], paired['videos'])}; full model "
+            f"95 % interval {interval_of(pruned['top1'], paired['videos'])}; {left}full model "
             f"{100 * full['top1']:.2f} %; {paired['right_to_wrong']} of "
             f"{paired['videos']} videos turned wrong, {paired['wrong_to_right']} right "
             f"(McNemar p = {p_text(paired['p_value'])})",
@@ -144,6 +160,12 @@ def _sweep_tiles(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> list[Tile]
     for direction in ordered(cells["direction"], DIRECTIONS):
         name, note = f"Top-1, {direction} dropped", "change in percentage points, over all cells"
         tiles.append(Tile(name, _range(changes[cells["direction"] == direction], 1), note))
+    recovered = cells[cells["recovery"] != ""]
+    for name in dict.fromkeys(recovered["recovery"]):
+        own = recovered[recovered["recovery"] == name]
+        change = 100 * (own["recovered.top1"] - own["full.top1"])
+        note = "change in percentage points, over all cells"
+        tiles.append(Tile(f"Top-1, recovered by {name}", _range(change, 1), note))
     if len(cells):
         latency = 100 * (cells["pruned.latency_ms"] / cells["full.latency_ms"] - 1)
         tiles.append(
@@ -165,9 +187,10 @@ def _cost_rows(sweep: Sweep) -> list[list[str]]:
     rows = []
     for _, cells in sections.by_place(sweep):
         for cell in cells.itertuples():
-            full, pruned = cell.results["full"], cell.results["pruned"]
+            full, pruned = cell.results["full"], cell.results[smallest(cell.results)]
+            metric = ", ".join(filter(None, [cell.metric, cell.recovery]))
             rows.append([
-                cell.group.title, title(cell.dataset), cell.direction, cell.metric, str(cell.k),
+                cell.group.title, title(cell.dataset), cell.direction, metric, str(cell.k),
                 signed(100 * (pruned["top1"] - full["top1"]), 2),
                 *(_percent(pruned[key], full[key])
                   for key in ("parameters", "flops", "latency_ms", "checkpoint_bytes")),

@@ -11,10 +11,10 @@ import pandas as pd
 from vitprune.report import charts
 from vitprune.report.style import Chart
 from vitprune.results.agreement import relevance_by_metric
-from vitprune.results.curves import SHARES, Measured
+from vitprune.results.curves import RANDOM, SHARES, Measured
 from vitprune.results.groups import ordered, rank
 from vitprune.results.paper import DATASETS, METRICS, TITLES, layers, title
-from vitprune.results.reading import Sweep, read_history
+from vitprune.results.reading import Sweep, read_history, smallest
 
 COSTS = (
     ("flops", "FLOPs per clip", "G", 1e9),
@@ -84,6 +84,38 @@ def over_k(sweep: Sweep) -> dict[str, Chart]:
     return found
 
 
+def recovery(sweep: Sweep) -> dict[str, Chart]:
+    """Top-1 over the number of dropped layers, as dropped and after every recovery."""
+    found = {}
+    for place, cells in by_dataset_and_model(sweep):
+        if (cells["recovery"] == "").all():
+            continue
+        panels: dict[str, dict[str, dict[int, list[float]]]] = {}
+        videos = int(cells["paired.videos"].min())
+        for cell in cells.itertuples():
+            way = cell.metric if cell.metric == RANDOM else f"{cell.direction} {cell.metric}"
+            lines = panels.setdefault(way, {})
+            models = {DROPPED: "pruned"} | ({cell.recovery: "recovered"} if cell.recovery else {})
+            for name, model in models.items():
+                points = lines.setdefault(name, {}).setdefault(cell.k, [])
+                top1 = cell.results[model]["top1"]
+                if model == "recovered" or top1 not in points:
+                    points.append(top1)
+        full = sorted({results["full"]["top1"] for results in cells["results"]})
+        name = f"Top-1 before and after recovery: {place}"
+        found[place] = charts.recovery(name, panels, full, videos)
+    return found
+
+
+DROPPED = "as dropped"
+
+
+def by_dataset_and_model(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The finished cells of each dataset and model, whatever their seed: ``MViT, DAI``."""
+    for (dataset, _), found in sweep.finished.groupby(["dataset", "model"], sort=False):
+        yield f"{found['group'].iloc[0].title}, {title(dataset)}", found
+
+
 def costs(sweep: Sweep) -> dict[str, Chart]:
     """Top-1 against FLOPs, latency and parameters.
 
@@ -108,13 +140,13 @@ def _costing(cells: pd.DataFrame, number: int, key: str, scale: float) -> charts
     cost = median(cells[f"full.{key}"]) / scale
     # Latency is measured against the full model's in turns; the proportion is what holds
     # whatever else the machine did at that time. The other costs are the same every time.
-    shares = cells[f"pruned.{key}"] / cells[f"full.{key}"]
-    pruned = [
-        (f"{name} without {layers(k)}, lowest {metric}", (share * cost, 100 * top1))
-        for k, metric, share, top1 in zip(
-            cells["k"], cells["metric"], shares, cells["pruned.top1"], strict=True
-        )
-    ]
+    pruned = []
+    for cell in cells.itertuples():
+        own = cell.results[smallest(cell.results)]
+        label = f"{name} without {layers(cell.k)}, lowest {cell.metric}"
+        label += f", recovered by {cell.recovery}" if cell.recovery else ""
+        share = own[key] / cell.results["full"][key]
+        pruned.append((label, (share * cost, 100 * own["top1"])))
     return charts.Costing(name, (cost, 100 * cells["full.top1"].iloc[0]), pruned, number)
 
 

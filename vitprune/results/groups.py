@@ -69,6 +69,8 @@ def ordered(names: Iterable[str], first: Sequence[str]) -> list[str]:
 SEED = "seed"
 DERIVED = ("dataset.seed",)
 """Settings that are the job's seed."""
+RECOVERY = "recover."
+"""Begins the settings of recovery, which the table shows by rows of their own."""
 
 
 def varying(cells: pd.DataFrame) -> list[str]:
@@ -89,5 +91,30 @@ def varying(cells: pd.DataFrame) -> list[str]:
     places = [cells["dataset"], cells["model"]]
     numbers = values.groupby(places).transform(lambda column: column.factorize()[0])
     names = numbers.columns[numbers.any()]
-    others = [name for name in names if name not in (SEED, *DERIVED)]
+    others = [
+        name for name in names if name not in (SEED, *DERIVED) and not name.startswith(RECOVERY)
+    ]
     return [*numbers[others].T.drop_duplicates().index, *names.intersection([SEED])]
+
+
+def recoveries(cells: pd.DataFrame) -> list[str]:
+    """What every cell's recovery is called: ``distill``, or ``distill, share=0.5`` where that
+    differs between cells; empty where there is none.
+
+    Args:
+        cells: with the column ``settings``: dotted name -> value, empty where that is not known.
+    """
+    found = []
+    for settings in cells["settings"]:
+        own = {k: v for k, v in settings.items() if k.startswith(RECOVERY)}
+        found.append({k.removeprefix(RECOVERY): v for k, v in own.items()})
+    names = [own.get("name", "none") for own in found]
+    labels = []
+    for name, own in zip(names, found, strict=True):
+        if name == "none":
+            labels.append("")
+            continue
+        alike = [other for other in found if other.get("name") == name]
+        differ = [k for k in sorted(own) if len({json.dumps(one.get(k)) for one in alike}) > 1]
+        labels.append(", ".join([name, *(f"{k}={own[k]}" for k in differ)]))
+    return labels

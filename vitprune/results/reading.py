@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from vitprune.errors import InputError
-from vitprune.results.groups import SEED, Group, rank, varying
+from vitprune.results.groups import SEED, Group, rank, recoveries, varying
 from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS
 from vitprune.results.writing import AXES, FAILURE, RESULTS, STARTED, SWEEP
 
@@ -23,7 +23,7 @@ COLUMNS = ("path", "place", "state", "error", "overrides", *AXES, "settings", "r
 
 COSTS = ("parameters", "flops", "latency_ms", "checkpoint_bytes")
 FIGURES = [
-    *(f"{model}.{name}" for model in ("full", "pruned") for name in ("top1", *COSTS)),
+    *(f"{model}.{name}" for model in ("full", "pruned", "recovered") for name in ("top1", *COSTS)),
     "paired.videos",
     "seconds.total",
 ]
@@ -46,6 +46,7 @@ class Sweep:
             - ``dataset``, ``model``, ``metric``, ``direction``, ``k``: None where not known.
             - ``settings``: the other ones, dotted name -> value.
             - ``group``: the :class:`Group` of rows of the table that it belongs to, or None.
+            - ``recovery``: what its recovery is called, with what of it varies; empty for none.
             - ``results``: ``results.json`` of a finished cell.
             - :data:`FIGURES`: those in it.
         asked: axis -> the values that the sweep's command names; empty for a single run.
@@ -128,6 +129,11 @@ def read_scores(path: Path) -> pd.DataFrame:
 def read_history(checkpoint: str) -> pd.DataFrame:
     """``metrics.csv`` beside a checkpoint: the values that its fine-tuning logged; or empty."""
     return _read_csv(Path(checkpoint).parent / "metrics.csv")
+
+
+def smallest(results: Mapping[str, Any]) -> str:
+    """What the model that a job ends with is called: ``recovered``, or ``pruned`` without that."""
+    return "recovered" if "recovered" in results else "pruned"
 
 
 def leakage(results: Mapping[str, Any]) -> str:
@@ -236,6 +242,7 @@ def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
     figures = pd.json_normalize([results or {} for results in cells["results"]])
     cells = cells.join(figures.reindex(columns=FIGURES))
     cells["group"] = [group(cell) for cell in cells.itertuples()]
+    cells["recovery"] = recoveries(cells)
     keys = [order(cell) for cell in cells.itertuples()]
     return cells.iloc[sorted(range(len(keys)), key=keys.__getitem__)].reset_index(drop=True)
 

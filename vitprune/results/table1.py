@@ -19,6 +19,8 @@ KEYS = ["group", "direction", "metric", "dataset"]
 FIELDS = ["state", "top1", "low", "high", "seeds", "spread", "paper", "error"]
 UNFINISHED: tuple[State, ...] = ("failed", "started", "missing")
 """What is said of a place without a figure, if several seeds have several."""
+RECOVERED = ", "
+"""Between a metric and the recovery of a row of recovered models."""
 FULL = "full"
 """What stands for a direction in the row of a full model, which has no metric."""
 
@@ -93,16 +95,23 @@ def build_table(sweep: Sweep) -> Table1:
     cells = cells.assign(
         group=[replace(group, seed=None) for group in cells["group"]],
         seed=[str(settings.get(SEED)) for settings in cells["settings"]],
-    ).drop_duplicates([*KEYS, SEED], keep="last")
+    ).drop_duplicates([*KEYS, SEED, "recovery"], keep="last")
     places = _places(sweep, cells)
     finished = cells[cells["state"] == "finished"]
     full = finished.drop_duplicates(["group", "dataset", SEED], keep="last")
     by_place: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    recovered = cells[cells["recovery"] != ""]
+    recovered = recovered.assign(metric=recovered["metric"] + RECOVERED + recovered["recovery"])
+    dropped = cells.sort_values("recovery", ascending=False, kind="stable")  # none comes last
     for entry in (
-        *_entries(cells, "pruned"),
+        *_entries(dropped.drop_duplicates([*KEYS, SEED], keep="last"), "pruned"),
+        *_entries(recovered, "recovered"),
         *_entries(full.assign(direction=FULL, metric=""), "full"),
     ):
         by_place.setdefault(tuple(entry[name] for name in KEYS), []).append(entry)
+    # Cells that recover say by the way what dropping alone leaves: no cells of their own.
+    ends = {tuple(row) for row in cells.loc[cells["recovery"] == "", KEYS].itertuples(index=False)}
+    only_dropped = {tuple(row) for row in cells[KEYS].itertuples(index=False)} - ends
     states: list[State] = []
     rows = []
     for place in places.itertuples(index=False, name=None):
@@ -112,7 +121,7 @@ def build_table(sweep: Sweep) -> Table1:
         known: list[State] = [entry["state"] for entry in of_seeds]
         known += ["missing" for _ in range(missing)]
         rows.append({**dict(zip(KEYS, place, strict=True)), **_over_seeds(of_seeds, known)})
-        if place[KEYS.index("direction")] != FULL:
+        if place[KEYS.index("direction")] != FULL and place not in only_dropped:
             states += known
     entries = pd.DataFrame(rows, columns=[*KEYS, *FIELDS, "tiny"])
     # The tiny variants have the paper's names and depths, but are not its models.
@@ -152,10 +161,20 @@ def _places(sweep: Sweep, cells: pd.DataFrame) -> pd.DataFrame:
     for group in sorted(groups, key=lambda group: group.order):
         own = cells[cells["group"] == group]
         rows = {*zip(own["direction"], own["metric"], strict=True), *grid}
-        in_order = sorted(rows, key=lambda row: (rank(row[0], DIRECTIONS), rank(row[1], METRICS)))
+        labels = own["metric"] + RECOVERED + own["recovery"]
+        recovered = own["recovery"] != ""
+        rows |= {*zip(own["direction"][recovered], labels[recovered], strict=True)}
+        in_order = sorted(rows, key=_order)
         places += [(group, *row) for row in [(FULL, ""), *in_order]]
     datasets = ordered(values("dataset"), DATASETS)
     return pd.DataFrame([(*row, name) for row in places for name in datasets], columns=KEYS)
+
+
+def _order(row: tuple[str, str]) -> tuple[Any, ...]:
+    """A key to sort a direction and a metric by; recovered models are below what was dropped."""
+    direction, metric = row
+    name, _, recovery = metric.partition(RECOVERED)
+    return rank(direction, DIRECTIONS), rank(name, METRICS), recovery
 
 
 def _over_seeds(entries: list[dict[str, Any]], states: list[State]) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
                     column("metric", "metric"),
                     column("Top-1, full", "full.top1"),
                     column("Top-1, pruned", "pruned.top1"),
+                    column("Recovery", "recover.name"),
+                    column("Top-1, recovered", "recovered.top1"),
                 ],
             ),
         ],

@@ -53,11 +53,18 @@ def scores(model: str, dataset: str, calibration: str, directory: Path) -> Asset
 
 
 def pruned(results: Mapping[str, Any], directory: Path) -> Asset:
-    """The smaller model of a cell, from its ``results.json``."""
+    """The smaller models of a cell, from its ``results.json``: pruned, and recovered if it was."""
     cell = f"{results['metric']}-{results['direction']}-k{results['k']}"
     metadata = {
         "dropped": list(results["dropped"]),
         **{key: results["pruned"][key] for key in ("top1", "parameters", "flops")},
     }
     name = f"{results['model']['name']}-{results['dataset']['name']}-{cell}"
-    return Asset(name, "pruned-model", {"pruned.ckpt": directory / "pruned.ckpt"}, metadata)
+    if "recovered" in results:
+        metadata |= {
+            "recover": results["recover"],
+            **{f"recovered.{key}": results["recovered"][key] for key in ("top1", "parameters")},
+        }
+    models = [name for name in ("pruned", "recovered") if name in results]
+    files = {f"{model}.ckpt": directory / f"{model}.ckpt" for model in models}
+    return Asset(name, "pruned-model", files, metadata)
