@@ -266,7 +266,8 @@ class Finetune(NoRecovery):
     lr: Annotated[
         float | None, _takes("null or numbers above 0", _number(lambda x: x > 0), optional=True)
     ]
-    from_scratch: Flag
+    begin: Literal["linear", "dropped", "scratch"]
+    bridges: Linear
     patience: WholeOrNull
 
 

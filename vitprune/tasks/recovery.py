@@ -121,8 +121,12 @@ class Recovering:
     ) -> tuple[VideoClassifier, int, dict[str, Any]]:
         cfg, data = self.cfg, self.data
         epochs = max(1, ceil(how.share * cfg.model.recipe.epochs))
+        begun: dict[str, Any] = {}
+        if how.begin == "linear":
+            begun_with, _, begun = self._linear(pruned, how.bridges)
+            pruned = pruned.with_model(begun_with.model)
         student = self._with_provenance(pruned, data.splits["train"].excerpts())
-        if how.from_scratch:
+        if how.begin == "scratch":
             student = student.with_model(self._anew(pruned))
         recipe = cfg.model.recipe.of_classifier() | ({"lr": how.lr} if how.lr else {})
         if how.name == "distill":
@@ -157,7 +161,7 @@ class Recovering:
             module.train(), cfg, data, self.run, attempt, early,
             max_epochs=epochs, check_val_every_n_epoch=every,
         )  # fmt: skip
-        found = {"epochs": trainer.current_epoch, "val_top1": val_top1}
+        found = {**begun, "epochs": trainer.current_epoch, "val_top1": val_top1}
         if trainer.is_global_zero:
             attempt.finish(found)
         trainer.strategy.barrier()  # the other processes load what the first has moved
