@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vitprune.models.bridge import KINDS, Bridge, insert, reach
 from vitprune.models.chain import VideoTransformer
@@ -79,7 +80,8 @@ def fit_bridges(
     Args:
         pruned: ``full`` without some of its layers.
         full: what it was made of.
-        clips: batches [B, 3, T, H, W], on the models' device; gone through several times.
+        clips: batches [B, 3, T, H, W], on the models' device; gone through several times. In a
+            process group each process's share; all of them get the same model.
         kind: of the bridges: ``full`` (a matrix), ``low_rank``, ``scale`` (a factor and an offset
             for each channel), ``none``, or ``auto``: whichever answers most like ``full`` on
             held-out clips.
@@ -123,8 +125,8 @@ class _Fitting:
                 logits.append(full(batch).float())
                 before.append(pruned(batch).float())
             held_out.append(which)
-        self.logits, self.held_out = torch.cat(logits), torch.cat(held_out)
-        self.before = divergence(*(torch.cat(one)[self.held_out] for one in (logits, before)))
+        self.logits, self.held_out = everyones(logits), everyones(held_out)
+        self.before = divergence(self.logits[self.held_out], everyones(before)[self.held_out])
         self.advance()
         self._first: list[Moments] = []
 
@@ -170,7 +172,7 @@ class _Fitting:
         for clips, _ in self._batches():
             with self.autocast():
                 found.append(_into(model, clips).float())
-        return torch.cat(found)
+        return everyones(found)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches, and which of their clips are held out."""
@@ -244,6 +246,14 @@ def divergence(full: Tensor, other: Tensor) -> float:
     """Mean Kullback-Leibler divergence from the full model's answers, in nats: logits [N, C]."""
     p, q = full.double().log_softmax(-1), other.double().log_softmax(-1)
     return float((p.exp() * (p - q)).sum(-1).mean())
+
+
+def everyones(parts: list[Tensor]) -> Tensor:
+    """Rows of this process, and of all others where there are several, in the same order in all."""
+    own = torch.cat(parts)
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return own
+    return torch.cat(gather_all_tensors(own))
 
 
 def _applied(head: nn.Linear, features: Tensor) -> Tensor:
