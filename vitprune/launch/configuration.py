@@ -414,6 +414,12 @@ class Prune(FineTuning):
         searched: list[SplitName] = ["val"] if self.objective or self.curves else []
         return ["test", self.calibration, *searched]
 
+    def learnt_from(self) -> list[SplitName]:
+        """The splits that recovery looks at."""
+        if isinstance(self.recover, Linear):
+            return [self.recover.split]
+        return [] if self.recover.name == "none" else ["train", "val"]
+
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
         names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import torch
 from rich.progress import Progress
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vitprune.models.bridge import KINDS, Bridge, insert, reach
 from vitprune.models.chain import VideoTransformer
@@ -151,7 +152,7 @@ class _Fitting:
     def _features(
         self, pruned: VideoTransformer, model: VideoTransformer
     ) -> tuple[_Features, Tensor, Tensor]:
-        """What goes into the classifier now, and the full model's logits [N, C]."""
+        """What goes into the classifier now, and what models answer: of all processes' clips."""
         now, before, logits, held_out = [], [], [], []
         for clips, which in self._batches():
             with self.autocast():
@@ -159,7 +160,10 @@ class _Fitting:
                 before.append(pruned(clips).float())
                 logits.append(self.full(clips).float())
             held_out.append(which)
-        return _Features(torch.cat(now), torch.cat(before)), torch.cat(logits), torch.cat(held_out)
+        # The classifier is fitted to all, by every process for itself: all get the same one.
+        rows = (_of_all_processes(torch.cat(part)) for part in (now, before, logits, held_out))
+        into, answers, wanted, which = rows
+        return _Features(into, answers), wanted, which
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches, and which of their clips are held out."""
@@ -231,6 +235,13 @@ def divergence(full: Tensor, other: Tensor) -> float:
     """Mean Kullback-Leibler divergence from the full model's answers, in nats: logits [N, C]."""
     p, q = full.double().log_softmax(-1), other.double().log_softmax(-1)
     return float((p.exp() * (p - q)).sum(-1).mean())
+
+
+def _of_all_processes(rows: Tensor) -> Tensor:
+    """The rows of every process of a group, in the same order in each."""
+    if distributed.is_available() and distributed.is_initialized():
+        return torch.cat(gather_all_tensors(rows))
+    return rows
 
 
 def _applied(head: nn.Linear, features: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
+from vitprune.tasks.data import look_through
 from vitprune.tasks.outputs import by_view, write_pruning
 from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
@@ -90,6 +91,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
     run.seed()
     subject = pruning_subject(cfg, run)
     cfg, data, full = subject.cfg, subject.data, subject.classifier
+    look_through(cfg, data, cfg.learnt_from(), decode=data.on_error == "skip")
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
     with run:
