@@ -110,7 +110,9 @@ def test_bridges_and_the_classifier_are_told_of(pruned: Path, run: Run, director
     recovery = results["recovery"]
     assert recovery["clips"] == 20
     assert recovery["divergence"] < recovery["divergence_before"]
-    places = [bridge.place for bridge in bridges(VideoClassifier.load(out / "recovered.ckpt").model)]
+    places = [
+        bridge.place for bridge in bridges(VideoClassifier.load(out / "recovered.ckpt").model)
+    ]
     assert [int(place) for place in recovery["bridges"]] == places
     assert recovery["bridge"] in ("full", "low_rank", "scale", "none")
     assert bool(places) == (recovery["bridge"] != "none")

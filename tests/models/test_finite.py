@@ -168,7 +168,9 @@ def test_the_pruned_model_refuses(tmp_path: Path) -> None:
     pruned = classifier.with_model(drop_layers(classifier.model, [3, 5]))
     message = r"^a\.mp4: the logits of the model without layers 3, 5 are .* in layer 7;"
     with pytest.raises(NotFinite, match=message):
-        half_trainer(tmp_path, ModelComparison({"pruned": pruned})).test(classifier, loader(), verbose=False)
+        half_trainer(tmp_path, ModelComparison({"pruned": pruned})).test(
+            classifier, loader(), verbose=False
+        )
 
 
 def test_curves_refuse(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Choices all at once, in turns and greedy ones, random ones, and the logits of many sets of dropped layers."""
+"""Choices all at once and in turns, random ones, and the logits of many sets of dropped layers."""
 
 from collections.abc import Sequence
 
