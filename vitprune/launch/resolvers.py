@@ -1,8 +1,8 @@
 """What the configuration may compute, and how it is resolved. Nothing here imports torch.
 
 ``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`, and so on; ``${listed:NAME,NAMES}`` whether
-NAME is one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself, or
-ELSE where there are no weights. Whoever imports this module can compose that.
+NAME is one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself,
+or ELSE where there are no weights. Whoever imports this module can compose that.
 """
 
 from __future__ import annotations

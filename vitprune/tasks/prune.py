@@ -41,8 +41,9 @@ class Pruned:
         pruned: the same of the smaller one, as dropping leaves it.
         paired: how many videos changed sides between these two, and McNemar's exact p.
         recovered: Top-1, Top-5 and cost of the recovered one, where there is one.
-        recovery: of it, ``clips`` and ``seconds`` that it took, what was found on the way, and
-            ``paired`` with ``full`` and with ``pruned``.
+        recovery: of it, ``clips`` and ``seconds`` that it took (of all turns, where there were
+            several), what was found in the last turn, and ``paired`` with ``full`` and with
+            ``pruned``.
         val: all models on the validation split, where an objective wants it.
         views: Top-1 of each on the test videos of each camera, where there are several.
         seconds: by phase.
@@ -117,7 +118,11 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         recovery = None
         if smaller.recovered is not None:
             paired = {name: answers.paired(name, "recovered") for name in ("full", "pruned")}
-            recovery = {**smaller.recovered.described(), "paired": paired}
+            recovery = {
+                **smaller.recovered.described(),
+                "seconds": recovered_in,
+                "paired": paired,
+            }
         results = Pruned(
             **subject.described(),
             **outcome.described(),
