@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,47 @@ def test_processes_share_a_split(ucf101_module: Make, monkeypatch: pytest.Monkey
     assert {*shares[0], *shares[1]} == set(range(videos))
     assert len(shares[0]) == len(shares[1]) == (videos + 1) // 2
     assert shares[0] == list(range(0, videos, 2))
+
+
+def test_a_part_of_a_split_is_spread_over_it(ucf101_module: Make) -> None:
+    module = ucf101_module()
+    videos = len(module.splits["train"])
+    labels = torch.tensor([clip.label for clip in module.splits["train"].clips])
+
+    def shown(most: int | None, **options: Any) -> list[int]:
+        loader = ucf101_module(**options).loader("train", most=most)
+        return torch.cat([batch["video"] for batch in loader]).tolist()
+
+    for most in (1, 7, videos // 2, videos - 1):
+        found = shown(most)
+        assert len(set(found)) == len(found) == most
+        ordered = sorted(found)
+        steps = {after - before for before, after in pairwise(ordered)}
+        assert steps <= {videos // most, videos // most + 1}
+        assert ordered[0] == 0
+        assert ordered[-1] >= videos - videos // most - 1
+        assert shown(most) == found
+        assert sorted(shown(most, seed=1)) == ordered
+    some = shown(videos // 2)
+    assert some != sorted(some)
+    assert set(labels[some].tolist()) == set(labels.tolist())
+    assert sorted(shown(videos)) == sorted(shown(videos + 9)) == list(range(videos))
+    assert shown(None) == list(range(videos))
+
+
+def test_processes_share_a_part_of_a_split(
+    ucf101_module: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ucf101_module()
+    whole = torch.cat([batch["video"] for batch in module.loader("train", most=10)]).tolist()
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 2)
+    shares = []
+    for rank in range(2):
+        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
+        loader = module.loader("train", share=True, most=10)
+        shares.append(torch.cat([batch["video"] for batch in loader]).tolist())
+    assert shares == [whole[::2], whole[1::2]]
 
 
 def test_crops_lie_along_the_long_side(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from vitprune.errors import InputError
 from vitprune.launch.arguments import CONF
-from vitprune.launch.configuration import Evaluate, Prune, Train, parse, values_of
+from vitprune.launch.configuration import Evaluate, Linear, Prune, Train, parse, values_of
 
 Compose = Callable[..., Any]
 DATASETS = [path.stem for path in sorted((CONF / "dataset").glob("*.yaml"))]
@@ -39,6 +39,13 @@ def test_every_trainer_and_logger_is_right(
     assert (cfg.logger is None) == (logger != "wandb")
 
 
+@pytest.mark.parametrize("recover", ["none", "linear", "distill", "finetune"])
+def test_every_recovery_is_right(composed: Compose, recover: str) -> None:
+    cfg = parse(composed("prune", f"recover={recover}", "k=3"))
+    assert isinstance(cfg, Prune)
+    assert cfg.choices()["recover"] == composed("prune", f"recover={recover}")["recover"]
+
+
 @pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k", "curves"])
 def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -54,7 +61,21 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["scope=head"], "scope=head: only whole layers can be dropped; use scope=layer"),
         ("prune", ["calibration=dev"], "calibration takes val, test, train"),
         ("prune", ["target=truth"], "target takes predicted, label"),
-        ("prune", ["strategy=random"], "strategy takes oneshot, greedy"),
+        ("prune", ["strategy=random"], "strategy takes oneshot, greedy, progressive"),
+        ("prune", ["strategy=progressive"], "say how: recover=linear, distill or finetune"),
+        ("prune", ["step=0"], "step=0 is out of range; it takes whole numbers from 1"),
+        ("prune", ["recover=linear", "recover.bridge=cubic"], "recover.bridge takes auto, full, "),
+        ("prune", ["recover=linear", "recover.clips=4"], "it takes whole numbers from 5"),
+        ("prune", ["recover=linear", "recover.split=test"], "recover.split takes train, val"),
+        ("prune", ["recover=linear", "recover.rank=0"], "recover.rank=0 is out of range"),
+        ("prune", ["recover=finetune", "recover.share=0"], "recover.share=0 is out of range"),
+        ("prune", ["recover=finetune", "recover.lr=0"], "recover.lr=0 is out of range; it"),
+        ("prune", ["recover=finetune", "+recover.temperature=2"], "there is no such key"),
+        ("prune", ["recover=distill", "recover.temperature=0"], "recover.temperature=0 is out of"),
+        ("prune", ["recover=distill", "recover.features=-1"], "recover.features=-1 is out of"),
+        ("prune", ["recover=distill", "recover.patience=0"], "recover.patience=0 is out of"),
+        ("prune", ["recover.name=magic"], "recover takes none, linear, finetune, distill"),
+        ("train", ["ckpt=missing.ckpt"], "ckpt=missing.ckpt does not exist; name a file of train"),
         ("prune", ["k=0"], "k=0 is out of range; it takes whole numbers from 1"),
         ("prune", ["k=two"], "k=two is out of range"),
         ("prune", ["k=1.5"], "k=1.5 is out of range"),
@@ -132,16 +153,33 @@ def test_refusal_does_not_wait_for_torch(tmp_path: Path) -> None:
 def test_choices_are_those_of_the_code() -> None:
     from vitprune.heads.attention import QUERIES, ROLLOUT
     from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
-    from vitprune.pruning import STRATEGIES
+    from vitprune.models.bridge import KINDS
     from vitprune.tasks.explain import EXPLANATIONS
 
     assert set(values_of("metric")) == {*METRICS, *MEASURES} - {"ablation"}
     assert values_of("direction") == DIRECTIONS
     assert values_of("scope") == SCOPES
     assert set(values_of("target")) == set(TARGETS)
-    assert set(values_of("strategy")) == set(STRATEGIES)
+    assert values_of("strategy") == ("oneshot", "greedy", "progressive")
+    bridges = Linear.model_fields["bridge"].annotation
+    assert set(get_args(bridges)) == {"auto", *KINDS, "none"}
     assert set(values_of("explain")) == {"none", *EXPLANATIONS}
     assert set(values_of("query")) == {*QUERIES, ROLLOUT}
+
+
+def test_fine_tunings_that_begin_with_other_weights_are_told_apart(
+    composed: Compose, tmp_path: Path
+) -> None:
+    paths = [tmp_path / name for name in ("one.ckpt", "other.ckpt")]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    jobs = [parse(composed("train", *more)) for more in ([], *([f"ckpt={p}"] for p in paths))]
+    found = [job.fine_tuning() for job in jobs if isinstance(job, Train)]
+    assert found[0] != found[1] != found[2] != found[0]
+    assert "ckpt" not in found[0]
+    again = parse(composed("train", f"ckpt={paths[0]}"))
+    assert isinstance(again, Train)
+    assert again.fine_tuning() == found[1]
 
 
 def test_a_class_map_counts_by_what_it_says(composed: Compose, tmp_path: Path) -> None:

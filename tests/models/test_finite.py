@@ -16,7 +16,7 @@ from vitprune.heads.causal import probabilities_without
 from vitprune.importance import Unit, score
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models.finite import NotFinite, first_not_finite
-from vitprune.pruning import DropCurves, LayerPruning, Plan, drop
+from vitprune.pruning import DropCurves, ModelComparison, drop_layers
 from vitprune.results.curves import Order
 from vitprune.training import VideoClassifier, view_probabilities
 
@@ -151,11 +151,6 @@ def loader() -> DataLoader:
     )
 
 
-def without(classifier: VideoClassifier, *dropped: int) -> tuple[Plan, VideoClassifier]:
-    scores = score(classifier.model, [batch()], measure="magnitude", progress=False)
-    return (plan := Plan(dropped, scores)), drop(classifier, plan)
-
-
 def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
     classifier = VideoClassifier(overflowing(), list("abcde"), SETTINGS)
     message = r"^a\.mp4: the logits of the full model are not finite, first in layer 7;"
@@ -170,10 +165,12 @@ def test_the_full_model_refuses_in_tests_and_validation(tmp_path: Path) -> None:
 
 def test_the_pruned_model_refuses(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
-    pruning = LayerPruning(lambda classifier: without(classifier, 3, 5))
+    pruned = classifier.with_model(drop_layers(classifier.model, [3, 5]))
     message = r"^a\.mp4: the logits of the model without layers 3, 5 are .* in layer 7;"
     with pytest.raises(NotFinite, match=message):
-        half_trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)
+        half_trainer(tmp_path, ModelComparison({"pruned": pruned})).test(
+            classifier, loader(), verbose=False
+        )
 
 
 def test_curves_refuse(tmp_path: Path) -> None:

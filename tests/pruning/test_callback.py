@@ -9,7 +9,8 @@ from torch.utils.data import DataLoader
 
 from vitprune.importance import Scores, score
 from vitprune.models import VideoTransformer, build_model
-from vitprune.pruning import STRATEGIES, LayerPruning, Plan, drop, drop_layers
+from vitprune.pruning import ModelComparison, choose, drop_layers
+from vitprune.pruning.cost import latencies
 from vitprune.training import VideoClassifier
 
 SETTINGS = {"num_frames": 4, "image_size": 32}
@@ -53,14 +54,41 @@ def test_a_pruned_model_can_be_pruned_by_gradients_and_trained(tmp_path: Path) -
     def rank(scores: Scores) -> list[int]:
         return [unit.layer for unit in scores.rank("taylor")]
 
-    def greedy(classifier: VideoClassifier) -> tuple[Plan, VideoClassifier]:
-        plan = STRATEGIES["greedy"](classifier.model, 2, taylor, rank)
-        return plan, drop(classifier, plan)
-
-    pruning = LayerPruning(greedy)
-    trainer(tmp_path, pruning).test(classifier, loader(), verbose=False)
-    pruned = pruning.outcome.pruned
+    plan = choose(classifier.model, 2, taylor, rank, at_once=1)
+    pruned = classifier.with_model(drop_layers(classifier.model, plan.dropped))
+    comparison = ModelComparison({"pruned": pruned})
+    trainer(tmp_path, comparison).test(classifier, loader(), verbose=False)
     before = {name: value.clone() for name, value in pruned.state_dict().items()}
     trainer(tmp_path, max_steps=2).fit(pruned.train(), loader(), loader())
-    assert pruned.model.dropped == tuple(sorted(pruning.outcome.plan.dropped))
+    assert pruned.model.dropped == tuple(sorted(plan.dropped))
     assert any(not torch.equal(value, before[name]) for name, value in pruned.state_dict().items())
+
+
+def test_every_model_answers_the_very_clips_of_the_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(latencies.__kwdefaults__, "seconds", 0.0)
+    torch.manual_seed(0)
+    model = build_model("mvit", "tiny", num_classes=3, **SETTINGS)
+    model.initialise_for_scratch(gain=3.0)  # so that dropping changes answers
+    classifier = VideoClassifier(model, ["a", "b", "c"], SETTINGS)
+    others = {
+        name: classifier.with_model(drop_layers(model, layers))
+        for name, layers in (("pruned", [1, 4]), ("recovered", [2]), ("third", [9, 10, 11]))
+    }
+    comparison = ModelComparison(others)
+    with pytest.raises(RuntimeError, match="no outcome yet"):
+        _ = comparison.outcome
+    trainer(tmp_path, comparison).test(classifier, loader(), verbose=False)
+    outcome = comparison.outcome
+    assert list(outcome.test.models) == ["full", *others]
+    clips = torch.cat([batch["clips"][:, 0] for batch in loader()])
+    for name, one in {"full": classifier, **others}.items():
+        with torch.no_grad():
+            expected = one.eval()(clips).argmax(1)
+        assert outcome.test.models[name].prediction.tolist() == expected.tolist()
+    described = outcome.described()
+    assert list(described) == ["full", *others]
+    sizes = {name: described[name]["parameters"] for name in described}
+    assert sizes["full"] > sizes["recovered"] > sizes["pruned"] > sizes["third"]
+    assert all(0 <= one["top1"] <= one["top5"] <= 1 for one in described.values())

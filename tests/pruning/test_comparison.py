@@ -1,4 +1,4 @@
-"""The paired comparison of two models' answers."""
+"""The paired comparison of several models' answers."""
 
 from pathlib import Path
 
@@ -23,10 +23,29 @@ def test_counts_changes_in_both_directions() -> None:
     label = torch.tensor([0, 1, 2, 3, 4])
     paired.update(torch.arange(5), label, one_hot([0, 1, 2, 0, 0]), one_hot([0, 0, 0, 3, 0]))
     found = paired.compute()
-    assert (found.right_to_wrong, found.wrong_to_right) == (2, 1)
-    assert found.full_top(1) == pytest.approx(0.6)
-    assert found.pruned_top(1) == pytest.approx(0.4)
-    assert found.p_value == pytest.approx(mcnemar(2, 1))
+    told = found.paired("full", "pruned")
+    assert told["videos"] == found.videos == 5
+    assert (told["right_to_wrong"], told["wrong_to_right"]) == (2, 1)
+    assert found.models["full"].top(1) == pytest.approx(0.6)
+    assert found.models["pruned"].top(1) == pytest.approx(0.4)
+    assert told["p_value"] == pytest.approx(mcnemar(2, 1))
+    back = found.paired("pruned", "full")
+    assert (back["right_to_wrong"], back["wrong_to_right"]) == (1, 2)
+
+
+def test_any_number_of_models_is_compared_in_pairs() -> None:
+    paired = PairedAccuracy(("full", "pruned", "recovered"))
+    label = torch.tensor([0, 1, 2, 3])
+    answers = {"full": [0, 1, 2, 3], "pruned": [0, 0, 0, 0], "recovered": [0, 1, 0, 3]}
+    paired.update(torch.arange(4), label, *map(one_hot, answers.values()))
+    found = paired.compute()
+    assert {name: one.prediction.tolist() for name, one in found.models.items()} == answers
+    assert {name: right.sum() for name, right in found.hits().items()} == {
+        "full": 4, "pruned": 1, "recovered": 3,
+    }  # fmt: skip
+    changes = found.paired("pruned", "recovered")
+    assert (changes["right_to_wrong"], changes["wrong_to_right"]) == (0, 2)
+    assert found.models["recovered"].accuracy() == {"top1": 0.75, "top5": 1.0}
 
 
 def test_a_repeated_video_counts_once_and_videos_are_ordered() -> None:
@@ -36,8 +55,8 @@ def test_a_repeated_video_counts_once_and_videos_are_ordered() -> None:
         paired.update(label, label, one_hot(videos), one_hot([0, 0]))
     found = paired.compute()
     assert found.video.tolist() == [0, 1, 2, 3]
-    assert found.full_top(1) == 1.0
-    assert found.pruned_top(1) == 0.25
+    assert found.models["full"].top(1) == 1.0
+    assert found.models["pruned"].top(1) == 0.25
 
 
 def answer_share(rank: int, rendezvous: str, out: str) -> None:
@@ -50,7 +69,9 @@ def answer_share(rank: int, rendezvous: str, out: str) -> None:
     for video in DistributedSampler(range(7), 2, rank, shuffle=False):  # type: ignore[arg-type]
         label = torch.tensor([video])
         paired.update(label, label, one_hot([video]), one_hot([0]))
-    np.save(f"{out}/{rank}.npy", np.stack(paired.compute()))
+    found = paired.compute()
+    predictions = (answers.prediction for answers in found.models.values())
+    np.save(f"{out}/{rank}.npy", np.stack([found.video, found.label, *predictions]))
     distributed.destroy_process_group()
 
 
@@ -58,7 +79,7 @@ def test_two_processes_answer_every_video_once(tmp_path: Path) -> None:
     arguments = (f"{tmp_path}/rendezvous", str(tmp_path))
     multiprocessing.start_processes(answer_share, arguments, nprocs=2, start_method="fork")
     for rank in (0, 1):  # the sampler gave video 0 to both, so that they have four each
-        video, label, full, pruned, *_ = np.load(tmp_path / f"{rank}.npy")
+        video, label, full, pruned = np.load(tmp_path / f"{rank}.npy")
         assert video.tolist() == label.tolist() == full.tolist() == list(range(7))
         assert pruned.tolist() == [0] * 7
 
@@ -74,6 +95,7 @@ def test_top_k_agrees_with_sorting(seed: int) -> None:
     found = paired.compute()
     for k in (1, 5):
         hits = (scores.topk(k).indices == label[:, None]).any(1).float().mean()
-        assert found.full_top(k) == pytest.approx(float(hits))
-    assert found.right_to_wrong == found.wrong_to_right == 0
-    assert found.p_value == 1.0
+        assert found.models["full"].top(k) == pytest.approx(float(hits))
+    told = found.paired("full", "pruned")
+    assert told["right_to_wrong"] == told["wrong_to_right"] == 0
+    assert told["p_value"] == 1.0

@@ -1,4 +1,4 @@
-"""Oneshot and greedy choices, random ones, and the logits of many sets of dropped layers."""
+"""Choices all at once and in turns, random ones, and the logits of many sets of dropped layers."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import torch
 
 from vitprune.importance import Scores, Unit, ablate_sets, ablate_together, units_of
 from vitprune.models import VideoTransformer, build_model
-from vitprune.pruning import STRATEGIES, drop_layers, random_orders
+from vitprune.pruning import choose, drop_layers, random_orders
 
 NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
 
@@ -45,11 +45,26 @@ def test_greedy_scores_what_is_left_again() -> None:
         return scores_of({u.layer: 99.0 if u.layer == 2 and 3 not in model.layers
                           else abs(u.layer - 3) for u in units_of(model)})  # fmt: skip
 
-    assert STRATEGIES["oneshot"](model, 3, score, by_value).dropped == (3, 2, 4)
-    plan = STRATEGIES["greedy"](model, 3, score, by_value)
+    assert choose(model, 3, score, by_value).dropped == (3, 2, 4)
+    plan = choose(model, 3, score, by_value, at_once=1)
     assert plan.dropped == (3, 4, 1)
     assert seen == [(), (), (3,), (3, 4)]
     assert len(plan.scores.units) == 16
+    assert model.dropped == ()
+
+
+def test_between_two_scorings_go_as_many_as_are_asked_for() -> None:
+    model, _ = model_and_clips()
+    seen = []
+
+    def score(model: VideoTransformer) -> Scores:
+        seen.append(model.dropped)
+        return scores_of({u.layer: abs(u.layer - 3.2) for u in units_of(model)})
+
+    assert choose(model, 5, score, by_value, at_once=2).dropped == (3, 4, 2, 5, 1)
+    assert seen == [(), (3, 4), (2, 3, 4, 5)]
+    assert choose(model, 2, score, by_value, at_once=9).dropped == (3, 4)
+    assert len(seen) == 4
 
 
 @pytest.mark.parametrize("name", NAMES)

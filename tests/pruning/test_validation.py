@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vitprune.importance import score
 from vitprune.models import build_model
-from vitprune.pruning import LayerPruning, Plan, drop
+from vitprune.pruning import Compared, ModelComparison, drop_layers
 from vitprune.training import VideoClassifier
 from vitprune.training.classifier import view_probabilities
 
@@ -40,39 +37,43 @@ def classifier() -> VideoClassifier:
     return VideoClassifier(model, ["a", "b", "c"], {})
 
 
-def smaller(classifier: VideoClassifier) -> tuple[Plan, VideoClassifier]:
-    plan = Plan(DROPPED, score(classifier.model, batches(2, 1, 7), progress=False))
-    return plan, drop(classifier, plan)
+def smaller(classifier: VideoClassifier) -> dict[str, VideoClassifier]:
+    return {"pruned": classifier.with_model(drop_layers(classifier.model, DROPPED))}
 
 
-def outcome_of(classifier: VideoClassifier, pruning: LayerPruning) -> Any:
+def outcome_of(classifier: VideoClassifier, comparison: ModelComparison) -> Compared:
     trainer = pl.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[pruning],
+        enable_model_summary=False, callbacks=[comparison],
     )  # fmt: skip
     trainer.test(classifier, DataLoader(batches(4, 1, 1), batch_size=None), verbose=False)
-    return pruning.outcome
+    return comparison.outcome
 
 
 def test_a_search_gets_answers_to_the_validation_clips(classifier: VideoClassifier) -> None:
     given = batches(12, 2, 3, repeated=3)
-    outcome = outcome_of(classifier, LayerPruning(smaller, lambda: given))
-    assert outcome.comparison.videos == 4
-    assert outcome.validation.videos == 12
+    others = smaller(classifier)
+    outcome = outcome_of(classifier, ModelComparison(others, lambda: given))
+    assert outcome.test.videos == 4
+    validation = outcome.val
+    assert validation is not None
+    assert validation.videos == 12
     with torch.no_grad():
-        for model, found in (
-            (classifier.model, outcome.validation.full_prediction),
-            (outcome.pruned.model, outcome.validation.pruned_prediction),
-        ):
-            answers = [view_probabilities(model.eval(), b["clips"]).argmax(1) for b in given]
+        for name, one in {"full": classifier, **others}.items():
+            found = validation.models[name].prediction
+            answers = [view_probabilities(one.model.eval(), b["clips"]).argmax(1) for b in given]
             assert found.tolist() == torch.cat(answers)[:12].tolist()
-    assert outcome.validation.label.tolist() == torch.cat([b["label"] for b in given])[:12].tolist()
-    assert set(outcome.seconds) == {"score", "validate", "evaluate", "cost"}
-    changed = outcome.validation.full_prediction != outcome.validation.pruned_prediction
+    assert validation.label.tolist() == torch.cat([b["label"] for b in given])[:12].tolist()
+    assert set(outcome.seconds) == {"validate", "evaluate", "cost"}
+    changed = validation.models["full"].prediction != validation.models["pruned"].prediction
     assert changed.any()
+    described = outcome.described()["val"]
+    assert described["videos"] == 12
+    assert described["pruned"] == validation.models["pruned"].accuracy()
 
 
 def test_without_a_search_only_the_test_clips_are_answered(classifier: VideoClassifier) -> None:
-    outcome = outcome_of(classifier, LayerPruning(smaller))
-    assert outcome.validation is None
-    assert set(outcome.seconds) == {"score", "evaluate", "cost"}
+    outcome = outcome_of(classifier, ModelComparison(smaller(classifier)))
+    assert outcome.val is None
+    assert set(outcome.seconds) == {"evaluate", "cost"}
+    assert "val" not in outcome.described()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, multiprocessing, nn
 from toy_chain import CLIP, Toy, toy
 
 from vitprune.models import build_model
@@ -18,7 +19,7 @@ from vitprune.recovery.linear import divergence, gaps
 KINDS = ["scale", "low_rank", "full"]
 
 
-def batches(count: int = 6, size: int = 10, seed: int = 1) -> list[Tensor]:
+def batches(count: int = 2, size: int = 30, seed: int = 1) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn(size, *CLIP, generator=generator) for _ in range(count)]
 
@@ -47,7 +48,7 @@ def with_linear_layers(model: Toy, layers: list[int]) -> Toy:
     return model
 
 
-@pytest.mark.parametrize("layers", [[1], [0, 1], [2], [4], [1, 2], [0, 4]], ids=str)
+@pytest.mark.parametrize("layers", [[0, 1], [4], [0, 2]], ids=str)
 def test_layers_whose_effect_is_linear_are_given_back(layers: list[int]) -> None:
     full = with_linear_layers(toy(), layers)
     found = fit_bridges(drop_layers(full, layers), full, batches(), kind="full", classifier=False)
@@ -58,21 +59,20 @@ def test_layers_whose_effect_is_linear_are_given_back(layers: list[int]) -> None
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "none", "auto"])
-@pytest.mark.parametrize("layers", [[1], [0, 1, 3], [2, 4]], ids=str)
+@pytest.mark.parametrize("layers", [[1], [0, 1, 3]], ids=str)
 def test_answers_are_more_like_the_full_models(kind: str, layers: list[int]) -> None:
     full = toy()
     pruned = drop_layers(full, layers)
-    before = copy.deepcopy(pruned.state_dict())
-    found = fit_bridges(pruned, full, batches(20), kind=kind, rank=3)
-    assert pruned.state_dict().keys() == before.keys()
-    assert all(torch.equal(value, before[name]) for name, value in pruned.state_dict().items())
+    weights = copy.deepcopy(pruned.state_dict())
+    found = fit_bridges(pruned, full, batches(4, 50), kind=kind, rank=3)
+    assert pruned.state_dict().keys() == weights.keys()
+    assert all(torch.equal(value, weights[name]) for name, value in pruned.state_dict().items())
     assert all(0 <= share <= 1.001 for share in found.bridges.values())
-    clips = batches(5, seed=3)
-    told = [
-        sum(divergence(full(part), model(part)) for part in clips)
-        for model in (pruned, found.model)
-    ]
-    assert told[1] < told[0]
+    (clips,) = batches(1, 100, seed=3)
+    with torch.no_grad():
+        wanted = full(clips)
+        before, now = (divergence(wanted, model(clips)) for model in (pruned, found.model))
+    assert now < before
     assert len(bridges(found.model)) == len(found.bridges)
 
 
@@ -104,7 +104,7 @@ def test_tokens_are_reached_where_a_layer_ended(name: str) -> None:
     torch.manual_seed(0)
     model = build_model(name, "tiny", num_classes=3, num_frames=4, image_size=32).eval()
     clips = torch.randn(2, 3, 4, 32, 32)
-    for gone in ([3], [1, 2], [5, 6]):
+    for gone in ([3], [1, 2]):
         smaller = drop_layers(model, gone)
         ends = reach(smaller, clips, gone[-1])
         assert ends.grid == reach(model, clips, gone[-1]).grid
@@ -124,6 +124,7 @@ def test_bridges_and_dropping_again_are_made_anew_from_what_is_said_of_them(kind
     twice = fit_bridges(drop_layers(once, [2, 4]), once, batches(), kind=kind, rank=2).model
     described = [bridge.described() for bridge in bridges(twice)]
     assert [one["place"] for one in described] == [1, 2, 4]
+    assert all(one["kind"] == kind for one in described)
     again = take_apart(toy(seed=5), twice.dropped, described)
     again.load_state_dict(twice.state_dict())
     clips = batches(1, seed=7)[0]
@@ -162,3 +163,56 @@ def test_nothing_to_recover_and_too_few_clips_are_refused() -> None:
         fit_bridges(drop_layers(full, [1]), full, batches(1, 4))
     with pytest.raises(ValueError, match="no kind of bridge"):
         fit_bridges(drop_layers(full, [1]), full, batches(), kind="cubic")
+
+
+@pytest.mark.parametrize("classifier", [True, False])
+def test_the_classifier_is_fitted_where_it_shall_be(classifier: bool) -> None:
+    full = toy()
+    pruned = drop_layers(full, [2])
+    found = fit_bridges(pruned, full, batches(), kind="none", classifier=classifier)
+    assert found.bridges == {}
+    assert found.clips == 60
+    same = torch.equal(found.model.head.weight, pruned.head.weight)
+    assert same is not classifier
+    if classifier:
+        assert found.divergence < found.divergence_before
+    else:
+        assert found.divergence == pytest.approx(found.divergence_before, abs=1e-6)
+    one, other = found.model.state_dict(), pruned.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one if not name.startswith("head"))
+
+
+def test_what_is_fitted_in_inference_mode_can_be_trained() -> None:
+    full = toy()
+    with torch.inference_mode():
+        found = fit_bridges(drop_layers(full, [1]), full, batches(), kind="full").model
+    assert not any(parameter.is_inference() for parameter in found.parameters())
+    found.train()(batches(1, 2)[0]).sum().backward()
+    assert all(one.update.weight.grad is not None for one in bridges(found))
+
+
+def fit_share(rank: int, rendezvous: str, out: str) -> None:
+    """One of two processes: fits to its own clips and the other's."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2
+    )
+    full = toy()
+    found = fit_bridges(drop_layers(full, [1, 3]), full, batches(1, 40, seed=rank), kind="scale")
+    told = (found.divergence, found.divergence_before, found.bridges, found.clips)
+    torch.save((found.model.state_dict(), told), f"{out}/{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_fit_the_same_model_to_all_clips(tmp_path: Path) -> None:
+    arguments = (f"{tmp_path}/rendezvous", str(tmp_path))
+    multiprocessing.start_processes(fit_share, arguments, nprocs=2, start_method="fork")
+    (one, told), (other, also) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert told == also
+    assert told[-1] == 80
+    full = toy()
+    clips = [*batches(1, 40, seed=0), *batches(1, 40, seed=1)]  # 40 is a multiple of five
+    alone = fit_bridges(drop_layers(full, [1, 3]), full, clips, kind="scale")
+    assert told[2] == pytest.approx(alone.bridges)
+    assert told[0] == pytest.approx(alone.divergence, rel=1e-2)

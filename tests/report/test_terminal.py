@@ -30,3 +30,40 @@ def test_top1_comes_with_its_interval_also_where_all_answers_are_right(tmp_path:
     full, pruned = (column.strip() for column in line.split("│")[2:4])
     assert (full, pruned) == ("87.1 to 99.6", "91.2 to 100.0")
     assert interval_of(results["full"]["top1"], 40) == full
+
+
+def test_a_recovered_model_has_a_column_and_its_tests(tmp_path: Path) -> None:
+    path = write_cell(tmp_path, right=0.5)
+    results = json.loads((path / "results.json").read_text())
+    plain = StringIO()
+    print_comparison(results, Console(file=plain, width=120))
+    assert "recovered" not in plain.getvalue().lower()
+    results["recover"] = {"name": "distill"}
+    results["recovered"] = {**results["pruned"], "top1": 0.9, "parameters": 1.05e6}
+    results["recovery"] = {
+        "seconds": 61.2,
+        "clips": 170,
+        "paired": {
+            "pruned": {"right_to_wrong": 3, "wrong_to_right": 17, "p_value": 0.00258},
+            "full": {"right_to_wrong": 2, "wrong_to_right": 1, "p_value": 1.0},
+        },
+    }
+    results["views"] = {"left": {"videos": 20, "full": 0.9, "pruned": 0.5, "recovered": 0.8}}
+    out = StringIO()
+    print_comparison(results, Console(file=out, width=120))
+    text = " ".join(out.getvalue().split())
+    assert "recovered by distill" in text
+    rows = {
+        cells[0].strip(): [cell.strip() for cell in cells[1:5]]
+        for cells in (line.split("│")[1:] for line in out.getvalue().splitlines() if "│" in line)
+    }
+    share = 100 * results["pruned"]["top1"]
+    change = 90 - 100 * results["full"]["top1"]
+    assert rows["Top-1"][1:] == [f"{share:.2f} %", "90.00 %", f"{change:+.2f}"]
+    assert rows["left (20)"] == ["90.00 %", "50.00 %", "80.00 %", "-10.00"]
+    assert rows["Parameters"][2:] == ["1.05 M", "+5.0 %"]
+    assert (
+        "Recovered in 61 s from 170 clips: from the pruned model 3 went from right to wrong and "
+        "17 from wrong to right (McNemar's exact p = 0.00258); from the full model 2 went from "
+        "right to wrong and 1 from wrong to right (McNemar's exact p = 1)"
+    ) in text

@@ -57,6 +57,11 @@ def test_the_same_settings_go_on_and_others_start_anew(tmp_path: Path, cfg: dict
     cfg["k"], cfg["dataset"]["num_workers"] = 3, 0  # not what a fine-tuning depends on
     assert Attempt(tmp_path, cfg).resume_from == tmp_path / "partial" / "last.ckpt"
 
+    cfg["begun_with"] = "digest of a checkpoint"
+    assert Attempt(tmp_path, cfg).resume_from is None
+    leave_half_done(Attempt(tmp_path, cfg), step=4)
+    assert Attempt(tmp_path, cfg).resume_from is not None
+
     cfg["model"]["lr"] = 1e-4
     assert Attempt(tmp_path, cfg).resume_from is None
     assert not (tmp_path / "partial" / "best.ckpt").exists()

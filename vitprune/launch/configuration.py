@@ -415,6 +415,12 @@ class Prune(FineTuning):
         searched: list[SplitName] = ["val"] if self.objective or self.curves else []
         return ["test", self.calibration, *searched]
 
+    def learnt_from(self) -> list[SplitName]:
+        """The splits that recovery looks at."""
+        if isinstance(self.recover, Linear):
+            return [self.recover.split]
+        return [] if self.recover.name == "none" else ["train", "val"]
+
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
         names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
@@ -600,7 +606,13 @@ def _in_one_line(error: ValidationError) -> str:
     kind, context, value = first["type"], first.get("ctx", {}), first["input"]
     if kind == "combination":
         return str(context["line"])
-    key = ".".join(str(part) for part in first["loc"])
+    place = first["loc"]
+    if place[:1] == ("recover",):  # behind it comes which of the recoveries it is
+        place = place[:1] + place[2:]
+    key = ".".join(str(part) for part in place)
+    if kind == "union_tag_invalid":
+        known = str(context["expected_tags"]).replace("'", "")
+        return f"{key}.name={context['tag']} is unknown; {key} takes {known}"
     if kind == "takes":
         return f"{key}={_written(value)} is out of range; it takes {context['what']}"
     if kind == "literal_error":

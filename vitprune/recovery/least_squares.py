@@ -74,8 +74,8 @@ class Moments(NamedTuple):
 class LeastSquares(Metric):
     """Sums over rows x [P] and y [Q], in float64; over processes, too.
 
-    Rows are taken relative to the first one seen where there is one process, so that a mean much
-    larger than the spread costs no digits: columns of tokens often have such means.
+    Columns of tokens often have means much larger than their spread: of the 16 digits that costs
+    twice as many as the mean is larger.
 
     Args:
         p: columns of x.

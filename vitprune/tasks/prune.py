@@ -15,6 +15,7 @@ from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
+from vitprune.tasks.data import look_through
 from vitprune.tasks.outputs import by_view, write_pruning
 from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
@@ -40,8 +41,9 @@ class Pruned:
         pruned: the same of the smaller one, as dropping leaves it.
         paired: how many videos changed sides between these two, and McNemar's exact p.
         recovered: Top-1, Top-5 and cost of the recovered one, where there is one.
-        recovery: of it, ``clips`` and ``seconds`` that it took, what was found on the way, and
-            ``paired`` with ``full`` and with ``pruned``.
+        recovery: of it, ``clips`` and ``seconds`` that it took (of all turns, where there were
+            several), what was found in the last turn, and ``paired`` with ``full`` and with
+            ``pruned``.
         val: all models on the validation split, where an objective wants it.
         views: Top-1 of each on the test videos of each camera, where there are several.
         seconds: by phase.
@@ -90,6 +92,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
     run.seed()
     subject = pruning_subject(cfg, run)
     cfg, data, full = subject.cfg, subject.data, subject.classifier
+    look_through(cfg, data, cfg.learnt_from(), decode=data.on_error == "skip")
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
     with run:
@@ -115,7 +118,11 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         recovery = None
         if smaller.recovered is not None:
             paired = {name: answers.paired(name, "recovered") for name in ("full", "pruned")}
-            recovery = {**smaller.recovered.described(), "paired": paired}
+            recovery = {
+                **smaller.recovered.described(),
+                "seconds": recovered_in,
+                "paired": paired,
+            }
         results = Pruned(
             **subject.described(),
             **outcome.described(),

@@ -83,10 +83,9 @@ class Recovering:
     def _linear(
         self, pruned: VideoClassifier, how: Linear
     ) -> tuple[VideoClassifier, int, dict[str, Any]]:
-        loader = self.data.loader(how.split, share=True, most=how.clips)
-
         def work(trainer: pl.Trainer) -> Any:
             device = trainer.strategy.root_device
+            loader = self.data.loader(how.split, share=True, most=how.clips)
             # Both models are looked at where the full one is.
             like = next(self.full.to(device).parameters())
             return fit_bridges(
@@ -101,7 +100,7 @@ class Recovering:
             )
 
         fitted = self.run.at_work(self.full, work)
-        clips = len(loader.dataset)  # type: ignore[arg-type]
+        clips = min(how.clips, len(self.data.splits[how.split]))
         log.info(
             "Bridges of kind %s behind layers %s; divergence from the full model %.3g, was %.3g",
             fitted.kind, ", ".join(map(str, fitted.bridges)) or "none", fitted.divergence,
@@ -146,7 +145,8 @@ class Recovering:
         directory = self.run.directory / "recovery" / f"{len(pruned.model.dropped)}-dropped"
         settings = {
             **cfg.plain(),
-            "subject": {
+            "begun_with": {
+                "recover": how.plain(),
                 "full": file_digest(self.path),
                 "dropped": list(pruned.model.dropped),
                 "epochs": epochs,

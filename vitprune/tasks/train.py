@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
+from vitprune.files import file_digest
 from vitprune.results.reading import left_out
 from vitprune.results.writing import BEST
 from vitprune.tasks.data import build_data, look_through
@@ -64,8 +65,10 @@ def fine_tune(cfg: FineTuning, data: VideoDataModule, run: Run) -> FineTuned:
     look_through(cfg, data, ["train"])
     look_through(cfg, data, ["val", "test"], decode=True)  # hours lie between here and there
     classifier = new_classifier(cfg, data)
-    attempt = Attempt(run.directory, cfg.plain(), data.class_names, classifier.provenance)
-    probing = [LinearProbing()] if cfg.model.recipe.linear_probing and not cfg.begins_with() else []
+    ckpt = cfg.begins_with()
+    settings = {**cfg.plain(), **({"begun_with": file_digest(ckpt)} if ckpt else {})}
+    attempt = Attempt(run.directory, settings, data.class_names, classifier.provenance)
+    probing = [LinearProbing()] if cfg.model.recipe.linear_probing and not ckpt else []
     with run:
         trainer, val_top1 = fit(classifier, cfg, data, run, attempt, probing)
         best = run.directory / BEST

@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 
 LAST = "last.ckpt"
 CONFIG = "config.yaml"
-FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed", "clips")
-"""Top-level keys that must be equal for a half-done fine-tuning to go on."""
+FINE_TUNING = ("model", "dataset", "trainer", "callbacks", "seed", "clips", "begun_with")
+"""Top-level keys that must be equal for a half-done fine-tuning to go on; ``begun_with`` is what it
+began with where that is not the model's own weights."""
 
 
 @contextmanager

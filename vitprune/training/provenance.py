@@ -41,7 +41,7 @@ class Provenance:
         return replace(
             self,
             trained_on=[*self.trained_on, *added],
-            recovered=[*self.recovered, dict(recovery)],
+            recovered=(*self.recovered, dict(recovery)),
         )
 
     def seen(self, excerpts: Sequence[Excerpt]) -> list[int]:
@@ -66,7 +66,7 @@ class Provenance:
     def of(cls, plain: Mapping[str, Any]) -> Provenance:
         """What :meth:`plain` gave."""
         trained_on = [Excerpt(*parts) for parts in plain["trained_on"]]
-        recovered = plain.get("recovered", ())  # older checkpoints do not have it
+        recovered = tuple(plain.get("recovered", ()))  # older checkpoints do not have it
         return cls(plain["settings"], plain["splits"], trained_on, recovered)
 
 
