@@ -20,7 +20,7 @@ HOW = {"recover": {"name": "linear", "clips": 5}, "dropped": [2]}
 
 def test_after_a_recovery_it_has_seen_those_clips_too() -> None:
     later = FIRST.after(HOW, [Excerpt("two"), Excerpt("three")])
-    assert [clip.video for clip in later.trained_on] == ["one", "two", "three"]
+    assert [clip.digest for clip in later.trained_on] == ["one", "two", "three"]
     assert later.recovered == (HOW,)
     assert (later.settings, later.splits) == (FIRST.settings, FIRST.splits)
     assert later.seen([Excerpt("four"), Excerpt("three"), Excerpt("one")]) == [1, 2]
