@@ -1,13 +1,12 @@
 """What the configuration may compute, and how it is resolved. Nothing here imports torch.
 
-``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`; ``${listed:NAME,NAMES}`` whether NAME is
-one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself, or ELSE
-where there are no weights. Whoever imports this module can compose that.
+``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what
+a model of the hub says of itself, or ELSE where there are no weights. Whoever imports this module
+can compose that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -47,15 +46,6 @@ def suffix_of_seed(seed: int) -> str:
     return f"-seed{seed}" if seed else ""
 
 
-def listed(name: str, names: Sequence[str]) -> bool:
-    """Whether a name is one of several.
-
-    >>> listed("vivit", ["videomae", "vivit"]), listed("vjepa2", ["videomae", "vivit"])
-    (True, False)
-    """
-    return name in names
-
-
 def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) -> Any:
     """``name``, ``variant``, ``commit``, ``num_frames``, ``image_size``, ``mean`` or ``std``.
 
@@ -92,5 +82,4 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
 
 
 OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
-OmegaConf.register_new_resolver("listed", listed, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)
