@@ -1,13 +1,12 @@
 """What the configuration may compute, and how it is resolved. Nothing here imports torch.
 
-``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`, and so on; ``${listed:NAME,NAMES}`` whether
-NAME is one of NAMES; ``${hub:KEY,WEIGHTS,REVISION,ELSE}`` what a model of the hub says of itself,
-or ELSE where there are no weights. Whoever imports this module can compose that.
+``${suffix_of_seed:${seed}}`` is :func:`suffix_of_seed`, and so on; ``${hub:KEY,WEIGHTS,REVISION,
+ELSE}`` what a model of the hub says of itself, or ELSE where there are no weights. Whoever imports
+this module can compose that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,15 +65,6 @@ def suffix_of_ckpt(ckpt: str | None) -> str:
     return "" if ckpt is None else f"-from-{Path(ckpt).stem}"
 
 
-def listed(name: str, names: Sequence[str]) -> bool:
-    """Whether a name is one of several.
-
-    >>> listed("vivit", ["videomae", "vivit"]), listed("vjepa2", ["videomae", "vivit"])
-    (True, False)
-    """
-    return name in names
-
-
 def _value(key: str, weights: str | None, revision: str | None, otherwise: Any) -> Any:
     """``name``, ``variant``, ``commit``, ``num_frames``, ``image_size``, ``mean`` or ``std``.
 
@@ -113,5 +103,4 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
 OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
 OmegaConf.register_new_resolver("suffix_of_recovery", suffix_of_recovery, replace=True)
 OmegaConf.register_new_resolver("suffix_of_ckpt", suffix_of_ckpt, replace=True)
-OmegaConf.register_new_resolver("listed", listed, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)

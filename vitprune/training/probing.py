@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vitprune.errors import InputError
 from vitprune.models.chain import VideoTransformer
 
 log = logging.getLogger(__name__)
@@ -29,20 +28,12 @@ class LinearProbing(pl.Callback):
     steps. Once the features have zero mean and unit variance over the training clips, and the
     classifier is the best linear one, every step says something. A fine-tuning that is resumed is
     left alone.
-
-    Raises:
-        InputError: something else than an ordinary norm gives the model's classifier its features.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.global_step:
             return
         model = cast(VideoTransformer, pl_module.model)
-        if model.feature_norm is None:
-            raise InputError(
-                f"{model.title} has no ordinary norm before its classifier, as linear probing "
-                "needs; give model.recipe.linear_probing=false"
-            )
         features, labels = _features(trainer, pl_module, model)
         mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
         weight, bias = fit_linear((features - mean) / deviation, labels, model.head.out_features)
@@ -88,6 +79,9 @@ def standardise(
 ) -> None:
     """Let the classifier get features of zero mean and unit variance, and classify them so.
 
+    Where no ordinary norm gives it its features they stay as they are, and the classifier does it
+    by its own weights.
+
     Args:
         model: whose norm and classifier are changed in place.
         mean: [D], of what goes into the classifier now,
@@ -96,9 +90,12 @@ def standardise(
         bias: [C], and its biases.
     """
     norm, head = model.feature_norm, model.head
-    assert norm is not None
-    norm.weight.div_(deviation)
-    norm.bias.sub_(mean).div_(deviation)
+    if norm is None:
+        weight = weight / deviation
+        bias = bias - weight @ mean
+    else:
+        norm.weight.div_(deviation)
+        norm.bias.sub_(mean).div_(deviation)
     head.weight.copy_(weight)
     head.bias.copy_(bias)
 
