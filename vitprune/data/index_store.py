@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from vitprune.data.packets import FileIndex
 from vitprune.data.source import VideoIndex
-from vitprune.data.video import FileIndex
 from vitprune.files import replacing
 
 VERSION = 1
