@@ -36,6 +36,10 @@ EMPTY_PICTURE = 19
 """Bytes that an MPEG-4 picture takes at most which says that there is none."""
 AVI_CHUNK = 8
 """Bytes of a chunk's head, at which AVI's index points; packets begin behind it."""
+HEADED = {"mov", "matroska"}
+"""Formats whose heads describe a stream."""
+AVCC = b"\x01"
+"""How H.264's parameters begin in such a head; those that FFmpeg finds in packets do not."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class FileIndex(VideoIndex):
         droppable: whether no other picture refers to that of a packet; bool [packets].
         packed: whether packets hold two pictures and then none, as DivX writes B-frames.
         rotation: quarter turns counterclockwise by which frames are turned to be shown.
+        head: the format, if the file's head says all that the decoder has to know; otherwise empty.
     """
 
     numbers: np.ndarray
@@ -61,6 +66,7 @@ class FileIndex(VideoIndex):
     droppable: np.ndarray
     packed: bool
     rotation: int
+    head: str
 
     def needed(self, number: int) -> tuple[int, int]:
         """The packets [first, last] to be decoded for a frame, the first being a keyframe's."""
@@ -100,6 +106,7 @@ def index_of(path: Path) -> FileIndex:
         base = float(stream.time_base or 0)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         intervals = container.format.name.startswith("matroska")
+        head = _head(stream)
     if ordered is None:
         with opened(path) as container:
             ordered, b_frames = _in_order_of_decoder(container, packets, path)
@@ -109,7 +116,7 @@ def index_of(path: Path) -> FileIndex:
             ]
     if max(ordered) < 0:
         raise _undecodable(path)
-    return _index(packets, np.asarray(ordered), shown, base, rate, by_pts=intervals)
+    return _index(packets, np.asarray(ordered), shown, base, rate, head, by_pts=intervals)
 
 
 def placed(
@@ -211,6 +218,13 @@ def _held(stream: VideoStream, path: Path) -> int:
     return 0
 
 
+def _head(stream: VideoStream) -> str:
+    """The format of an H.264 stream whose parameters are in the file's head, or nothing."""
+    name, context = stream.container.format.name.split(",")[0], stream.codec_context
+    told = context.name == "h264" and (context.extradata or b"").startswith(AVCC)
+    return name if told and name in HEADED else ""
+
+
 def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
     """The frame's number of each packet by its time of display; None if they cannot be trusted."""
     stream = container.streams.video[0]
@@ -289,6 +303,7 @@ def _index(
     first: VideoFrame,
     base: float,
     rate: float,
+    head: str,
     *,
     by_pts: bool,
 ) -> FileIndex:
@@ -319,6 +334,7 @@ def _index(
         droppable=np.asarray([packet.droppable for packet in packets]),
         packed=any(packet.packed for packet in packets),
         rotation=rotation,
+        head=head if known_by == "pos" else "",  # without a look at packets some times are unknown
     )
 
 

@@ -15,9 +15,22 @@ from av.video.stream import VideoStream
 from vitprune.data.source import Damage
 from vitprune.errors import InputError
 
+UNSEEN = {"codec_whitelist": "none", "probesize": "32"}
+"""Options by which FFmpeg opens a file without decoding some of it to see what is in it."""
+UNORDERED = {"strict": "strict"}
+"""Options of a decoder of H.264 that is not told how far pictures are out of order.
 
-def opened(path: Path) -> InputContainer:
+Where the stream does not say so, they are held back for as long as its level allows.
+"""
+
+
+def opened(path: Path, head: str = "") -> InputContainer:
     """A file whose first video stream can be decoded, on one thread.
+
+    Args:
+        path: of the file.
+        head: its format, if it is one of H.264 whose head says all that the decoder has to know;
+            then nothing else is read here.
 
     Raises:
         InputError: there is no such file.
@@ -26,7 +39,10 @@ def opened(path: Path) -> InputContainer:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, not a video file")
     try:
-        container = av.open(str(path))
+        if head:
+            container = av.open(str(path), format=head, container_options=UNSEEN)
+        else:
+            container = av.open(str(path))
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such video file") from error
     except (av.FFmpegError, UnicodeError, ValueError) as error:
@@ -40,6 +56,8 @@ def opened(path: Path) -> InputContainer:
         raise Damage(f"{path}: has no video that can be decoded; replace it")
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1  # workers are the parallelism
+    if head:
+        stream.codec_context.options = UNORDERED
     return container
 
 

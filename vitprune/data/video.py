@@ -46,7 +46,7 @@ class VideoFile:
         frames = np.empty((len(numbers), *size, 3), np.uint8)
         missing = dict(zip(numbers, frames, strict=True))
         for direct in (True, False):
-            with opened(self.path) as container:
+            with opened(self.path, index.head if direct else "") as container:
                 _Reading(container, index, missing).run(direct=direct)
             if not missing:
                 return frames
