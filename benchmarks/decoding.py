@@ -43,7 +43,7 @@ from vitprune.data.clip_store import ClipStore
 from vitprune.data.index_store import IndexStore
 from vitprune.data.packets import FileIndex
 from vitprune.data.reading import index_video, source_of
-from vitprune.data.stream import opened, packets_of
+from vitprune.data.stream import Decoder, opened, packets_of
 from vitprune.data.transforms import resized_size
 from vitprune.data.video import SCALING
 
@@ -145,7 +145,6 @@ class Floor:
     def __init__(self, clip: Clip) -> None:
         index = index_video(clip.path, clip.indexes)
         assert isinstance(index, FileIndex)
-        assert not index.packed
         self.wanted, self.size, self.scaler = {*clip.wanted.tolist()}, clip.size, VideoReformatter()
         self.numbers = index.numbers
         last = max(index.needed(number)[1] for number in self.wanted)
@@ -153,10 +152,17 @@ class Floor:
         with opened(clip.path) as container:
             context = container.streams.video[0].codec_context
             self.codec = context.name, context.extradata, context.codec_tag
-            for place, packet in enumerate(packets_of(container)):
-                packet.pts = place
-                if place <= last and not (index.droppable[place] and not self._wants(place)):
-                    self.packets.append(packet)
+            unpack = Decoder(container, packed=index.packed).unpack
+            for place, packet in enumerate((*packets_of(container), None)):
+                if packet is not None:
+                    packet.pts = place
+                parts = unpack.filter(packet) if unpack else [packet] if packet else []
+                self.packets += [part for part in parts if part.pts <= last]
+        self.packets = [
+            packet
+            for packet in self.packets
+            if self._wants(packet.pts) or not index.droppable[packet.pts]
+        ]
 
     def __call__(self, scale: bool) -> None:
         name, extradata, tag = self.codec
