@@ -7,7 +7,10 @@ methods take turns, the median counts. *Every frame* decodes and converts all fr
 that is wanted, at full size, and resizes those that are wanted with torchvision. *Wanted frames*
 decodes the same frames, but converts only the wanted ones. Decord is asked for the same frames at
 the same size, with one thread and with as many as it likes. All begin with opening the file; ours
-knows its index, as it is kept on disk. Clips are those of ``--clips``, rendered ones otherwise.
+knows its index, as it is kept on disk. The *floor* is what no way to these frames can do without:
+the decoder's time, out of packets that were read before, for the wanted pictures and those before
+them that others refer to; nothing is opened, read or scaled. *Floor and scaling* scales the wanted
+ones as ours does. Clips are those of ``--clips``, rendered ones otherwise.
 ``--processor-time`` counts the time that the process computes, for a machine that does other things
 meanwhile; it says nothing of decord with more threads. ``--tiny`` shows in seconds that it works:
 small rendered clips, one turn, no meaning.
@@ -28,14 +31,21 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 import torch
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
 from rich.console import Console
 from rich.table import Table
 from torchvision.transforms import v2
 
 from vitprune.data.clip_store import ClipStore
 from vitprune.data.index_store import IndexStore
+from vitprune.data.packets import FileIndex
 from vitprune.data.reading import index_video, source_of
+from vitprune.data.stream import Decoder, opened, packets_of
 from vitprune.data.transforms import resized_size
+from vitprune.data.video import SCALING
 
 try:
     import decord
@@ -44,7 +54,15 @@ except ImportError:
 
 FRAMES, SHORT_SIDE = 16, 224
 CASES = {"H.264, 640x480": ("asl", "*.mkv"), "MPEG-4, 320x240": (".", "test.avi")}
-METHODS = ("every frame", "wanted frames", "decord, 1 thread", "decord", "ours", "store")
+METHODS = (
+    "every frame", "wanted frames", "decord, 1 thread", "decord", "ours", "floor and scaling",
+    "floor", "store",
+)  # fmt: skip
+RATIOS = (
+    ("every frame", "ours"), ("wanted frames", "ours"), ("decord, 1 thread", "ours"),
+    ("every frame", "floor and scaling"), ("ours", "floor and scaling"),
+    ("every frame", "floor"), ("every frame", "store"),
+)  # fmt: skip
 
 
 def rendered(path: Path, codec: str, width: int, height: int, count: int) -> Path:
@@ -121,6 +139,55 @@ def ours(clip: Clip) -> np.ndarray:
     return source_of(clip.path).read(index, clip.wanted.tolist(), clip.size)
 
 
+class Floor:
+    """What is to be decoded of a clip, read before; calling it decodes, and scales or not."""
+
+    def __init__(self, clip: Clip) -> None:
+        index = index_video(clip.path, clip.indexes)
+        assert isinstance(index, FileIndex)
+        self.wanted, self.size, self.scaler = {*clip.wanted.tolist()}, clip.size, VideoReformatter()
+        self.numbers = index.numbers
+        last = max(index.needed(number)[1] for number in self.wanted)
+        self.packets: list[Packet] = []
+        with opened(clip.path) as container:
+            context = container.streams.video[0].codec_context
+            self.codec = context.name, context.extradata, context.codec_tag
+            unpack = Decoder(container, packed=index.packed).unpack
+            for place, packet in enumerate((*packets_of(container), None)):
+                if packet is not None:
+                    packet.pts = place
+                parts = unpack.filter(packet) if unpack else [packet] if packet else []
+                self.packets += [part for part in parts if part.pts <= last]
+        self.packets = [
+            packet
+            for packet in self.packets
+            if self._wants(packet.pts) or not index.droppable[packet.pts]
+        ]
+
+    def __call__(self, scale: bool) -> None:
+        name, extradata, tag = self.codec
+        decoder = av.CodecContext.create(name, "r")
+        assert isinstance(decoder, VideoCodecContext)
+        decoder.thread_count, decoder.extradata, decoder.codec_tag = 1, extradata, tag
+        count = 0
+        for packet in (*self.packets, None):
+            for frame in decoder.decode(packet):
+                if self._wants(frame.pts):
+                    count += 1
+                    if scale:
+                        self._scale(frame)
+        assert count == len(self.wanted)
+
+    def _wants(self, place: int | None) -> bool:
+        return place is not None and int(self.numbers[place]) in self.wanted
+
+    def _scale(self, frame: VideoFrame) -> None:
+        height, width = self.size
+        self.scaler.reformat(
+            frame, width=width, height=height, format="rgb24", interpolation=SCALING, threads=1
+        )
+
+
 def stored(clips: list[Clip], store: ClipStore) -> Callable[[Clip], np.ndarray]:
     """What gives a clip out of the store, once it is in it."""
     kept = {}
@@ -138,7 +205,7 @@ def stored(clips: list[Clip], store: ClipStore) -> Callable[[Clip], np.ndarray]:
 
 def medians(
     clips: list[Clip],
-    methods: Mapping[str, Callable[[Clip], np.ndarray]],
+    methods: Mapping[str, Callable[[Clip], object]],
     rounds: int,
     clock: Callable[[], float],
 ) -> dict[str, float]:
@@ -185,8 +252,8 @@ def main() -> None:
     clock = time.process_time if arguments.processor_time else time.perf_counter
     torch.set_num_threads(1)
     table = Table(
-        "clips", *(f"{name} (ms)" for name in METHODS), "every / ours", "wanted / ours",
-        "decord / ours", "every / store", "wanted / store", "differs by",
+        "clips", *(f"{name} (ms)" for name in METHODS),
+        *(f"{theirs.split()[0].strip(',')} / {own}" for theirs, own in RATIOS), "differs by",
         title=f"{FRAMES} frames, short side {SHORT_SIDE}; {processor()}; PyAV {av.__version__}",
     )  # fmt: skip
     with TemporaryDirectory() as folder:
@@ -196,10 +263,13 @@ def main() -> None:
             indexes = IndexStore(made / "index")
             side = SHORT_SIDE // 8 if arguments.tiny else SHORT_SIDE
             clips = [Clip(path, indexes, side) for path in paths]
-            methods: dict[str, Callable[[Clip], np.ndarray]] = {
+            floors = {clip.path: Floor(clip) for clip in clips}
+            methods: dict[str, Callable[[Clip], object]] = {
                 "every frame": partial(every_frame, convert_all=True),
                 "wanted frames": partial(every_frame, convert_all=False),
                 "ours": ours,
+                "floor and scaling": lambda clip, floors=floors: floors[clip.path](True),
+                "floor": lambda clip, floors=floors: floors[clip.path](False),
                 "store": stored(clips, store),
             }
             if decord is not None:
@@ -218,11 +288,7 @@ def main() -> None:
                 f"{len(clips)} of {name}", *shown,
                 *(
                     f"{ms[theirs] / ms[own]:.2f}" if theirs in ms else "-"
-                    for theirs, own in (
-                        ("every frame", "ours"), ("wanted frames", "ours"),
-                        ("decord, 1 thread", "ours"), ("every frame", "store"),
-                        ("wanted frames", "store"),
-                    )
+                    for theirs, own in RATIOS
                 ),
                 f"{differ:.2f}",
             )  # fmt: skip

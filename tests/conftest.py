@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 
+PATIENCE = 180_000
+"""Milliseconds that a page may take for a step, as on a machine whose cores do other things."""
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """What is marked ``gpu`` runs where there is one."""
@@ -123,6 +126,7 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
         )
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.requests = []  # type: ignore[attr-defined]

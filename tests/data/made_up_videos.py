@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vitprune.data.video import write_video
+from vitprune.data.encoding import write_video
 
 
 def make_video(

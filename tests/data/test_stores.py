@@ -49,7 +49,7 @@ def test_an_index_is_made_once_and_anew_for_another_file(
     assert all(np.array_equal(getattr(whole, name), getattr(kept, name)) for name in vars(whole))
     make_video(path, 12)
     assert len(index_video(path, stores[1])) == 12
-    (file,) = (tmp_path / "kept").glob("*/*.npz")
+    (file,) = (tmp_path / "kept").glob("*/*.index")
     file.write_bytes(file.read_bytes()[:100])
     assert len(index_video(path, stores[2])) == 12
     assert len(made) == 3

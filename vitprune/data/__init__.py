@@ -2,14 +2,15 @@
 
 `base` is the DataModule that the readers of layouts share: `ucf101`, `hmdb51`, `dai`,
 `drive_and_act`, `dmd`, `ai_city`, `three_mdad`, with what they find in `annotations`. `dataset` is
-an item, `source` what a video offers, `video` (with `announced`, `matroska`, `transport` and
-`droppable`) and `frames` the sources of files and of folders, `reading` finds the source of a path,
-`index_store` and `clip_store` keep what was found and decoded, and `readable` lets training go on
-without what cannot be read. `sampling` says which frames, `transforms` crops and colours, `loading`
-batches. `groups`, `recordings` and `excerpts` keep apart what splits must not share; `classes` says
-which class is which; `options` and `inspection` refuse wrong arguments and unusable videos;
-`survey` looks at a whole dataset, `check` is the command that does; `boxes` reads where head, hands
-and objects are.
+an item, `source` what a video offers, `video` and `frames` the sources of files and of folders,
+`reading` finds the source of a path. Of files, `packets` tells which packet gives which frame (with
+`announced`, `matroska`, `transport` and `droppable`), `stream` opens and decodes, and `encoding`
+writes them. `index_store` and `clip_store` keep what was found and decoded, and `readable` lets
+training go on without what cannot be read. `sampling` says which frames, `transforms` crops and
+colours, `loading` batches. `groups`, `recordings` and `excerpts` keep apart what splits must not
+share; `classes` says which class is which; `options` and `inspection` refuse wrong arguments and
+unusable videos; `survey` looks at a whole dataset, `check` is the command that does; `boxes` reads
+where head, hands and objects are.
 """
 
 from vitprune.data.ai_city import AICityDataModule

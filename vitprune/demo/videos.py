@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from vitprune.data.video import write_video
+from vitprune.data.encoding import write_video
 from vitprune.demo.layouts import Box, Job, MakeScene, Scene
 
 BOX_COLUMNS = ("video", "frame", "label", "x0", "y0", "x1", "y1")

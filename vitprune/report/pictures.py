@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from vitprune.data.video import write_video
+from vitprune.data.encoding import write_video
 from vitprune.files import replacing
 from vitprune.report.style import styled, write_png
 
