@@ -118,7 +118,7 @@ def test_a_few_steps_lower_the_divergence(name: str, features: float, tmp_path: 
     before = divergence()
     module = Distillation(pruned, full.model, features=features, lr=1e-3, warmup=0.0)
     trainer(tmp_path, 10).fit(module.train(), loader())
-    assert divergence() < 0.5 * before
+    assert divergence() < 0.75 * before
 
 
 @pytest.mark.parametrize("labels", [False, True])
