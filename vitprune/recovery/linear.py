@@ -19,9 +19,11 @@ from rich.progress import Progress
 from torch import Tensor, distributed, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from vitprune.importance.engine import evaluating
 from vitprune.models.bridge import KINDS, Bridge, insert, reach
 from vitprune.models.chain import VideoTransformer
 from vitprune.recovery.least_squares import Affine, LeastSquares, Moments, best
+from vitprune.training.probing import into_classifier
 
 HELD_OUT = 5
 """Every how many-th clip chooses a ridge's strength and is not fitted to."""
@@ -97,7 +99,8 @@ def fit_bridges(
     if not places:
         raise ValueError("nothing was dropped, so there is nothing to recover")
     kinds = (*KINDS, "none") if kind == "auto" else (kind,)
-    with _evaluating(pruned, full), torch.no_grad(), Progress(disable=not progress) as bar:
+    bar = Progress(disable=not progress)
+    with evaluating(pruned), evaluating(full), torch.no_grad(), bar:
         # The first gap is reached alike whatever the kind; later ones are behind other bridges.
         passes = 2 + len(kinds) + (len(places) - 1) * (len(kinds) - ("none" in kinds))
         task = bar.add_task("fitting bridges", total=passes)
@@ -168,11 +171,11 @@ class _Fitting:
 
     def _features(self, model: VideoTransformer) -> Tensor:
         """What goes into the classifier, [N, D]."""
-        found = []
-        for clips, _ in self._batches():
-            with self.autocast():
-                found.append(_into(model, clips).float())
-        return everyones(found)
+        with into_classifier(model) as found:
+            for clips, _ in self._batches():
+                with self.autocast():
+                    model(clips)
+        return everyones([part.float() for part in found])
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches, and which of their clips are held out."""
@@ -258,30 +261,3 @@ def everyones(parts: list[Tensor]) -> Tensor:
 
 def _applied(head: nn.Linear, features: Tensor) -> Tensor:
     return nn.functional.linear(features, head.weight.float(), head.bias.float())
-
-
-def _into(model: VideoTransformer, clips: Tensor) -> Tensor:
-    """What goes into the classifier, [B, D]."""
-    seen: list[Tensor] = []
-    hook = model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        model(clips)
-    finally:
-        hook.remove()
-    return seen[0]
-
-
-class _evaluating:  # used like a function
-    """Models in eval mode, for a while."""
-
-    def __init__(self, *models: nn.Module) -> None:
-        self.models = models
-
-    def __enter__(self) -> None:
-        self.modes = [model.training for model in self.models]
-        for model in self.models:
-            model.eval()
-
-    def __exit__(self, *_: object) -> None:
-        for model, mode in zip(self.models, self.modes, strict=True):
-            model.train(mode)

@@ -161,13 +161,13 @@ def curves(
     return Chart(title, " ".join(says), figure)
 
 
-Points = Mapping[int, Sequence[float]]
-"""How many layers are dropped -> Top-1 in [0, 1] of every seed."""
+Points = Mapping[int, Mapping[int, float]]
+"""How many layers are dropped -> seed -> Top-1 in [0, 1]."""
 
 
 @styled
 def recovery(
-    title: str, panels: Mapping[str, Mapping[str, Points]], full: Sequence[float], videos: int
+    title: str, panels: Mapping[str, Mapping[str, Points]], full: Mapping[int, float], videos: int
 ) -> Chart:
     """Top-1 over the number of dropped layers: a panel for every way to choose the layers, a line
     for what is left of the model and for every recovery.
@@ -175,7 +175,7 @@ def recovery(
     Args:
         title: of the chart.
         panels: what stands above a panel -> what a line is called -> its points.
-        full: Top-1 of the full models, one a seed.
+        full: seed -> Top-1 of the full model.
         videos: how many there are, for the interval of one seed.
     """
     figure = Figure(figsize=(max(WIDTH, 0.62 * WIDTH * len(panels)), 1.25 * TALL))
@@ -185,7 +185,7 @@ def recovery(
                else len(RECOVERIES))  # fmt: skip
     handles: dict[str, Any] = {}
     says = []
-    level = 100 * float(np.mean(full))
+    level = 100 * float(np.mean([*full.values()]))
     for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
         axis.grid(axis="y")
         axis.set(xlabel="dropped layers", title=panel)
@@ -196,7 +196,7 @@ def recovery(
         for i, name in enumerate(name for name in names if name in lines):
             colour, marker = _series(names.index(name))
             ks = sorted(lines[name])
-            values = [np.asarray(lines[name][k], np.float64) for k in ks]
+            values = [np.array([*lines[name][k].values()], np.float64) for k in ks]
             mean = np.array([100 * value.mean() for value in values])
             ends = 100 * np.array([
                 proportion_interval(round(float(value[0]) * videos), videos)

@@ -90,18 +90,16 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
     for place, cells in by_dataset_and_model(sweep):
         if (cells["recovery"] == "").all():
             continue
-        panels: dict[str, dict[str, dict[int, list[float]]]] = {}
+        panels: dict[str, dict[str, dict[int, dict[int, float]]]] = {}
         videos = int(cells["paired.videos"].min())
         for cell in cells.itertuples():
             way = cell.metric if cell.metric == RANDOM else f"{cell.direction} {cell.metric}"
             lines = panels.setdefault(way, {})
             models = {DROPPED: "pruned"} | ({cell.recovery: "recovered"} if cell.recovery else {})
             for name, model in models.items():
-                points = lines.setdefault(name, {}).setdefault(cell.k, [])
-                top1 = cell.results[model]["top1"]
-                if model == "recovered" or top1 not in points:
-                    points.append(top1)
-        full = sorted({results["full"]["top1"] for results in cells["results"]})
+                points = lines.setdefault(name, {}).setdefault(cell.k, {})
+                points[cell.results["seed"]] = cell.results[model]["top1"]
+        full = {results["seed"]: results["full"]["top1"] for results in cells["results"]}
         name = f"Top-1 before and after recovery: {place}"
         found[place] = charts.recovery(name, panels, full, videos)
     return found

@@ -206,8 +206,7 @@ def _chosen(
 
     def work(trainer: pl.Trainer) -> Plan:
         scoring.trainer = trainer
-        at_once = count if cfg.strategy == "progressive" else cfg.at_once()
         model = classifier.model
-        return choose(model, count, scoring.score, scoring.rank, at_once=at_once)
+        return choose(model, count, scoring.score, scoring.rank, at_once=cfg.at_once())
 
     return run.at_work(classifier, work)

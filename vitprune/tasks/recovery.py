@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -127,6 +128,8 @@ class Recovering:
         student = self._with_provenance(pruned, data.splits["train"].excerpts())
         if how.begin == "scratch":
             student = student.with_model(self._anew(pruned))
+        elif how.begin == "dropped":
+            student = student.with_model(copy.deepcopy(pruned.model))  # it is trained in place
         recipe = cfg.model.recipe.of_classifier() | ({"lr": how.lr} if how.lr else {})
         if how.name == "distill":
             module: VideoClassifier = Distillation(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import pytorch_lightning as pl
@@ -104,13 +106,12 @@ def _features(
     trainer: pl.Trainer, module: pl.LightningModule, model: VideoTransformer
 ) -> tuple[Tensor, Tensor]:
     """What goes into the classifier, [N, D] in float32, and labels [N], of one epoch's clips."""
-    seen: list[Tensor] = []
     labels: list[Tensor] = []
-    hook = model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        context = trainer.precision_plugin.forward_context()
+        with into_classifier(model) as seen, torch.no_grad(), context:
             for batch in trainer.datamodule.train_dataloader():  # type: ignore[attr-defined]
                 if not len(batch["label"]):
                     continue  # none of them could be read
@@ -118,6 +119,16 @@ def _features(
                 model(batch["clips"].flatten(0, 1))
                 labels.append(batch["label"])
     finally:
-        hook.remove()
         model.train(was_training)
     return torch.cat(seen).float().cpu(), torch.cat(labels).cpu()
+
+
+@contextmanager
+def into_classifier(model: VideoTransformer) -> Iterator[list[Tensor]]:
+    """Meanwhile gathers what goes into the classifier, [B, D] for every forward."""
+    seen: list[Tensor] = []
+    hook = model.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
