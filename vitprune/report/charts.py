@@ -188,8 +188,9 @@ def recovery(
     level = 100 * float(np.mean([*full.values()]))
     for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
         axis.grid(axis="y")
-        axis.set(xlabel="dropped layers", title=panel)
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        counts = sorted({k for points in lines.values() for k in points})
+        axis.set(xlabel="dropped layers", title=panel, xticks=counts)
+        axis.set_xlim(counts[0] - 0.5, counts[-1] + 0.5)
         handles["full model"] = axis.axhline(
             level, color=COLOURS["ink"], lw=0.8, label="full model"
         )
