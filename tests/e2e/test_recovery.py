@@ -113,7 +113,7 @@ def test_bridges_and_the_classifier_are_told_of(pruned: Path, run: Run, director
     places = [
         bridge.place for bridge in bridges(VideoClassifier.load(out / "recovered.ckpt").model)
     ]
-    assert [int(place) for place in recovery["bridges"]] == places
+    assert [int(at) for at in recovery["bridges"] if int(at) not in recovery["folded"]] == places
     assert recovery["bridge"] in ("full", "low_rank", "scale", "none")
     assert bool(places) == (recovery["bridge"] != "none")
 
@@ -164,14 +164,19 @@ def test_a_recovered_model_is_pruned_again_and_fine_tuned_further(
     recovered = recover("linear", run, directory) / "recovered.ckpt"
     before = VideoClassifier.load(recovered)
     again = directory / "pruned-again"
-    done = run("prune", "model=mvit", "k=2", "metric=magnitude", *WAYS["linear"], "logger=none",
-               f"ckpt={recovered}", f"hydra.run.dir={again}")  # fmt: skip
+    done = run("prune", "model=mvit", "k=2", "metric=magnitude", "recover=linear",
+               "recover.split=val", "recover.clips=7", "logger=none", f"ckpt={recovered}",
+               f"hydra.run.dir={again}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     results, twice = results_of(again), VideoClassifier.load(again / "recovered.ckpt")
     assert set(results["dropped"]).isdisjoint(before.model.dropped)
     assert twice.model.dropped == tuple(sorted([*results["dropped"], *before.model.dropped]))
+    assert before.provenance is not None
     assert twice.provenance is not None
     assert len(twice.provenance.recovered) == 2
+    # It knows the clips of val that it was fitted to, and no others.
+    known = set(before.provenance.trained_on)
+    assert len(set(twice.provenance.trained_on) - known) == 7
 
     further = directory / "further"
     done = run("train", "model=mvit", "logger=none", f"ckpt={recovered}", f"fine_tuned={further}")

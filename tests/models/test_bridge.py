@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from toy_chain import CLIP, Toy, toy
 
-from vitprune.models.bridge import KINDS, Bridge, bridges, insert, reach, take_apart
+from vitprune.models import build_model
+from vitprune.models.bridge import KINDS, Bridge, bridges, fold, insert, reach, take_apart
 from vitprune.models.chain import Tokens, VideoTransformer, drop_layers
 
 CLIPS = torch.randn(2, *CLIP, generator=torch.Generator().manual_seed(0))
@@ -82,4 +85,71 @@ def test_dropping_and_bridging_in_any_order_is_made_anew(
     again.load_state_dict(model.state_dict())
     assert [bridge.described() for bridge in bridges(again)] == described
     with torch.no_grad():
+        torch.testing.assert_close(again.eval()(CLIPS), model(CLIPS))
+
+
+def small(name: str, variant: str, **sizes: int) -> VideoTransformer:
+    """A model whose norms, positions and biases are none of what they begin as."""
+    torch.manual_seed(0)
+    sizes = {"num_classes": 3, "num_frames": 4, "image_size": 32} | sizes
+    model = build_model(name, variant, **sizes).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "gone", "kind", "exact"),
+    [
+        ("mvit", "tiny", [0], "full", True),
+        ("mvit", "tiny", [0, 1], "full", False),  # what stays of layer 1 pools last
+        ("mvit", "tiny", [3], "scale", False),
+        ("mvit", "v1_b", [0], "full", True),  # the layer widens, and its projection stays
+        ("mvit", "v1_b", [0, 1], "scale", False),
+        ("timesformer", "tiny", [0, 1], "low_rank", True),
+        ("timesformer", "tiny", [3], "full", False),  # a residual path goes past layer 2
+        ("timesformer", "tiny", [11], "scale", False),
+        ("video_swin", "tiny", [0, 1], "scale", True),  # the norm behind the patches has factors
+        ("video_swin", "tiny", [0, 1], "full", False),
+        ("video_swin", "tiny", [0, 1, 2], "scale", False),  # the merge has no bias
+        ("videomae", "tiny", [0], "full", False),  # its positions are fixed
+    ],
+)
+def test_a_bridge_is_folded_where_that_is_exact(
+    name: str, variant: str, gone: list[int], kind: str, exact: bool
+) -> None:
+    model = drop_layers(small(name, variant), gone)
+    clips = torch.randn(2, 3, 4, 32, 32)
+    with torch.no_grad():
+        bridge = Bridge(gone[-1], reach(model, clips, gone[-1]).x.shape[-1], kind, 2).eval()
+        for parameter in bridge.parameters():
+            nn.init.normal_(parameter, std=0.2)
+        with_bridge, before = copy.deepcopy(model), model(clips)
+        insert(with_bridge, copy.deepcopy(bridge))
+        shapes = {key: value.shape for key, value in model.state_dict().items()}
+        assert fold(model, bridge) is exact
+        assert {key: value.shape for key, value in model.state_dict().items()} == shapes
+        expected = with_bridge(clips) if exact else before
+        torch.testing.assert_close(model(clips), expected, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(with_bridge(clips), before, atol=1e-2)
+
+
+@pytest.mark.parametrize("first", KINDS)
+@pytest.mark.parametrize("second", KINDS)
+def test_bridges_behind_each_other_become_one_where_that_adds_nothing(
+    first: str, second: str
+) -> None:
+    model = drop_layers(toy(), [1])
+    insert(model, bridge_at(model, 1, first))
+    model = drop_layers(model, [2])
+    other, both = bridge_at(model, 2, second), copy.deepcopy(model)
+    insert(both, copy.deepcopy(other))
+    folded = fold(model, other)
+    assert folded is (first == "full" or first == second == "scale")
+    if folded:
+        assert [(one.place, one.kind) for one in bridges(model)] == [(2, first)]
+        torch.testing.assert_close(model(CLIPS), both(CLIPS), atol=1e-4, rtol=1e-4)
+        again = take_apart(toy(), model.dropped, [one.described() for one in bridges(model)])
+        again.load_state_dict(model.state_dict())
         torch.testing.assert_close(again.eval()(CLIPS), model(CLIPS))

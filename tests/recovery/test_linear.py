@@ -123,12 +123,31 @@ def test_bridges_and_dropping_again_are_made_anew_from_what_is_said_of_them(kind
     once = fit_bridges(drop_layers(full, [1]), full, batches(), kind=kind, rank=2).model
     twice = fit_bridges(drop_layers(once, [2, 4]), once, batches(), kind=kind, rank=2).model
     described = [bridge.described() for bridge in bridges(twice)]
-    assert [one["place"] for one in described] == [1, 2, 4]
+    # A low rank alone cannot take up what follows it without further parameters.
+    assert [one["place"] for one in described] == ([1, 2, 4] if kind == "low_rank" else [2, 4])
     assert all(one["kind"] == kind for one in described)
     again = take_apart(toy(seed=5), twice.dropped, described)
     again.load_state_dict(twice.state_dict())
     clips = batches(1, seed=7)[0]
     torch.testing.assert_close(again.eval()(clips), twice(clips))
+
+
+def test_a_bridge_that_can_be_folded_adds_no_parameters() -> None:
+    torch.manual_seed(0)
+    full = build_model("timesformer", "tiny", num_classes=3, num_frames=4, image_size=32).eval()
+    full.initialise_for_scratch()
+    pruned = drop_layers(full, [0, 1, 5])
+    clips = [torch.randn(10, 3, 4, 32, 32)]
+    found = fit_bridges(pruned, full, clips, kind="full", classifier=False)
+    assert (found.folded, [one.place for one in bridges(found.model)]) == ((1,), [5])
+    assert found.bridges[1] < 1
+    alone = fit_bridges(drop_layers(full, [0, 1]), full, clips, kind="full", classifier=False)
+    assert count(alone.model) == count(drop_layers(full, [0, 1]))
+    assert alone.divergence < alone.divergence_before
+
+
+def count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_a_bridge_is_carried_along_when_the_layer_behind_it_is_dropped() -> None:

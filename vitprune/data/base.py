@@ -282,16 +282,12 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             views: the configured views instead of one centre view.
             share: in a process group only this process's share. Shares are equally large, so that
                 some videos are in two of them where their number does not divide evenly.
-            most: how many videos at most, evenly spread over the split, in an order that does not
-                go by their classes; None for all.
+            most: how many videos at most: those of :meth:`spread`; None for all.
         """
         whole = self.evaluation(split, views=views)
         dataset: Dataset[dict[str, Any]] = whole
         if most is not None:
-            step = max(1.0, len(whole) / most)
-            spread = [int(i * step) for i in range(min(most, len(whole)))]
-            order = torch.randperm(len(spread), generator=torch.Generator().manual_seed(self.seed))
-            dataset = Subset(whole, [spread[i] for i in order.tolist()])
+            dataset = Subset(whole, self.spread(split, most))
         sampler: DistributedSampler[Any] | None = None
         if share and distributed.is_available() and distributed.is_initialized():
             sampler = DistributedSampler(dataset, shuffle=False)
@@ -306,6 +302,14 @@ class VideoDataModule(pl.LightningDataModule, ABC):
             persistent_workers=self.num_workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def spread(self, split: SplitName, most: int) -> list[int]:
+        """Numbers of at most so many clips, evenly spread over a split, not in order of class."""
+        clips = len(self.splits[split])
+        step = max(1.0, clips / most)
+        numbers = [int(i * step) for i in range(min(most, clips))]
+        order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(self.seed))
+        return [numbers[i] for i in order.tolist()]
 
     def leave_out(self, split: SplitName, reasons: Mapping[int, str]) -> None:
         """Go on without clips, before any loader has been made.

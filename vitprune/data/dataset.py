@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -282,9 +282,9 @@ class VideoDataset(Dataset[dict[str, Any]]):
         ]
         return torch.stack(views).numpy()
 
-    def excerpts(self) -> list[Excerpt]:
-        """What every clip shows, in seconds, known by its file's content; reads all files."""
-        return [self._excerpt(number) for number in range(len(self))]
+    def excerpts(self, numbers: Iterable[int] | None = None) -> list[Excerpt]:
+        """What clips show (all, or some by number), in seconds, known by their files' content."""
+        return [self._excerpt(i) for i in (range(len(self)) if numbers is None else numbers)]
 
     def _excerpt(self, number: int) -> Excerpt:
         clip = self.clips[number]

@@ -8,6 +8,7 @@ map in the place of consecutive blocks of a language model.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -71,6 +72,27 @@ class Bridge(nn.Module):
             linear.weight.copy_(weight.T)
             linear.bias.copy_(bias)
 
+    def map(self) -> tuple[Tensor, Tensor]:
+        """The whole map, float64: it gives ``x @ weight + bias``, [C, C] and [C]."""
+        identity = torch.eye(self.width, dtype=torch.float64, device=next(self.parameters()).device)
+        update = copy.deepcopy(self.update).double()
+        with torch.no_grad():
+            bias = update(torch.zeros_like(identity[0]))
+            return identity + update(identity) - bias, bias
+
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let the bridge give ``y @ weight + bias`` for what is now its output y; in place.
+
+        Returns:
+            Whether it can: a matrix takes up any map, a factor for each channel another such one.
+        """
+        scaling = torch.equal(weight, torch.diag(weight.diagonal()))
+        if self.kind != "full" and not (self.kind == "scale" and scaling):
+            return False
+        own, offset = self.map()
+        self.become(own @ weight - torch.eye(self.width).to(weight), offset @ weight + bias)
+        return True
+
     def described(self) -> dict[str, Any]:
         """What is needed to make the same anew, but for its weights."""
         return {"place": self.place, "width": self.width, "kind": self.kind, "rank": self.rank}
@@ -112,11 +134,39 @@ def reach(model: VideoTransformer, clips: Tensor, place: int) -> Tokens:
 
 def insert(model: VideoTransformer, bridge: Bridge) -> None:
     """Put a bridge at its place, behind whatever stands there already; in place."""
+    modules, position = _place(model, bridge.place)
+    modules.insert(position, bridge)
+
+
+def fold(model: VideoTransformer, bridge: Bridge) -> bool:
+    """Let what stands in front of a bridge's place do its work, if it can do so exactly; in place.
+
+    That is an embedding, where the first layers are gone, a projection that stays of a dropped
+    layer, or another bridge: so no parameters are added.
+
+    Returns:
+        Whether it does. If not, nothing has changed.
+    """
+    modules, position = _place(model, bridge.place)
+    if position:
+        before: nn.Module = modules[position - 1]
+    elif modules is cast(Block, model.blocks[0]).before:
+        before = model
+    else:
+        return False  # a layer ends there: its residual path goes past all that is linear in it
+    absorb = getattr(before, "absorb", None)
+    absorbed = absorb is not None and bool(absorb(*bridge.map()))
+    if absorbed and isinstance(before, Bridge):
+        before.place = bridge.place
+    return absorbed
+
+
+def _place(model: VideoTransformer, place: int) -> tuple[nn.Sequential, int]:
+    """The modules among which a bridge stands, and how many of them come before it."""
     for block in cast("Iterable[Block]", model.blocks):
-        if block.index > bridge.place:
-            block.before.insert(len(block.before) - block.own, bridge)
-            return
-    model.after.append(bridge)
+        if block.index > place:
+            return block.before, len(block.before) - block.own
+    return model.after, len(model.after)
 
 
 def take_apart(

@@ -287,6 +287,18 @@ class VideoTransformer(nn.Module, ABC):
     def embed(self, clips: Tensor) -> Tokens:
         """Clips, float [B, 3, T, H, W] normalised, to tokens."""
 
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        """Let :meth:`embed` give ``x @ weight + bias`` for each of its tokens x; in place.
+
+        Args:
+            weight: [C, C] for tokens of width C.
+            bias: [C].
+
+        Returns:
+            Whether it can, with the parameters that it has.
+        """
+        return False
+
     @abstractmethod
     def read_out(self, tokens: Tokens) -> Tensor:
         """The final norm, pooling and classifier: logits [B, num_classes]."""

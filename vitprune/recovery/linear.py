@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vitprune.importance.engine import evaluating
-from vitprune.models.bridge import KINDS, Bridge, insert, reach
+from vitprune.models.bridge import KINDS, Bridge, fold, insert, reach
 from vitprune.models.chain import VideoTransformer
 from vitprune.recovery.least_squares import Affine, LeastSquares, Moments, best
 from vitprune.training.probing import into_classifier
@@ -40,6 +40,8 @@ class Fitted:
         kind: of the bridges; ``none`` where there are none.
         bridges: place of each -> its mean squared error on held-out clips, as a share of what the
             error is without it.
+        folded: places of those whose map something in front of them has taken up exactly, which
+            adds no parameters (see :func:`vitprune.models.bridge.fold`).
         divergence: Kullback-Leibler divergence of the model's answers from the full one's on
             held-out clips, in nats; of the model as it was before, ``divergence_before``.
         clips: how many, the held-out ones among them.
@@ -48,6 +50,7 @@ class Fitted:
     model: VideoTransformer
     kind: str
     bridges: dict[int, float]
+    folded: tuple[int, ...]
     divergence: float
     divergence_before: float
     clips: int
@@ -135,20 +138,24 @@ class _Fitting:
 
     def fitted(self, places: list[int], kind: str, rank: int, classifier: bool) -> Fitted:
         model = copy.deepcopy(self.pruned)
-        shares = {}
+        shares: dict[int, float] = {}
+        folded: list[int] = []
         for place in places if kind != "none" else ():
             moments = self._moments(model, place, first=place == places[0])
             found, shares[place] = _bridge(moments, kind, rank)
             bridge = Bridge(place, len(found.bias), kind, rank).to(next(model.parameters()))
             bridge.become(*found)
-            insert(model, bridge.eval())
+            if fold(model, bridge):
+                folded.append(place)
+            else:
+                insert(model, bridge.eval())
         features = self._features(model)
         if classifier:
             refit(model.head, features, self.logits, self.held_out)
         answers = _applied(model.head, features[self.held_out])
         now = divergence(self.logits[self.held_out], answers)
         self.advance()
-        return Fitted(model, kind, shares, now, self.before, len(self.logits))
+        return Fitted(model, kind, shares, tuple(folded), now, self.before, len(self.logits))
 
     def _moments(self, model: VideoTransformer, place: int, *, first: bool) -> list[Moments]:
         """Of tokens at a place and of what they lack: on clips to fit to, and on held-out ones."""

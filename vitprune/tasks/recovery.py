@@ -101,7 +101,7 @@ class Recovering:
             )
 
         fitted = self.run.at_work(self.full, work)
-        clips = min(how.clips, len(self.data.splits[how.split]))
+        clips = self.data.spread(how.split, how.clips)
         log.info(
             "Bridges of kind %s behind layers %s; divergence from the full model %.3g, was %.3g",
             fitted.kind, ", ".join(map(str, fitted.bridges)) or "none", fitted.divergence,
@@ -110,11 +110,12 @@ class Recovering:
         found = {
             "bridge": fitted.kind,
             "bridges": {str(place): share for place, share in fitted.bridges.items()},
+            "folded": list(fitted.folded),
             "divergence": fitted.divergence,
             "divergence_before": fitted.divergence_before,
         }
-        seen = self.data.splits[how.split].excerpts()
-        return self._with_provenance(pruned.with_model(fitted.model), seen), clips, found
+        seen = self.data.splits[how.split].excerpts(clips)
+        return self._with_provenance(pruned.with_model(fitted.model), seen), len(clips), found
 
     def _trained(
         self, pruned: VideoClassifier, how: Trained

@@ -19,6 +19,7 @@ from torchvision.models.video.mvit import Pool, PositionalEncoding
 from torchvision.ops import StochasticDepth
 
 from vitprune.models import positions
+from vitprune.models.affine import follow, follow_offsets
 from vitprune.models.attention import attend, geometry
 from vitprune.models.chain import (
     Attention,
@@ -146,6 +147,10 @@ class Leftover(nn.Module):
 
     def forward(self, tokens: Tokens) -> Tokens:
         return _residual(tokens, self.norm, self.proj, self.pool)
+
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        """As :meth:`VideoTransformer.absorb`: where a projection is the last thing that it does."""
+        return self.proj is not None and self.pool is None and follow(self.proj, weight, bias)
 
 
 class PoolingAttention(Attention):
@@ -374,6 +379,14 @@ class MViT(VideoTransformer):
         x = self.conv_proj(clips)
         grid: Grid = tuple(x.shape[2:])
         return Tokens(self.pos_encoding(x.flatten(2).transpose(1, 2)), grid)
+
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        if not follow(self.conv_proj, weight, bias):
+            return False
+        follow_offsets(self.pos_encoding.parameters(), weight)
+        with torch.no_grad():
+            self.pos_encoding.class_token.add_(bias)
+        return True
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.dropout(self.norm(tokens.x)[:, 0]))

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from vitprune.errors import InputError
 from vitprune.models import positions
+from vitprune.models.affine import follow, follow_offsets
 from vitprune.models.attention import attend
 from vitprune.models.chain import Attention, Block, Grid, Mlp, ModelSpec, Tokens, VideoTransformer
 from vitprune.models.formats import State
@@ -228,6 +229,14 @@ class TimeSformer(VideoTransformer):
             return self.time_embed
         times = F.interpolate(self.time_embed.transpose(1, 2), frames, mode="nearest")
         return times.transpose(1, 2)
+
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        if not follow(self.patch_embed.proj, weight, bias):
+            return False
+        follow_offsets([self.cls_token, self.pos_embed, self.time_embed], weight)
+        with torch.no_grad():
+            self.cls_token.add_(bias)
+        return True
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.norm(tokens.x[:, 0]))

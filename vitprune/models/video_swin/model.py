@@ -17,6 +17,7 @@ from torchvision.models.swin_transformer import PatchMerging
 from torchvision.models.video.swin_transformer import PatchEmbed3d
 from torchvision.ops import StochasticDepth
 
+from vitprune.models.affine import follow_norm
 from vitprune.models.attention import attend, geometry
 from vitprune.models.chain import (
     Attention,
@@ -305,6 +306,9 @@ class VideoSwin(VideoTransformer):
         """Clips [B, 3, T, H, W] of any size to tokens; what is no whole patch is padded."""
         x = self.patch_embed(clips)
         return Tokens(x.flatten(1, 3), tuple(x.shape[1:4]))
+
+    def absorb(self, weight: Tensor, bias: Tensor) -> bool:
+        return follow_norm(self.patch_embed.norm, weight, bias)
 
     def read_out(self, tokens: Tokens) -> Tensor:
         return self.head(self.head_norm(self.norm(tokens.x).mean(1)))
