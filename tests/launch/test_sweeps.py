@@ -69,6 +69,15 @@ def test_models_of_the_hub_are_18_cells_and_three_fine_tunings() -> None:
     assert {cell.model.variant for cell in cells_made} == {"tiny"}
 
 
+def test_controls_of_recovery_are_cells_of_their_own() -> None:
+    cells_of = jobs(sweep_config("experiment=recovery", "runs=R"))
+    assert len(cells_of) == 2 * 2 * 4 * 5
+    cells_made = [sweep_config("experiment=recovery", *cell, "runs=R") for cell in cells_of]
+    assert len({cell.hydra.sweep.subdir for cell in cells_made}) == len(cells_of)
+    begins = {(cell.recover.name, cell.recover.get("begin")) for cell in cells_made}
+    assert {("finetune", "scratch"), ("distill", "scratch")} < begins
+
+
 @pytest.mark.parametrize(("model", "k"), [("timesformer", 3), ("video_swin", 6), ("mvit", 5)])
 def test_a_cell_of_table1_has_its_place_and_the_papers_k(model: str, k: int) -> None:
     cell = sweep_config("experiment=table1", "dataset=dai", f"model={model}", "metric=dProb")
@@ -159,6 +168,12 @@ def test_values_of_an_experiments_sweep_are_refused_too(
         ("prune", ["target=label,predicted"], "hydra.sweep.subdir does not name target"),
         ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
         ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
+        ("prune", ["recover=finetune,scratch"], None),
+        (
+            "prune",
+            ["recover=finetune", "recover.begin=dropped,linear"],
+            "does not name recover.begin",
+        ),
         ("prune", ["seed=0,1", "hydra.sweep.subdir=${hydra.job.num}"], None),
         ("prune", ["model=mvit,timesformer", "k=2,3", "metric=R,JSD", "seed=1"], None),
         ("train", ["seed=0,1"], None),

@@ -113,7 +113,8 @@ def _check_told_apart(config: DictConfig) -> None:
     swept = [o.key_or_group for o in overrides_of(config) if o.is_sweep_override()]
     for (key, place), name in product(places.items(), swept):
         value = f"hydra:runtime.choices.{name}" if name in config.hydra.runtime.choices else name
-        known = rf"\$\{{({re.escape(name)}[.}}]|{re.escape(value)}}}|hydra[.:]job\.)"
+        chosen = rf"hydra[.:]runtime\.choices\.{re.escape(name)}}}"
+        known = rf"\$\{{({re.escape(name)}[.}}]|{chosen}|hydra[.:]job\.)"
         if not re.search(known, made_of[key]):
             raise InputError(
                 f"{key} does not name {name}, so that cells would overwrite each other; "

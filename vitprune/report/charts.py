@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -161,8 +161,8 @@ def curves(
     return Chart(title, " ".join(says), figure)
 
 
-Points = Mapping[int, Mapping[int, float]]
-"""How many layers are dropped -> seed -> Top-1 in [0, 1]."""
+Points = Mapping[int, Mapping[Hashable, float]]
+"""How many layers are dropped -> seed, or whatever tells draws apart -> Top-1 in [0, 1]."""
 
 
 @styled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -90,7 +90,7 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
     for place, cells in by_dataset_and_model(sweep):
         if (cells["recovery"] == "").all():
             continue
-        panels: dict[str, dict[str, dict[int, dict[int, float]]]] = {}
+        panels: dict[str, dict[str, dict[int, dict[Hashable, float]]]] = {}
         videos = int(cells["paired.videos"].min())
         for cell in cells.itertuples():
             way = cell.metric if cell.metric == RANDOM else f"{cell.direction} {cell.metric}"
@@ -98,7 +98,9 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
             models = {DROPPED: "pruned"} | ({cell.recovery: "recovered"} if cell.recovery else {})
             for name, model in models.items():
                 points = lines.setdefault(name, {}).setdefault(cell.k, {})
-                points[cell.results["seed"]] = cell.results[model]["top1"]
+                # The last ones of a random order are another draw.
+                draw = (cell.results["seed"], cell.direction)
+                points[draw] = cell.results[model]["top1"]
         full = {results["seed"]: results["full"]["top1"] for results in cells["results"]}
         name = f"Top-1 before and after recovery: {place}"
         found[place] = charts.recovery(name, panels, full, videos)
