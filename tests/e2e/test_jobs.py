@@ -39,6 +39,21 @@ def test_prune_writes_all_results(pruned: Path) -> None:
     assert results["pruned"]["top1"] - results["full"]["top1"] == pytest.approx(change)
     assert {"prepare", "score", "evaluate", "cost", "total"} <= set(results["seconds"])
 
+    card = results["safety"]["pruned"]
+    assert set(card["groups"]) == {"class"}  # its videos name neither subject nor camera
+    for groups in card["groups"].values():
+        for key in ("right_to_wrong", "wrong_to_right", "videos"):
+            assert sum(group[key] for group in groups) == paired[key]
+    answers = {row["video"]: row for row in csv.DictReader((pruned / "predictions.csv").open())}
+    classes = results["dataset"]["classes"]
+    assert len(card["flips"]) == paired["right_to_wrong"]
+    for flip in card["flips"]:
+        row = answers[flip["video"]]
+        assert row["label"] == row["full"] == str(classes.index(flip["label"]))
+        assert row["pruned"] == str(classes.index(flip["prediction"]))
+    assert all(0 <= error <= 1 for error in card["ece"].values())
+    assert (pruned / "safety.png").read_bytes()[:4] == b"\x89PNG"
+
     rows = list(csv.DictReader((pruned / "scores.csv").open()))
     assert [row["unit"] for row in rows] == [str(i) for i in range(16)]
     lowest = sorted(range(16), key=lambda i: float(rows[i]["R"]))[:3]

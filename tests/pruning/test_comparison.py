@@ -99,3 +99,40 @@ def test_top_k_agrees_with_sorting(seed: int) -> None:
     told = found.paired("full", "pruned")
     assert told["right_to_wrong"] == told["wrong_to_right"] == 0
     assert told["p_value"] == 1.0
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_the_calibration_error_is_the_definitions(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    scores = torch.from_numpy(draw.dirichlet([0.4] * 5, 80))
+    label = torch.from_numpy(draw.integers(0, 5, 80))
+    paired = PairedAccuracy()
+    paired.update(torch.arange(80), label, scores, scores)
+    found = paired.compute().models["full"]
+    np.testing.assert_allclose(found.confidence, scores.max(1).values)
+    bins = np.ceil(found.confidence * 15)  # the right end of a bin belongs to it
+    expected = sum(
+        (bins == b).mean() * abs(found.right[bins == b].mean() - found.confidence[bins == b].mean())
+        for b in np.unique(bins)
+    )
+    assert found.calibration_error() == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_card_tells_who_loses() -> None:
+    paired = PairedAccuracy(("full", "pruned"))
+    label = torch.tensor([0, 0, 1, 1, 2])
+    paired.update(torch.arange(5), label, one_hot([0, 0, 1, 1, 0], 3), one_hot([0, 1, 1, 0, 2], 3))
+    card = paired.compute().safety(
+        "pruned", list("vwxyz"), ["drink", "text", "wheel"],
+        {"subject": ["p1", "p1", "p2", "p2", ""], "view": ["front"] * 5},
+    )  # fmt: skip
+    assert set(card.groups) == {"class", "subject"}  # one view is no groups
+    assert [(one.name, one.points) for one in card.groups["class"]] == [
+        ("drink", -50), ("text", -50), ("wheel", 100),
+    ]  # fmt: skip
+    assert [(one.name, one.videos) for one in card.groups["subject"]] == [("p1", 2), ("p2", 2)]
+    assert [(flip.video, flip.label, flip.prediction) for flip in card.flips] == [
+        ("w", "drink", "text"), ("y", "text", "drink"),
+    ]  # fmt: skip
+    assert card.ece["full"] == pytest.approx(0.2)

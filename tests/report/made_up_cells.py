@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitprune.results.curves import Curves
+from vitprune.results.safety import Flip, SafetyCard, changes
 from vitprune.results.settings import settings_of
 
 LAYERS = {"timesformer": 12, "video_swin": 24, "mvit": 16}
@@ -76,6 +77,7 @@ def write_cell(
         "precision": "32-true", "dropped": list(dropped),
         "full": {"top1": (full == label).mean(), "top5": 1.0, **cost},
         "pruned": {"top1": hits.mean(), "top5": 1.0, **{n: share * x for n, x in cost.items()}},
+        "safety": {"pruned": made_up_card(label, full == label, hits)},
         "paired": {"videos": videos, "right_to_wrong": 1, "wrong_to_right": 0, "p_value": 1.0},
         "environment": {"vitprune": "0.1.0", "commit": "abc", "python": "3.11", "torch": "2.6",
                         "system": "Linux", "cpus": 2, "device": "cpu"},
@@ -84,6 +86,23 @@ def write_cell(
     }  # fmt: skip
     (path / "results.json").write_text(json.dumps(results))
     return path
+
+
+def made_up_card(label: np.ndarray, full: np.ndarray, smaller: np.ndarray) -> dict[str, Any]:
+    """What the smaller of two models costs classes, two drivers and two cameras."""
+    videos = range(len(label))
+    kinds = {
+        "class": ["abcd"[i] for i in label],
+        "subject": [f"driver {i % 2}" for i in videos],
+        "view": [["front", "side"][i // 2 % 2] for i in videos],
+    }
+    groups = {kind: changes(names, full, smaller) for kind, names in kinds.items()}
+    flips = [
+        Flip(f"v{i}.mp4", "abcd"[label[i]], "abcd"[(label[i] + 1) % 4])
+        for i in videos
+        if full[i] and not smaller[i]
+    ]
+    return SafetyCard(groups, flips, {"full": 0.02, "smaller": 0.081}).plain()
 
 
 SKILL = {"JSD": 0.8, "dProb": 0.75, "R": 0.82, "cosine": 0.6, "magnitude": 0.35, "random": 0.3}

@@ -9,7 +9,7 @@ import pytest
 from made_up_cells import write_cell
 
 from vitprune.report import sections
-from vitprune.report.formats import body
+from vitprune.report.formats import body, p_text
 from vitprune.report.terminal import print_comparison
 from vitprune.report.writing import write_report
 from vitprune.results.reading import read_sweep
@@ -67,6 +67,32 @@ def test_the_chart_has_a_line_for_what_was_dropped_and_for_each_recovery(sweep: 
         "distill, share=0.5: 5 dropped 97.5 %",
     ):
         assert line in chart.description
+
+
+def test_the_report_tells_of_the_recovered_models_card(tmp_path: Path) -> None:
+    path = write_recovered(tmp_path, "linear", 5, 38)
+    results = json.loads((path / "results.json").read_text())
+    assert sections.safety(read_sweep(path)) is None  # of the pruned model alone
+    results["safety"]["recovered"] = results["safety"]["pruned"]
+    (path / "results.json").write_text(json.dumps(results))
+    found = sections.safety(read_sweep(path))
+    assert found is not None
+    header, rows = found.tables["By class"]
+    assert header[3] == "Recovered"
+    card = results["safety"]["recovered"]
+    assert [row[0] for row in rows] == [one["name"] for one in card["groups"]["class"]]
+    assert [row[-1] for row in rows] == [p_text(one["p_holm"]) for one in card["groups"]["class"]]
+    assert len(found.flips) == len(card["flips"]) > 0
+    write_report(path)
+    page = (path / "report.html").read_text()
+    assert 'id="safety"' in page
+    assert f"The {len(card['flips'])} videos that turned wrong" in page
+    # A page of a sweep has a row for each of its cells.
+    write_cell(tmp_path, k=3, where="another")
+    whole = sections.safety(read_sweep(tmp_path))
+    assert whole is not None
+    ((_, rows),) = whole.tables.values()
+    assert sorted(row[3] for row in rows) == ["R", "R, linear"]
 
 
 def test_a_sweep_without_recovery_has_none_of_it(tmp_path: Path) -> None:

@@ -32,6 +32,16 @@ def test_top1_comes_with_its_interval_also_where_all_answers_are_right(tmp_path:
     assert interval_of(results["full"]["top1"], 40) == full
 
 
+def test_classes_that_lose_are_named(tmp_path: Path) -> None:
+    for right, expected in (
+        (0.8, "5 points: b 100 to 80 % (10 videos, p = 1), c 100 to 80 %"),
+        (1.0, "Classes that lost more than 5 points: none Expected calibration error 2.0 to 8.1 %"),
+    ):
+        path, out = write_cell(tmp_path / str(right), right=right), StringIO()
+        print_comparison(json.loads((path / "results.json").read_text()), Console(file=out))
+        assert expected in " ".join(out.getvalue().split())
+
+
 def test_a_recovered_model_has_a_column_and_its_tests(tmp_path: Path) -> None:
     path = write_cell(tmp_path, right=0.5)
     results = json.loads((path / "results.json").read_text())

@@ -7,12 +7,13 @@ counts parameters, FLOPs and milliseconds, `objective` is what a search maximise
 
 from vitprune.models.chain import drop_layers
 from vitprune.pruning.callback import Compared, ModelComparison
-from vitprune.pruning.comparison import Answers, Comparison, PairedAccuracy
+from vitprune.pruning.comparison import FULL, Answers, Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs, count_flops, latencies
 from vitprune.pruning.curves import DropCurves, random_orders
 from vitprune.pruning.strategy import Plan, choose
 
 __all__ = [
+    "FULL",
     "Answers",
     "Compared",
     "Comparison",

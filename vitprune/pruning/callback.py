@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 
 from vitprune.models.finite import names_of
-from vitprune.pruning.comparison import Comparison, PairedAccuracy
+from vitprune.pruning.comparison import FULL, Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs
 from vitprune.training.classifier import VideoClassifier, at_once_of, view_probabilities
-
-FULL = "full"
-"""What the model of the test is called."""
 
 
 @dataclass(frozen=True)

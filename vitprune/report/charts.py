@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, Chart, styled, tip
+from vitprune.results.safety import NOTABLE, Change
 from vitprune.results.statistics import proportion_interval
 
 UNITS = {"JSD": "bits"}
@@ -216,6 +217,44 @@ def recovery(
             says.append(f"{panel}, {name}: {told}.")
     axes[0].set(ylabel="Top-1 (%)", ylim=(0, 103))
     _legend(figure, [*handles.values()], 3, "")
+    return Chart(title, " ".join(says), figure)
+
+
+@styled
+def safety(title: str, changes: Sequence[Change], smaller: str) -> Chart:
+    """Recall of every class with the full model and a smaller one, the heaviest loss on top.
+
+    Args:
+        title: of the chart.
+        changes: of the classes.
+        smaller: what the smaller model is called.
+    """
+    figure = Figure(figsize=(1.3 * WIDTH, 0.19 * len(changes) + 0.9))
+    axis = figure.subplots()
+    axis.grid(axis="x")
+    says = []
+    for row, one in enumerate(changes):
+        before, after = 100 * one.full, 100 * one.smaller
+        colour = COLOURS["red"] if one.points < -NOTABLE - 1e-9 else COLOURS["blue"]
+        told = (
+            f"{one.name} ({one.videos} videos): {before:.1f} to {after:.1f} %, "
+            f"p after Holm {one.p_holm:.2g}"
+        )
+        axis.plot([before, after], [row, row], color=colour, lw=1.6, zorder=2)
+        axis.plot(before, row, "o", color=COLOURS["kept"], ms=4, zorder=3)
+        axis.plot(after, row, "D", color=colour, ms=4, zorder=3, gid=tip(told))
+        says.append(f"{told}.")
+    axis.set_yticks(range(len(changes)), [one.name for one in changes])
+    axis.set(xlim=(-2, 102), ylim=(len(changes) - 0.5, -0.5), xlabel="recall (%)")
+    handles = [
+        Line2D([], [], color=colour, marker=marker, lw=0, label=label)
+        for colour, marker, label in (
+            (COLOURS["kept"], "o", "full"),
+            (COLOURS["blue"], "D", smaller),
+            (COLOURS["red"], "D", f"{smaller}, lost more than {NOTABLE:g} points"),
+        )
+    ]
+    _legend(figure, handles, 3, "")
     return Chart(title, " ".join(says), figure)
 
 

@@ -33,7 +33,8 @@ from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, layers, title
-from vitprune.results.reading import Sweep, leakage, left_out, read_scores, smallest
+from vitprune.results.reading import Sweep, card_of, leakage, left_out, read_scores, smallest
+from vitprune.results.safety import NOTABLE
 from vitprune.results.table1 import FULL, State, Table1
 from vitprune.results.writing import RESULTS
 
@@ -91,6 +92,7 @@ def render(
             recovery=sections.recovery(sweep),
             relevance=sections.relevance(sweep),
             costs=sections.costs(sweep),
+            safety=sections.safety(sweep),
             training=sections.training(sweep),
             command=_command(sweep),
             facts=_facts(sweep),
@@ -139,6 +141,22 @@ def _cell_tiles(cell: Any) -> list[Tile]:
         _change("FLOPs per clip", full, pruned, "flops", 1e9, "G"),
         _change("Latency per clip", full, pruned, "latency_ms", 1, "ms"),
         Tile("Dropped layers", dropped, f"of {count}" if count else ""),
+        *_safety_tiles(cell),
+    ]
+
+
+def _safety_tiles(cell: Any) -> list[Tile]:
+    if (card := card_of(cell.results)) is None:
+        return []
+    lost = [f"{one.name} {signed(one.points, 1)}" for one in card.lost()]
+    ece = " → ".join(f"{100 * card.ece[name]:.1f}" for name in ("full", "smaller"))
+    return [
+        Tile(
+            f"Classes that lost more than {NOTABLE:g} points",
+            str(len(lost)),
+            f"of {len(card.groups.get('class', ()))}" + (f": {', '.join(lost)}" if lost else ""),
+        ),
+        Tile("Calibration error", f"{ece} %", "of confidence, expected over 15 bins (ECE)"),
     ]
 
 

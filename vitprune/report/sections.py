@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from vitprune.report import charts
+from vitprune.report.formats import p_text, signed
 from vitprune.report.style import Chart
 from vitprune.results.agreement import relevance_by_metric
 from vitprune.results.curves import RANDOM, SHARES, Measured
 from vitprune.results.groups import ordered, rank
 from vitprune.results.paper import DATASETS, METRICS, TITLES, layers, title
-from vitprune.results.reading import Sweep, read_history, smallest
+from vitprune.results.reading import Sweep, card_of, read_history, smallest
+from vitprune.results.safety import NOTABLE
 
 COSTS = (
     ("flops", "FLOPs per clip", "G", 1e9),
@@ -108,6 +110,63 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
 
 
 DROPPED = "as dropped"
+
+
+def safety(sweep: Sweep) -> Safety | None:
+    """What smaller models cost whom; None where no cell says."""
+    cells = [
+        (cell, card) for cell in sweep.finished.itertuples() if (card := card_of(cell.results))
+    ]
+    if not cells:
+        return None
+    if not sweep.single:
+        rows = [
+            [
+                cell.group.title, title(cell.dataset), cell.direction,
+                ", ".join(filter(None, [cell.metric, cell.recovery])), str(cell.k),
+                ", ".join(f"{one.name} {signed(one.points, 1)}" for one in card.lost()) or "none",
+                f"{100 * card.ece['full']:.1f} → {100 * card.ece['smaller']:.1f}",
+            ]
+            for cell, card in cells
+        ]  # fmt: skip
+        return Safety({}, {f"Classes that lost more than {NOTABLE:g} points": (SWEEP, rows)}, [])
+    ((cell, card),) = cells
+    name = smallest(cell.results)
+    classes = card.groups.get("class", ())
+    picture = "Recall of every class"
+    pictures = {picture: charts.safety(picture, classes, name)} if classes else {}
+    tables = {
+        f"By {kind}": (
+            [kind.capitalize(), "Videos", "Full", name.capitalize(), "Change", "Turned wrong",
+             "Turned right", "p", "p (Holm)"],
+            [
+                [one.name, str(one.videos), f"{100 * one.full:.1f}", f"{100 * one.smaller:.1f}",
+                 signed(one.points, 1), str(one.right_to_wrong), str(one.wrong_to_right),
+                 p_text(one.p_value), p_text(one.p_holm)]
+                for one in changes
+            ],
+        )
+        for kind, changes in card.groups.items()
+    }  # fmt: skip
+    flips = [[flip.video, flip.label, flip.prediction] for flip in card.flips]
+    return Safety(pictures, tables, flips)
+
+
+class Safety(NamedTuple):
+    """The section of what smaller models cost whom.
+
+    Attributes:
+        charts: by name.
+        tables: name -> header and rows.
+        flips: rows of the videos that turned wrong: video, label, prediction.
+    """
+
+    charts: dict[str, Chart]
+    tables: dict[str, tuple[list[str], list[list[str]]]]
+    flips: list[list[str]]
+
+
+SWEEP = ["Model", "Dataset", "Relevance", "Metric", "k", "Points lost by class", "ECE (%)"]
 
 
 def by_dataset_and_model(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from vitprune.results.paper import layers
-from vitprune.results.reading import left_out
+from vitprune.results.reading import card_of, left_out
+from vitprune.results.safety import NOTABLE, SafetyCard
 from vitprune.results.statistics import proportion_interval
 
 MODELS = ("full", "pruned", "recovered")
@@ -65,8 +66,25 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
             f"from the full model {_changes(recovery['paired']['full'])}",
             highlight=False,
         )
+    if card := card_of(results):
+        console.print(_costs_whom(card), highlight=False)
     if how := left_out(results):
         console.print(f"Left out: {how}", highlight=False)
+
+
+def _costs_whom(card: SafetyCard) -> str:
+    """The classes that lost, and calibration, in two lines."""
+    lost = [
+        f"{one.name} {100 * one.full:.0f} to {100 * one.smaller:.0f} % ({one.videos} videos, "
+        f"p = {one.p_holm:.2g})"
+        for one in card.lost()
+    ]
+    more = f"Classes that lost more than {NOTABLE:g} points"
+    before, after = (100 * card.ece[name] for name in ("full", "smaller"))
+    return (
+        f"{more}: {', '.join(lost) or 'none'}\n"
+        f"Expected calibration error {before:.1f} to {after:.1f} %"
+    )
 
 
 def _changes(paired: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from vitprune.errors import InputError
 from vitprune.results.groups import SEED, Group, rank, recoveries, varying
 from vitprune.results.paper import DATASETS, DIRECTIONS, METRICS
+from vitprune.results.safety import SafetyCard
 from vitprune.results.writing import AXES, FAILURE, RESULTS, STARTED, SWEEP
 
 SAID_BY_AXES = ("task", "metric", "direction", "k", "dataset.name", "model.name", "model.k")
@@ -134,6 +135,12 @@ def read_history(checkpoint: str) -> pd.DataFrame:
 def smallest(results: Mapping[str, Any]) -> str:
     """What the model that a job ends with is called: ``recovered``, or ``pruned`` without that."""
     return "recovered" if "recovered" in results else "pruned"
+
+
+def card_of(results: Mapping[str, Any]) -> SafetyCard | None:
+    """What the model that a job ends with costs whom; None where that was not looked at."""
+    plain = (results.get("safety") or {}).get(smallest(results))
+    return None if plain is None else SafetyCard.read(plain)
 
 
 def leakage(results: Mapping[str, Any]) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vitprune.data import VideoDataModule
-from vitprune.pruning import Comparison, Plan
+from vitprune.pruning import FULL, Comparison, Plan
 from vitprune.report import charts
+from vitprune.results.safety import Change, SafetyCard
 from vitprune.results.writing import write_csv
 from vitprune.tasks.run import Run
 from vitprune.tracking import lineage
@@ -27,12 +29,14 @@ def write_pruning(
     models: Mapping[str, VideoClassifier],
     answers: Comparison,
     data: VideoDataModule,
+    cards: Mapping[str, SafetyCard],
 ) -> None:
-    """Write the smaller models, each by its name, the scores and the answers."""
+    """Write the smaller models, each by its name, the scores, the answers and their cards."""
     for name, classifier in models.items():
         classifier.save(run.directory / f"{name}.ckpt")
     _write_relevance(run, cfg, plan)
     _write_predictions(run, answers, data)
+    _write_safety(run, cards)
 
 
 def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
@@ -83,6 +87,19 @@ def _write_predictions(run: Run, comparison: Comparison, data: VideoDataModule) 
     run.tracker.table("predictions", columns, named)
 
 
+def _write_safety(run: Run, cards: Mapping[str, SafetyCard]) -> None:
+    """Of the model that the job ends with."""
+    *_, (name, card) = cards.items()
+    if classes := card.groups.get("class"):
+        chart = charts.safety("Recall of every class", classes, name)
+        chart.write(run.directory / "safety.png")
+        run.tracker.image("safety/chart", run.directory / "safety.png")
+    for kind, changes in card.groups.items():
+        columns = [field.name for field in fields(Change)]
+        rows = [[getattr(one, column) for column in columns] for one in changes]
+        run.tracker.table(f"safety/{kind}", columns, rows)
+
+
 def views_of(videos: Sequence[int], data: VideoDataModule) -> list[str]:
     """The camera of each test video, by its number; empty where unknown."""
     clips = data.splits["test"].clips
@@ -118,6 +135,18 @@ def by_view(
         }
         for name in names
     }
+
+
+def safety_cards(answers: Comparison, data: VideoDataModule) -> dict[str, SafetyCard]:
+    """Name of a smaller model -> what it costs which class, subject and view."""
+    test, videos = data.splits["test"], answers.video.tolist()
+    names = [test.names[video] for video in videos]
+    kinds = {
+        "subject": [test.clips[video].group for video in videos],
+        "view": views_of(videos, data),
+    }
+    smaller = [name for name in answers.models if name != FULL]
+    return {name: answers.safety(name, names, data.class_names, kinds) for name in smaller}
 
 
 def dataset_asset(data: VideoDataModule) -> lineage.Asset:

@@ -16,7 +16,7 @@ from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
 from vitprune.tasks.data import look_through
-from vitprune.tasks.outputs import by_view, write_pruning
+from vitprune.tasks.outputs import by_view, safety_cards, write_pruning
 from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.scoring import Scoring
@@ -46,6 +46,8 @@ class Pruned:
             ``pruned``.
         val: all models on the validation split, where an objective wants it.
         views: Top-1 of each on the test videos of each camera, where there are several.
+        safety: name of a smaller model -> what it costs whom
+            (:class:`vitprune.results.safety.SafetyCard`).
         seconds: by phase.
         settings: as they were used; ``asked`` as they were given.
     """
@@ -71,6 +73,7 @@ class Pruned:
     full: Mapping[str, Any]
     pruned: Mapping[str, Any]
     paired: Mapping[str, Any]
+    safety: Mapping[str, Any]
     environment: Mapping[str, Any]
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
@@ -109,6 +112,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         trainer.test(full, datamodule=data, verbose=False)
         outcome = comparison.outcome
         answers = outcome.test
+        cards = safety_cards(answers, data)
         recovered_in = smaller.seconds_of_recovery
         seconds = {"prepare": ready - start, "score": made - ready - recovered_in}
         if smaller.recovered is not None:
@@ -128,6 +132,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             **outcome.described(),
             dropped=list(smaller.plan.dropped),
             paired=answers.paired("full", "pruned"),
+            safety={name: card.plain() for name, card in cards.items()},
             recovery=recovery,
             model={**asdict(full.model.spec), "title": full.model.title},
             calibration={"split": cfg.calibration, "clips": len(smaller.plan.scores.clips)},
@@ -140,7 +145,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         )
         if trainer.is_global_zero:
             with run.publishing(results.plain()):
-                write_pruning(run, cfg, smaller.plan, smaller.others(), answers, data)
+                write_pruning(run, cfg, smaller.plan, smaller.others(), answers, data, cards)
                 if curves is not None:
                     table = write_curves(run, cfg, curves, data, full.model.title)
             scoring.trace(subject.path, results.plain())
