@@ -8,7 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -65,11 +65,11 @@ def latencies(
         end = time.perf_counter() + seconds
         while len(times[0]) < least or time.perf_counter() < end:
             for model, taken in zip(models, times, strict=True):
-                _wait(clip)
+                wait_for(clip)
                 start = time.perf_counter()
                 with autocast():
                     model(clip)
-                _wait(clip)
+                wait_for(clip)
                 taken.append(1e3 * (time.perf_counter() - start))
     return [statistics.median(taken) for taken in times]
 
@@ -78,25 +78,33 @@ def costs(
     models: Sequence[VideoTransformer],
     clip: Tensor,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
+    *,
+    seconds: float = 2.0,
 ) -> list[Cost]:
-    """The cost of each model on ``clip`` [1, 3, T, H, W], measured side by side in eval mode."""
+    """The cost of each model on ``clip`` [1, 3, T, H, W], measured side by side in eval mode for
+    about so many ``seconds``."""
     training = [model.training for model in models]
     for model in models:
         model.eval()
     try:
-        found = latencies(models, clip, autocast)
+        found = latencies(models, clip, autocast, seconds=seconds)
         return [
-            Cost(
-                parameters=sum(p.numel() for p in model.parameters()),
-                checkpoint_bytes=_saved_bytes(model),
-                flops=count_flops(model, clip),
-                latency_ms=latency,
-            )
+            replace(counted(model, clip), latency_ms=latency)
             for model, latency in zip(models, found, strict=True)
         ]
     finally:
         for model, mode in zip(models, training, strict=True):
             model.train(mode)
+
+
+def counted(model: VideoTransformer, clip: Tensor) -> Cost:
+    """The cost of a model on ``clip`` [1, 3, T, H, W] without its latency, which is nan."""
+    return Cost(
+        parameters=sum(p.numel() for p in model.parameters()),
+        checkpoint_bytes=_saved_bytes(model),
+        flops=count_flops(model, clip),
+        latency_ms=float("nan"),
+    )
 
 
 def _saved_bytes(model: VideoTransformer) -> int:
@@ -105,6 +113,7 @@ def _saved_bytes(model: VideoTransformer) -> int:
     return buffer.tell()
 
 
-def _wait(clip: Tensor) -> None:
+def wait_for(clip: Tensor) -> None:
+    """Until all that was asked of the clip's device is done."""
     if clip.is_cuda:
         torch.cuda.synchronize(clip.device)

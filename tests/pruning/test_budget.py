@@ -1,0 +1,113 @@
+"""The fewest units to drop so that a model keeps to a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_chain import CLIP, toy
+
+from vitprune.errors import InputError
+from vitprune.models import build_model
+from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.pruning import budget as module
+from vitprune.pruning.budget import Budget, fewest, layer_latencies
+from vitprune.pruning.cost import counted
+
+CLIP_OF_ONE = torch.randn(1, *CLIP)
+ORDER = [3, 0, 4, 1]
+
+
+def without(model: VideoTransformer) -> Callable[[int], VideoTransformer]:
+    return lambda k: drop_layers(model, ORDER[:k]) if k else model
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.fixed_dictionaries({}, optional={
+        "flops": st.floats(0.05, 1), "parameters": st.floats(0.05, 1),
+        "megabytes": st.floats(0.002, 0.1),
+    })
+)  # fmt: skip
+def test_no_fewer_units_would_do(limits: dict[str, float]) -> None:
+    model = toy()
+    smaller, budget = without(model), Budget(**limits)
+    full = counted(model, CLIP_OF_ONE)
+    fits = [not budget.exceeded(counted(smaller(k), CLIP_OF_ONE), full) for k in range(5)]
+    if not any(fits):
+        with pytest.raises(InputError, match="cannot be reached: without all 4 units"):
+            fewest(model, 4, smaller, budget, CLIP_OF_ONE)
+        return
+    found = fewest(model, 4, smaller, budget, CLIP_OF_ONE)
+    assert found.k == fits.index(True)
+    told = found.described(budget)
+    assert told["limits"] == limits
+    assert all(told["spent"][name] <= limits[name] for name in limits)
+    assert "predicted_ms" not in told
+
+
+@pytest.fixture
+def timed(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
+    """Milliseconds of the toy by how many layers it has; what each layer takes is predicted as 10,
+    besides 5 of what is no layer."""
+    real = {5: 60.0, 4: 47.0, 3: 38.0, 2: 26.0, 1: 16.0}
+
+    def costs(models: list[VideoTransformer], clip: torch.Tensor, *_: Any, **__: Any) -> list[Any]:
+        return [replace(counted(m, clip), latency_ms=real[len(m.layers)]) for m in models]
+
+    monkeypatch.setattr(module, "costs", costs)
+    monkeypatch.setattr(
+        module, "layer_latencies", lambda model, *_: dict.fromkeys(model.layers, 10.0)
+    )
+    return real
+
+
+@pytest.mark.parametrize(
+    ("limits", "k"),
+    [
+        ({"latency_ms": 60}, 0),
+        ({"latency_ms": 47}, 1),  # predicted as 50, so that 2 are tried first
+        ({"latency_ms": 45}, 2),
+        ({"latency_ms": 30}, 3),
+        ({"latency": 0.5}, 3),
+        ({"latency": 0.75, "latency_ms": 30}, 3),
+        ({"latency_ms": 59, "flops": 0.45}, 3),
+        ({"latency_ms": 16}, 4),
+    ],
+)
+def test_what_is_measured_decides_not_what_is_predicted(
+    limits: dict[str, float], k: int, timed: dict[int, float]
+) -> None:
+    model, budget = toy(), Budget(**limits)
+    found = fewest(model, 4, without(model), budget, CLIP_OF_ONE)
+    assert found.k == k
+    assert found.cost.latency_ms == timed[5 - k]
+    assert found.predicted_ms == 60 - 10 * k
+    assert not budget.exceeded(found.cost, found.full)
+
+
+def test_a_latency_that_cannot_be_reached_is_refused_with_what_can(
+    timed: dict[int, float],
+) -> None:
+    model = toy()
+    line = (
+        r"budget.latency_ms=15 cannot be reached: without all 4 units that can go it is 16; "
+        r"what can be reached: budget.latency_ms=16"
+    )
+    with pytest.raises(InputError, match=line):
+        fewest(model, 4, without(model), Budget(latency_ms=15), CLIP_OF_ONE)
+
+
+@pytest.mark.parametrize("name", ["mvit", "video_swin", "timesformer"])
+def test_every_layer_has_a_latency_and_together_no_more_than_the_model(name: str) -> None:
+    model = build_model(name, "tiny", num_classes=3, num_frames=4, image_size=32)
+    clip = torch.randn(1, 3, 4, 32, 32)
+    found = layer_latencies(model, clip, seconds=0.0)
+    assert tuple(found) == model.layers
+    assert model.training
+    assert all(ms > 0 for ms in found.values())
