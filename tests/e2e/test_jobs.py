@@ -405,3 +405,40 @@ def test_a_class_map_says_which_class_is_which(pruned: Path, run: Run, directory
     assert done.returncode == 0, done.stderr
     results = json.loads((directory / "mapped/results.json").read_text())
     assert results["dataset"]["classes"] == classes
+
+
+@pytest.mark.parametrize("how", [[], ["recover=linear", "recover.clips=20"],
+                                 ["strategy=progressive", "recover=linear", "recover.clips=20"]],
+                         ids=["dropped", "recovered", "in turns"])  # fmt: skip
+def test_a_budget_is_kept_to_also_by_what_is_recovered(
+    how: list[str], pruned: Path, run: Run, tmp_path: Path
+) -> None:
+    done = run("prune", "model=mvit", "budget.parameters=0.75", "budget.flops=0.9", *how,
+               "logger=none", f"hydra.run.dir={tmp_path}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    last, full = results["recovered" if how else "pruned"], results["full"]
+    assert results["k"] == len(results["dropped"]) >= 1
+    assert results["budget"]["limits"] == {"parameters": 0.75, "flops": 0.9}
+    for name, limit in results["budget"]["limits"].items():
+        assert last[name] / full[name] <= limit
+        assert last[name] / full[name] <= results["budget"]["spent"][name] * (1 + 1e-9)
+    assert "Budget: flops" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["budget.megabytes=0.001"], "budget.megabytes=0.001 cannot be reached: without all 15"),
+        (["budget.flops=1"], "the full model keeps to budget.flops=1; nothing is to be dropped"),
+        (["budget.flops=0.5", "k=3"], "k=3 and budget.flops=0.5 are both given"),
+        (["budget.flops=1.5"], "budget.flops=1.5 is out of range; it takes null or numbers above"),
+        (["budget.latency_ms=0"], "budget.latency_ms=0 is out of range"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(
+    arguments: list[str], line: str, pruned: Path, run: Run, tmp_path: Path
+) -> None:
+    done = run("prune", "model=mvit", *arguments, "logger=none", f"hydra.run.dir={tmp_path}")
+    assert_refused(done, line)
+    assert not (tmp_path / "results.json").exists()

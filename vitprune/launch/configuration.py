@@ -237,6 +237,11 @@ class Dataset(Clips):
     std: Deviation
 
 
+PositiveOrNull = Annotated[
+    float | None, _takes("null or numbers above 0", _number(lambda x: x > 0), optional=True)
+]
+
+
 class NoRecovery(Section):
     """``recover=none``."""
 
@@ -263,9 +268,7 @@ class Finetune(NoRecovery):
 
     name: Literal["finetune"]  # type: ignore[assignment]
     share: Positive
-    lr: Annotated[
-        float | None, _takes("null or numbers above 0", _number(lambda x: x > 0), optional=True)
-    ]
+    lr: PositiveOrNull
     begin: Literal["linear", "dropped", "scratch"]
     bridges: Linear
     patience: WholeOrNull
@@ -282,6 +285,30 @@ class Distill(Finetune):
 
 Trained = Finetune | Distill
 Recover = Annotated[NoRecovery | Linear | Finetune | Distill, Field(discriminator="name")]
+
+
+ShareOrNull = Annotated[
+    float | None,
+    _takes(
+        "null or numbers above 0 and up to 1, a share of the full model's",
+        _number(lambda x: 0 < x <= 1),
+        optional=True,
+    ),
+]
+
+
+class Budgets(Section):
+    """What the smaller model may cost."""
+
+    latency: ShareOrNull
+    latency_ms: PositiveOrNull
+    flops: ShareOrNull
+    parameters: ShareOrNull
+    megabytes: PositiveOrNull
+
+    def limits(self) -> dict[str, float]:
+        """Those that are given."""
+        return {name: limit for name, limit in self.model_dump().items() if limit is not None}
 
 
 class Trainer(Open):
@@ -395,6 +422,7 @@ class Prune(FineTuning):
     k: Whole
     direction: Direction
     scope: Scope
+    budget: Budgets
     calibration: SplitName
     target: Target
     strategy: Strategy
@@ -423,7 +451,7 @@ class Prune(FineTuning):
 
     def choices(self) -> dict[str, Any]:
         """How layers are chosen, as ``results.json`` names it."""
-        names = ("metric", "k", "direction", "scope", "target", "strategy", "seed")
+        names = ("metric", "direction", "scope", "target", "strategy", "seed")
         return {name: getattr(self, name) for name in names} | {"recover": self.recover.plain()}
 
     def at_once(self) -> int | None:

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -43,6 +43,9 @@ class Budget:
     parameters: float | None = None
     megabytes: float | None = None
 
+    def __str__(self) -> str:
+        return " ".join(f"budget.{name}={limit:g}" for name, limit in self.limits().items())
+
     def spent(self, cost: Cost, full: Cost) -> dict[str, float]:
         """What a model takes of whatever is limited, in the limit's units."""
         found = {
@@ -71,26 +74,58 @@ class Budget:
 
 @dataclass(frozen=True)
 class Fit:
-    """How few units must go.
+    """What a smaller model costs beside the full one.
 
     Attributes:
-        k: how many, the first ones of the order.
-        cost: of the model without them; latency measured beside the full model's where it is
-            limited, else predicted.
-        full: the cost of the full model.
-        predicted_ms: its latency as predicted; None where latency is not limited.
+        k: how many units are gone.
+        cost: of the smaller model.
+        full: of the full one; latencies are nan where no budget limits them.
+        predicted_ms: the smaller one's latency as predicted, if it was.
     """
 
     k: int
     cost: Cost
     full: Cost
-    predicted_ms: float | None
+    predicted_ms: float | None = None
 
     def described(self, budget: Budget) -> dict[str, Any]:
         """As ``results.json`` has it."""
         spent = budget.spent(self.cost, self.full)
         predicted = {} if self.predicted_ms is None else {"predicted_ms": self.predicted_ms}
         return {"limits": budget.limits(), "spent": spent, **predicted}
+
+    def exceeds(self, budget: Budget) -> bool:
+        """Whether the smaller model costs more than a budget allows."""
+        return bool(budget.exceeded(self.cost, self.full))
+
+
+def measured(
+    model: VideoTransformer,
+    smaller: VideoTransformer,
+    k: int,
+    budget: Budget,
+    clip: Tensor,
+    autocast: Autocast = nullcontext,
+    *,
+    seconds: float = 2.0,
+) -> Fit:
+    """What a smaller model costs; latency, where it is limited, side by side with the full one's.
+
+    Args:
+        model: full.
+        smaller: without ``k`` units.
+        k: how many.
+        budget: says what is limited.
+        clip: [1, 3, T, H, W].
+        autocast: gives the context of each forward, for mixed precision.
+        seconds: that measuring latency takes.
+    """
+    both = [model, smaller]
+    if budget.timed:
+        full, cost = costs(both, clip, autocast, seconds=seconds)
+    else:
+        full, cost = (counted(one, clip) for one in both)
+    return Fit(k, cost, full)
 
 
 def fewest(
@@ -118,54 +153,48 @@ def fewest(
         InputError: no number of units is enough; it says what can be reached.
     """
     untimed = Budget(**{**asdict(budget), "latency": None, "latency_ms": None})
-    full = counted(model, clip)
 
-    def keeps(k: int) -> bool:
-        return not untimed.exceeded(counted(smaller(k), clip), full)
+    def fit(k: int, limits: Budget) -> Fit:
+        return measured(model, smaller(k), k, limits, clip, autocast, seconds=seconds)
 
-    if untimed.limits() and not keeps(most):
-        raise _impossible(untimed, most, counted(smaller(most), clip), full)
-    least = _bisect(keeps, most) if untimed.limits() else 0
-    if not budget.timed:
-        return Fit(least, counted(smaller(least), clip), full, None)
-
-    def measured(k: int) -> tuple[Cost, Cost]:
-        both = costs([model, smaller(k)], clip, autocast, seconds=seconds)
-        return both[0], both[1]
-
-    whole = costs([model], clip, autocast, seconds=seconds)[0]
-    predicted = [whole.latency_ms - gone for gone in _gone(model, most, smaller, clip, autocast)]
-    limit = min(
-        whole.latency_ms * (budget.latency or float("inf")), budget.latency_ms or float("inf")
-    )
+    least = _least(lambda k: not fit(k, untimed).exceeds(untimed), most)
+    if not budget.timed or fit(most, untimed).exceeds(untimed):
+        return _kept(fit(least, untimed), untimed)
+    whole = fit(0, budget).full.latency_ms
+    predicted = [whole - gone for gone in _gone(model, most, smaller, clip, autocast)]
+    limit = min(whole * (budget.latency or float("inf")), budget.latency_ms or float("inf"))
     k = next((k for k in range(least, most + 1) if predicted[k] <= limit), most)
-    tried: dict[int, tuple[Cost, Cost]] = {}
+    tried: dict[int, Fit] = {}
     while True:
-        tried[k] = tried.get(k) or measured(k)
-        full, cost = tried[k]
-        kept = not budget.exceeded(cost, full)
-        if kept and (k == least or k - 1 in tried):
-            return Fit(k, cost, full, predicted[k])
-        if not kept and k == most:
-            raise _impossible(budget, most, cost, full)
-        k += -1 if kept else 1
+        tried[k] = tried.get(k) or fit(k, budget)
+        exceeds = tried[k].exceeds(budget)
+        if k == most if exceeds else k == least or k - 1 in tried:
+            return _kept(replace(tried[k], predicted_ms=predicted[k]), budget)
+        k += 1 if exceeds else -1
 
 
-def _bisect(keeps: Callable[[int], bool], most: int) -> int:
-    """The least k up to ``most``, which does, for which it holds."""
+def _least(holds: Callable[[int], bool], most: int) -> int:
+    """The least k for which it holds, as it does for all larger ones; ``most`` if for none."""
     low, high = 0, most
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if keeps(middle) else (middle + 1, high)
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
     return low
 
 
-def _impossible(budget: Budget, most: int, cost: Cost, full: Cost) -> InputError:
-    limits, spent = budget.limits(), budget.spent(cost, full)
-    (name, value), *_ = budget.exceeded(cost, full).items()
+def _kept(fit: Fit, budget: Budget) -> Fit:
+    if fit.exceeds(budget):
+        raise impossible(budget, fit)
+    return fit
+
+
+def impossible(budget: Budget, fit: Fit) -> InputError:
+    """What to say of a budget that even the smallest model, ``fit``, exceeds."""
+    limits, spent = budget.limits(), budget.spent(fit.cost, fit.full)
+    (name, value), *_ = budget.exceeded(fit.cost, fit.full).items()
     reached = ", ".join(f"budget.{name}={value:.3g}" for name, value in spent.items())
     return InputError(
-        f"budget.{name}={limits[name]:g} cannot be reached: without all {most} units that can go "
+        f"budget.{name}={limits[name]:g} cannot be reached: without all {fit.k} units that can go "
         f"it is {value:.3g}; what can be reached: {reached}"
     )
 

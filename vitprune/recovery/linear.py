@@ -112,6 +112,32 @@ def fit_bridges(
     return min(found, key=lambda one: one.divergence)
 
 
+@torch.inference_mode(False)
+def with_room(
+    pruned: VideoTransformer, full: VideoTransformer, kind: str, rank: int = RANK
+) -> VideoTransformer:
+    """A copy of ``pruned`` with a bridge that does nothing wherever :func:`fit_bridges` puts one.
+
+    Args:
+        pruned: ``full`` without some of its layers.
+        full: what it was made of.
+        kind: of the bridges.
+        rank: of ``low_rank``.
+    """
+    model, spec = copy.deepcopy(pruned), pruned.spec
+    size = (1, 3, spec.num_frames, spec.image_size, spec.image_size)
+    like = next(model.parameters())
+    with evaluating(model), torch.no_grad():
+        for place in gaps(model, full):
+            width = reach(model, torch.zeros(size).to(like), place).x.shape[-1]
+            bridge = Bridge(place, width, kind, rank).to(like)
+            for parameter in bridge.parameters():
+                parameter.zero_()
+            if not fold(model, bridge):
+                insert(model, bridge.eval())
+    return model
+
+
 class _Fitting:
     """Candidates for one pruned model, and what they share."""
 

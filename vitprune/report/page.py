@@ -30,7 +30,7 @@ from vitprune.report.formats import (
     verdict,
 )
 from vitprune.report.style import COLOURS, DARK
-from vitprune.report.terminal import interval_of
+from vitprune.report.terminal import interval_of, spent
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, layers, title
 from vitprune.results.reading import Sweep, card_of, leakage, left_out, read_scores, smallest
@@ -244,6 +244,9 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         for name in ("seed", "strategy", "target", "precision"):
             note(name.capitalize(), r[name])
     for cell in sweep.finished.itertuples():
+        if budget := cell.results.get("budget"):
+            told = spent(budget)
+            note("Budget", told if sweep.single else f"{cell.place}: {told}")
         if how := leakage(cell.results):
             note("Leakage", how if sweep.single else cell.place)
         if how := left_out(cell.results):

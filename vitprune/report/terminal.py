@@ -66,10 +66,18 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
             f"from the full model {_changes(recovery['paired']['full'])}",
             highlight=False,
         )
+    if budget := results.get("budget"):
+        console.print(f"Budget: {spent(budget)}", highlight=False)
     if card := card_of(results):
         console.print(_costs_whom(card), highlight=False)
     if how := left_out(results):
         console.print(f"Left out: {how}", highlight=False)
+
+
+def spent(budget: Mapping[str, Any]) -> str:
+    """What is spent of a budget: ``latency 0.58 of 0.6, megabytes 20 of 30``."""
+    limits = budget["limits"].items()
+    return ", ".join(f"{name} {budget['spent'][name]:.3g} of {limit:g}" for name, limit in limits)
 
 
 def _costs_whom(card: SafetyCard) -> str:

@@ -16,6 +16,7 @@ from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
 from vitprune.tasks.data import look_through
+from vitprune.tasks.goal import Goal
 from vitprune.tasks.outputs import by_view, safety_cards, write_pruning
 from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
@@ -26,7 +27,7 @@ from vitprune.training import VideoClassifier
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Prune
 
-OPTIONAL = ("val", "views", "recovered", "recovery")
+OPTIONAL = ("val", "views", "recovered", "recovery", "budget")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Pruned:
         recovery: of it, ``clips`` and ``seconds`` that it took (of all turns, where there were
             several), what was found in the last turn, and ``paired`` with ``full`` and with
             ``pruned``.
+        budget: what was allowed and what is spent, where there is a budget.
         val: all models on the validation split, where an objective wants it.
         views: Top-1 of each on the test videos of each camera, where there are several.
         safety: name of a smaller model -> what it costs whom
@@ -78,6 +80,7 @@ class Pruned:
     seconds: Mapping[str, float]
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
+    budget: Mapping[str, Any] | None = None
     recovered: Mapping[str, Any] | None = None
     recovery: Mapping[str, Any] | None = None
     val: Mapping[str, Any] | None = None
@@ -131,6 +134,8 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             **subject.described(),
             **outcome.described(),
             dropped=list(smaller.plan.dropped),
+            k=len(smaller.plan.dropped),
+            budget=smaller.budget,
             paired=answers.paired("full", "pruned"),
             safety={name: card.plain() for name, card in cards.items()},
             recovery=recovery,
@@ -166,12 +171,14 @@ class Smaller:
         pruned: the model as dropping leaves it.
         recovered: what recovery made of it; None for none.
         seconds_of_recovery: of every recovery on the way.
+        budget: what was allowed and what is spent; None for no budget.
     """
 
     plan: Plan
     pruned: VideoClassifier
     recovered: Recovered | None
     seconds_of_recovery: float
+    budget: Mapping[str, Any] | None
 
     def others(self) -> dict[str, VideoClassifier]:
         """The models besides the full one, by name."""
@@ -183,14 +190,13 @@ def make_smaller(
     cfg: Prune, run: Run, scoring: Scoring, full: VideoClassifier, recover: Recovering
 ) -> Smaller:
     """Choose, drop and recover: once, or in turns where the strategy is ``progressive``."""
-    progressive = cfg.strategy == "progressive"
+    goal = Goal(cfg, run, full, recover)
     dropped: list[int] = []
     first: Scores | None = None
     recovered: Recovered | None = None
     current, seconds = full, 0.0
-    while len(dropped) < cfg.k:
-        count = min(cfg.step if progressive else cfg.k, cfg.k - len(dropped))
-        plan = _chosen(cfg, run, scoring, current, count)
+    while count := goal.next(current, len(dropped)):
+        plan = goal.cut(_chosen(cfg, run, scoring, current, count))
         first = first or plan.scores
         dropped += plan.dropped
         current = current.with_model(drop_layers(current.model, plan.dropped))
@@ -198,10 +204,12 @@ def make_smaller(
             recovered = recover(current)
             current = recovered.classifier
             seconds += recovered.seconds
+        if cfg.strategy != "progressive":
+            break
     assert first is not None
     # Beside what recovery gives there is always what dropping the same layers alone leaves.
     pruned = full.with_model(drop_layers(full.model, dropped))
-    return Smaller(Plan(tuple(dropped), first), pruned, recovered, seconds)
+    return Smaller(Plan(tuple(dropped), first), pruned, recovered, seconds, goal.spent)
 
 
 def _chosen(

@@ -21,7 +21,9 @@ from vitprune.data.loading import KeptBatches
 from vitprune.files import file_digest
 from vitprune.models import build_model
 from vitprune.models.bridge import take_apart
+from vitprune.models.chain import VideoTransformer
 from vitprune.recovery import Distillation, fit_bridges
+from vitprune.recovery.linear import with_room
 from vitprune.results.writing import BEST
 from vitprune.tasks.run import Run
 from vitprune.tasks.train import fit
@@ -80,6 +82,20 @@ class Recovering:
             found = self._trained(pruned, cast("Trained", self.cfg.recover))
         classifier, clips, rest = found
         return Recovered(classifier, clips, time.perf_counter() - start, rest)
+
+    def with_room(self, pruned: VideoTransformer) -> VideoTransformer:
+        """As large as recovery may make a smaller model: bridges stand wherever they will."""
+        how = self.cfg.recover
+        bridges: Linear | None = None
+        if how.name == "linear":
+            bridges = cast("Linear", how)
+        elif how.name != "none" and cast("Trained", how).begin == "linear":
+            bridges = cast("Trained", how).bridges
+        if bridges is None or bridges.bridge == "none":
+            return pruned
+        # Which one auto takes is not known yet; a matrix is the largest.
+        kind = "full" if bridges.bridge == "auto" else bridges.bridge
+        return with_room(pruned, self.full.model, kind, bridges.rank)
 
     def _linear(
         self, pruned: VideoClassifier, how: Linear
