@@ -175,7 +175,7 @@ def _through(
             with _ablated([there[unit] for unit in here]):
                 for start in range(0, len(sets), width):
                     group = before[start : start + width]
-                    x, grid = block(Tokens(torch.cat([t.x for t in group]), group[0].grid))
+                    x, grid = block(_joined(group))
                     parts = zip(sets[start : start + width], x.chunk(len(group)), strict=True)
                     following |= {units: Tokens(part, grid) for units, part in parts}
         streams = following
@@ -298,6 +298,11 @@ def _join(tokens: Tokens | None, waiting: deque[Departure], position: int) -> To
     parts = [] if tokens is None else [tokens]
     while waiting and waiting[0].step == position:
         parts.append(waiting.popleft().ablated)
-    if len(parts) == 1:
-        return parts[0]
-    return Tokens(torch.cat([part.x for part in parts]), parts[0].grid)
+    return _joined(parts)
+
+
+def _joined(streams: Sequence[Tokens]) -> Tokens:
+    """Streams as one batch."""
+    if len(streams) == 1:
+        return streams[0]
+    return Tokens(torch.cat([tokens.x for tokens in streams]), streams[0].grid)

@@ -128,11 +128,11 @@ class PartedBranch(Branch):
         """The last linear layer."""
 
     @abstractmethod
-    def keep(self, places: Sequence[int]) -> None:
+    def keep(self, which: Sequence[int]) -> None:
         """Let go, in place, of all that only other parts need, but for the last linear layer.
 
         Args:
-            places: of the parts that stay, among those that are there, ascending.
+            which: of the P parts stay, from 0 to P - 1, ascending.
         """
 
     def divide(self, widths: Sequence[int]) -> None:
@@ -142,9 +142,9 @@ class PartedBranch(Branch):
 
     def columns(self, number: int) -> slice:
         """Where a part lies in what goes into the last linear layer."""
-        place = self.numbers.index(number)
-        start = sum(self.widths[:place])
-        return slice(start, start + self.widths[place])
+        part = self.numbers.index(number)
+        start = sum(self.widths[:part])
+        return slice(start, start + self.widths[part])
 
     def project(self, parts: Tensor) -> Tensor:
         """The last linear layer, with its bias: [B, N', sum(widths)] -> [B, N', C']."""
@@ -166,12 +166,11 @@ class PartedBranch(Branch):
 
     def drop(self, numbers: Collection[int]) -> None:
         """Let go of parts for good, in place; the others keep their numbers."""
-        places = [i for i, number in enumerate(self.numbers) if number not in numbers]
-        columns = rows_of(self.widths, places)
-        keep_inputs(self.last, columns)
-        self.keep(places)
-        self.numbers = tuple(self.numbers[i] for i in places)
-        self.widths = tuple(self.widths[i] for i in places)
+        which = [i for i, number in enumerate(self.numbers) if number not in numbers]
+        keep_inputs(self.last, rows_of(self.widths, which))
+        self.keep(which)
+        self.numbers = tuple(self.numbers[i] for i in which)
+        self.widths = tuple(self.widths[i] for i in which)
 
     def _spread(self, gate: Tensor) -> Tensor:
         """[P] or [B, P] to [1 or B, 1, sum(widths)]."""
@@ -242,10 +241,9 @@ class Attention(PartedBranch):
     def parts(self, tokens: Tokens) -> Tensor:
         return self.heads(tokens).flatten(2)
 
-    def keep(self, places: Sequence[int]) -> None:
-        of_heads = rows_of(self.widths, places)
-        all_heads = sum(self.widths)
-        keep_outputs(self.qkv, [i * all_heads + row for i in range(3) for row in of_heads])
+    def keep(self, which: Sequence[int]) -> None:
+        rows, every = rows_of(self.widths, which), sum(self.widths)
+        keep_outputs(self.qkv, [i * every + row for i in range(3) for row in rows])
 
 
 class Mlp(PartedBranch):
@@ -290,8 +288,8 @@ class Mlp(PartedBranch):
     def project(self, parts: Tensor) -> Tensor:
         return self.dropout(super().project(parts))
 
-    def keep(self, places: Sequence[int]) -> None:
-        keep_outputs(self.fc1, rows_of(self.widths, places))
+    def keep(self, which: Sequence[int]) -> None:
+        keep_outputs(self.fc1, rows_of(self.widths, which))
 
 
 def evenly(count: int, groups: int) -> list[int]:
@@ -301,10 +299,10 @@ def evenly(count: int, groups: int) -> list[int]:
     return [end - start for start, end in pairwise(ends)]
 
 
-def rows_of(widths: Sequence[int], places: Sequence[int]) -> list[int]:
+def rows_of(widths: Sequence[int], which: Sequence[int]) -> list[int]:
     """The rows of some of the parts that lie one after the other, of these widths."""
     starts = [0, *accumulate(widths)]
-    return [row for place in places for row in range(starts[place], starts[place + 1])]
+    return [row for part in which for row in range(starts[part], starts[part + 1])]
 
 
 def keep_outputs(linear: nn.Linear, rows: Sequence[int]) -> None:
@@ -321,7 +319,7 @@ def keep_inputs(linear: nn.Linear, columns: Sequence[int]) -> None:
     linear.in_features = len(columns)
 
 
-def kept(parameter: Tensor, dim: int, places: Sequence[int]) -> nn.Parameter:
-    """A parameter of its own with these places of one dimension."""
-    index = torch.tensor(places, dtype=torch.long, device=parameter.device)
+def kept(parameter: Tensor, dim: int, which: Sequence[int]) -> nn.Parameter:
+    """A parameter of its own with some of a dimension's entries."""
+    index = torch.tensor(which, dtype=torch.long, device=parameter.device)
     return nn.Parameter(parameter.detach().index_select(dim, index), parameter.requires_grad)

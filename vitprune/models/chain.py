@@ -98,8 +98,8 @@ class Block(nn.Module):
             if isinstance(branch, PartedBranch):
                 called = "" if (name,) == names[-1:] else name
                 for number in range(branch.num_parts):
-                    there_still: list[Branch] = [branch] if number in branch.numbers else []
-                    found[Unit(self.index, called, number)] = there_still
+                    has_it: list[Branch] = [branch] if number in branch.numbers else []
+                    found[Unit(self.index, called, number)] = has_it
         return found
 
     def drop(self, units: Collection[Unit]) -> None:

@@ -87,7 +87,7 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
         log.info("Using the checkpoint %s", path)
     else:
         with torch.device("meta"):  # nothing to fill with weights
-            check_k(cfg, build("model", cfg.model.node()))
+            check_units(cfg, build("model", cfg.model.node()))
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
@@ -99,7 +99,7 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
             f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
             + (f"; give model.architecture={classifier.model.spec.name}" if of_hub else "")
         )
-    check_k(cfg, classifier.model)
+    check_units(cfg, classifier.model)
     if not cfg.ckpt:
         check_same_fine_tuning(path, classifier, cfg)
     return subject_of(cfg, path, classifier)
@@ -130,8 +130,12 @@ def subject_of(
     return Subject(cfg, path, classifier, data, leaked)
 
 
-def check_k(cfg: Prune, model: VideoTransformer) -> None:
-    """Refuse to drop all of a model's units of a scope, or more; and divide its neurons as asked.
+def check_units(cfg: Prune, model: VideoTransformer) -> None:
+    """Let a model's units be those that are asked for, and refuse to drop all of them, or more.
+
+    Args:
+        cfg: says of which scope they are, how many go, and into how many groups neurons go.
+        model: whose neurons are divided, in place.
 
     Raises:
         InputError: says how many there are.

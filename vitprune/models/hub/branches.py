@@ -91,12 +91,12 @@ class HubAttention(Attention):
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         return torch.einsum("bn,bhnm->bhm", queries, weights)
 
-    def keep(self, places: Sequence[int]) -> None:
-        rows = rows_of(self.widths, places)
+    def keep(self, which: Sequence[int]) -> None:
+        rows = rows_of(self.widths, which)
         for linear in self.original.modules():
             if isinstance(linear, nn.Linear):
                 keep_outputs(linear, rows)
-        for name, count in (("num_attention_heads", len(places)), ("all_head_size", len(rows))):
+        for name, count in (("num_attention_heads", len(which)), ("all_head_size", len(rows))):
             if hasattr(self.original, name):
                 setattr(self.original, name, count)
 

@@ -208,10 +208,10 @@ class WindowAttention(Attention):
             parts.append(heads.transpose(2, 3).flatten(0, 2))
         return torch.cat(parts).index_select(0, inverse).unflatten(0, (batch, -1))
 
-    def keep(self, places: Sequence[int]) -> None:
-        super().keep(places)
+    def keep(self, which: Sequence[int]) -> None:
+        super().keep(which)
         table = self.relative_position_bias_table
-        self.relative_position_bias_table = kept(table, 1, places)
+        self.relative_position_bias_table = kept(table, 1, which)
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         layout = (grid, self.window, self.shift, False, queries.device)
