@@ -2,10 +2,10 @@
 
 For every full-size model and scope: the largest difference between the two over all classes, with
 the clip alone and as one of two clips that go through stream by stream. The weights are random,
-scaled so that logits are of order one and units move them. Heads: one of every attention, another
-one in each; of Video Swin-B every fourth unit. ``python benchmarks/exactness.py`` takes twenty
-minutes on two cores and ends with an error if a difference is above 1e-5; ``--tiny`` shows in
-seconds that it works.
+scaled so that logits are of order one and units move them. Heads and neurons: one of every branch,
+another one in each; of Video Swin-B every fourth unit. ``python benchmarks/exactness.py`` takes
+twenty minutes on two cores and ends with an error if a difference is above 1e-5; ``--tiny`` shows
+in seconds that it works.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import vitprune.launch.commands  # noqa: F401  (sets how OpenMP's threads wait, 
 
 # isort: on
 import torch
-from importance import without_heads
+from importance import without_parts
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
 from vitprune.importance import SCOPES, Unit, ablate, units_of
-from vitprune.importance.unit import blocks_of, branches_of
 from vitprune.models import build_model
 from vitprune.models.chain import VideoTransformer
+from vitprune.models.places import places
 
 MODELS = (
     ("timesformer", "base", 1),
@@ -54,15 +54,14 @@ def scaled(model: VideoTransformer) -> VideoTransformer:
     return model.eval()
 
 
-def silenced(model: VideoTransformer, clip: Tensor, scope: str, unit: Unit) -> Tensor:
+def silenced(model: VideoTransformer, clip: Tensor, unit: Unit) -> Tensor:
     """Logits of a whole forward pass in which hooks put the unit out of action."""
-    if scope == "head":
-        handles = [hook() for hook in without_heads(model, [unit])]
+    if unit.number is not None:
+        handles = [hook() for hook in without_parts(model, [unit])]
     else:
-        block = next(block for block in blocks_of(model) if block.index == unit.layer)
         handles = [
             branch.register_forward_hook(lambda branch, args, output: branch.skip(*args))
-            for branch in branches_of(block, scope)
+            for branch in places(model)[unit].branches
         ]
     logits = model(clip)
     for handle in handles:
@@ -71,13 +70,13 @@ def silenced(model: VideoTransformer, clip: Tensor, scope: str, unit: Unit) -> T
 
 
 def chosen(model: VideoTransformer, scope: str, step: int) -> list[Unit]:
-    """Every ``step``-th unit; of each attention's heads only one, another in each."""
+    """Every ``step``-th unit; of each branch's parts only one, another in each."""
     units = units_of(model, scope)
-    if scope == "head":
-        of_attention: dict[tuple[int, str], list[Unit]] = {}
+    if scope in ("head", "neurons"):
+        of_branch: dict[tuple[int, str], list[Unit]] = {}
         for unit in units:
-            of_attention.setdefault((unit.layer, unit.attention), []).append(unit)
-        units = [heads[i % len(heads)] for i, heads in enumerate(of_attention.values())]
+            of_branch.setdefault((unit.layer, unit.branch), []).append(unit)
+        units = [parts[i % len(parts)] for i, parts in enumerate(of_branch.values())]
     return units[::step]
 
 
@@ -101,7 +100,7 @@ def main() -> None:
         )  # fmt: skip
         units = chosen(model, scope, step)
         with torch.inference_mode():
-            expected = torch.cat([silenced(model, clips[:1], scope, unit) for unit in units])
+            expected = torch.cat([silenced(model, clips[:1], unit) for unit in units])
             full = model(clips[:1])
         alone = ablate(model, clips[:1], scope, units=units).ablated[:, 0]
         both = ablate(model, clips, scope, units=units, max_streams=1).ablated[:, 0]

@@ -46,9 +46,9 @@ from vitprune.importance import (
     score,
     units_of,
 )
-from vitprune.importance.unit import blocks_of, named_attentions
 from vitprune.models import build_model
 from vitprune.models.chain import VideoTransformer
+from vitprune.models.places import blocks_of, places
 from vitprune.pruning import drop_layers
 
 Score = Callable[[], Tensor]
@@ -111,19 +111,19 @@ def without_layers(model: VideoTransformer) -> list:
     return [lambda block=block: hook(block) for block in blocks_of(model)]
 
 
-def without_heads(model: VideoTransformer, units: Sequence[Unit]) -> list:
-    """Hooks that zero each head's slice of the input of its output projection."""
-    blocks = {block.index: block for block in blocks_of(model)}
+def without_parts(model: VideoTransformer, units: Sequence[Unit]) -> list:
+    """Hooks that zero each head's, or group's, slice of the input of its last linear layer."""
+    there = places(model)
 
     def hook(unit: Unit) -> torch.utils.hooks.RemovableHandle:
-        attention = named_attentions(blocks[unit.layer])[unit.attention]
+        branch, number = there[unit].parted, unit.number
 
         def zero(module: nn.Module, args: tuple[Tensor]) -> Tensor:
-            x = args[0].clone().unflatten(-1, (attention.num_heads, -1))
-            x[..., unit.head, :] = 0
-            return x.flatten(-2)
+            x = args[0].clone()
+            x[..., branch.columns(number)] = 0
+            return x
 
-        return attention.proj.register_forward_pre_hook(zero)
+        return branch.last.register_forward_pre_hook(zero)
 
     return [lambda unit=unit: hook(unit) for unit in units]
 
@@ -139,8 +139,8 @@ def same_backbone(
     clip = clip_for(model)
     units = units_of(model, scope)
     if thin:  # another head in every attention, so that no head's place in it matters
-        units = [unit for unit in units if unit.head == unit.layer % 4]
-    hooks = without_layers(model) if scope == "layer" else without_heads(model, units)
+        units = [unit for unit in units if unit.number == unit.layer % 4]
+    hooks = without_layers(model) if scope == "layer" else without_parts(model, units)
 
     def forward() -> Tensor:
         return model(clip)
@@ -294,19 +294,15 @@ def least_flops(case: Case) -> int:
         return flops.get(f"{root}.{path}", 0)
 
     behind = flops["Global"] - flops_by_module(lambda: case.model.embed(case.clip).x)["Global"]
-    left: dict[tuple[int, str], int] = {}
+    left: dict[nn.Module, int] = {}
     for position, block in enumerate(blocks_of(case.model)):
         path = f"blocks.{position}"
         behind -= of(f"{path}.before")
-        names = {id(attention): name for name, attention in named_attentions(block).items()}
         for name, branch in block.branches.items():
             behind -= of(f"{path}.branches.{name}")
-            if id(branch) in names:
-                left[block.index, "head " + names[id(branch)]] = behind
-        left[block.index, "layer "] = behind
-    return flops["Global"] + sum(
-        left[unit.layer, f"{case.scope} {unit.attention}"] for unit in case.units
-    )
+            left[branch] = behind
+    there = places(case.model)
+    return flops["Global"] + sum(left[there[unit].branches[-1]] for unit in case.units)
 
 
 def peak_bytes(run: Score) -> int:

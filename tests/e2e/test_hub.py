@@ -31,7 +31,7 @@ def test_a_directory_is_fine_tuned_scored_and_pruned(run: Run, tmp_path: Path) -
     assert results["clip_settings"]["num_frames"] == 4
     weights.rename(tmp_path / "elsewhere")
     assert len(VideoClassifier.load(out / "pruned.ckpt").model.blocks) == 2
-    left = min({0, 1, 2, 3} - set(results["dropped"]))
+    left = min({*"0123"} - set(results["dropped"]))
     found = run(
         "evaluate", f"ckpt={out / 'pruned.ckpt'}", "explain=attention", f"head={left}h1", "clips=1",
         "logger=none", f"hydra.run.dir={tmp_path / 'heads'}",

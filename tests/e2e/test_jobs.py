@@ -57,7 +57,7 @@ def test_prune_writes_all_results(pruned: Path) -> None:
     rows = list(csv.DictReader((pruned / "scores.csv").open()))
     assert [row["unit"] for row in rows] == [str(i) for i in range(16)]
     lowest = sorted(range(16), key=lambda i: float(rows[i]["R"]))[:3]
-    assert results["dropped"] == lowest
+    assert results["dropped"] == [*map(str, lowest)]
     clips = np.load(pruned / "scores.npz")
     assert len(clips["labels"]) == results["calibration"]["clips"]
     assert (pruned / "relevance.png").read_bytes().startswith(b"\x89PNG")
@@ -68,7 +68,7 @@ def test_the_pruned_checkpoint_lacks_the_layers(pruned: Path) -> None:
     checkpoint = torch.load(pruned / "pruned.ckpt", weights_only=True)
     layers = {k.split(".")[2] for k in checkpoint["state_dict"] if k.startswith("model.blocks.")}
     assert len(layers) == 13
-    assert checkpoint["vitprune"]["dropped"] == sorted(results["dropped"])
+    assert checkpoint["vitprune"]["dropped"] == sorted(results["dropped"], key=int)
 
 
 def test_one_wandb_run_per_job_is_written_offline(pruned: Path, directory: Path) -> None:
@@ -221,7 +221,7 @@ def test_greedy_and_curves(pruned: Path, run: Run, directory: Path) -> None:
     assert (curves.test.shape, curves.val.shape) == ((13, 16, 34), (13, 16, 17))
     # The smaller model of the job and the curve's are the same, video by video.
     (greedy,) = curves.of(("greedy", "R"))
-    assert curves.layers[greedy, :2].tolist() == results["dropped"]
+    assert curves.units[greedy, :2].tolist() == results["dropped"]
     rows = list(csv.DictReader((out / "predictions.csv").open()))
     assert curves.test_videos.tolist() == [row["video"] for row in rows]
     for k, model in ((0, "full"), (2, "pruned")):

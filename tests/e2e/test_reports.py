@@ -147,10 +147,10 @@ def test_figures_tables_and_charts_are_logged(sweep: tuple[Path, str]) -> None:
             for record in found["history"]
             for item in record.item
         }
-        for key in ("relevance/R", "relevance/layer", "curves/oneshot/R", "curves/k",
+        for key in ("relevance/R", "relevance/unit", "curves/oneshot/R", "curves/k",
                     "relevance/chart._type", "curves/chart._type", "curves/figures._type",
-                    "predictions._type", "relevance/layers._type"):  # fmt: skip
+                    "predictions._type", "relevance/units._type"):  # fmt: skip
             assert key in keys
         steps = {m.name: m.step_metric for m in found["metric"]}
-        assert steps["relevance/JSD"] == "relevance/layer"
+        assert steps["relevance/JSD"] == "relevance/unit"
         assert steps["curves/oneshot/random"] == "curves/k"

@@ -77,7 +77,7 @@ def test_the_known_patch_lights_up(model: str, layer: int, name: str, size: Size
     built = build_model(model, "tiny", num_classes=3, num_frames=8, image_size=64).eval()
     clip, (t, h, w) = seeking(built, layer, name, size)
     attention = built.blocks[layer].branches[name]
-    unit = Unit(layer, attention.num_heads - 1, "time" if name == "time" else "")
+    unit = Unit(layer, "time" if name == "time" else "", attention.num_heads - 1)
     density = attention_maps(built, clip, [unit])[unit].pixels()[0]
     assert density.shape == size
     bright = (density > 0.999 * density.max()).nonzero()
@@ -129,11 +129,11 @@ def test_the_class_tokens_row() -> None:
     clips = torch.randn(1, 3, 4, 32, 32)
     swin = build_model("video_swin", "tiny", num_classes=3, num_frames=4, image_size=32)
     with pytest.raises(InputError, match="no class token"):
-        attention_maps(swin, clips, [Unit(0, 0)], "cls")
+        attention_maps(swin, clips, [Unit(0, number=0)], "cls")
     model = build_model("timesformer", "tiny", num_classes=3, num_frames=4, image_size=32)
     with pytest.raises(InputError, match=r"no part in the attention of head 3\.time\.1; use"):
-        attention_maps(model, clips, [Unit(3, 1, "time")], "cls")
-    unit = Unit(3, 1)
+        attention_maps(model, clips, [Unit(3, "time", 1)], "cls")
+    unit = Unit(3, number=1)
     own, mean = (attention_maps(model, clips, [unit], query)[unit] for query in ("cls", "mean"))
     assert not torch.allclose(own.tokens, mean.tokens)
     # each copy of the class token looks about its own frame
@@ -184,7 +184,7 @@ def test_rollout_is_that_of_the_matrices() -> None:
 )
 def test_heads_that_are_not_there(name: str, line: str) -> None:
     model = build_model("video_swin", "tiny", num_classes=3)
-    assert check_heads(model, ["22.4", "0.0"]) == [Unit(22, 4), Unit(0, 0)]
+    assert check_heads(model, ["22.4", "0.0"]) == [Unit(22, number=4), Unit(0, number=0)]
     with pytest.raises(InputError, match=line):
         check_heads(model, ["22.4", name])
 
@@ -213,7 +213,7 @@ def wide() -> VideoTransformer:
 def test_a_number_is_the_head_that_it_can_only_be(
     wide: VideoTransformer, given: str | float, head: str
 ) -> None:
-    assert check_heads(wide, [given, "0.0"]) == [Unit.parse(head), Unit(0, 0)]
+    assert check_heads(wide, [given, "0.0"]) == [Unit.parse(head), Unit(0, number=0)]
 
 
 @pytest.mark.parametrize(
@@ -237,5 +237,5 @@ def test_a_number_that_is_two_heads_or_none(
 def test_a_number_is_a_head_of_the_last_attention() -> None:
     model = build_model("timesformer", "tiny", num_classes=3)
     assert check_heads(model, [3.2, "3.space.1", "3.time.h2"]) == [
-        Unit(3, 2), Unit(3, 1), Unit(3, 2, "time"),
+        Unit(3, number=2), Unit(3, number=1), Unit(3, "time", 2),
     ]  # fmt: skip

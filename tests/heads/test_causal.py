@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitprune.heads.causal import accuracy_per_class, probabilities_without, random_peers
-from vitprune.importance import Unit, ablate, units_of, without_heads
+from vitprune.importance import Unit, ablate, units_of, without
 from vitprune.models import VideoTransformer, build_model
 
 NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
@@ -28,23 +28,23 @@ def test_probabilities_are_those_of_the_engine(model: VideoTransformer) -> None:
     logits = torch.cat([expected.full[None], expected.ablated])
     np.testing.assert_allclose(found, logits.softmax(-1), atol=1e-5)
     assert model.training
-    assert all(getattr(module, "head_gate", None) is None for module in model.modules())
+    assert all(getattr(module, "part_gate", None) is None for module in model.modules())
 
 
 def test_several_heads_at_once(model: VideoTransformer) -> None:
     units = units_of(model, "head")[-3:]
-    with without_heads(model, units):
+    with without(model, units):
         block = model.blocks[-1]
-        gate = list(block.attentions.values())[-1].head_gate
+        gate = list(block.attentions.values())[-1].part_gate
         assert gate is not None
-        assert gate.sum() == len(gate) - sum(u.attention == "" for u in units)
-    with pytest.raises(ValueError, match=r"no head 99\.0"), without_heads(model, [Unit(99, 0)]):
+        assert gate.sum() == len(gate) - sum(u.branch == "" for u in units)
+    with pytest.raises(ValueError, match=r"no head 99\.0"), without(model, [Unit(99, number=0)]):
         pass
 
 
 def test_random_heads_come_from_the_same_layer(model: VideoTransformer) -> None:
     units = units_of(model, "head")
-    last = [unit for unit in units if (unit.layer, unit.attention) == (units[-1].layer, "")]
+    last = [unit for unit in units if (unit.layer, unit.branch) == (units[-1].layer, "")]
     drawn, elsewhere = random_peers(model, last[:2], draws=5)
     assert elsewhere == 0
     others = len(last) - 2
@@ -57,12 +57,12 @@ def test_random_heads_come_from_the_same_layer(model: VideoTransformer) -> None:
 
 def test_all_others_where_there_are_few() -> None:
     model = build_model("video_swin", "tiny", num_classes=4)
-    drawn, _ = random_peers(model, [Unit(4, 0)], draws=20)
-    assert sorted(drawn) == [(Unit(4, 1),), (Unit(4, 2),), (Unit(4, 3),)]
+    drawn, _ = random_peers(model, [Unit(4, number=0)], draws=20)
+    assert sorted(drawn) == [(Unit(4, number=1),), (Unit(4, number=2),), (Unit(4, number=3),)]
     # layer 0 has one head only: its share is drawn from all of the model
-    drawn, elsewhere = random_peers(model, [Unit(0, 0)], draws=20)
+    drawn, elsewhere = random_peers(model, [Unit(0, number=0)], draws=20)
     assert (len(drawn), elsewhere) == (20, 1)
-    assert (Unit(0, 0),) not in drawn
+    assert (Unit(0, number=0),) not in drawn
 
 
 def test_accuracy_per_class() -> None:

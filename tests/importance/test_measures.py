@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy
 from torch.utils.data import DataLoader
-from toy_chain import toy
+from toy_chain import close, toy
 from toy_job import Clips
 
 from vitprune.importance import MEASURES, SCOPES, ablate, measure_of, score, units_of
@@ -70,22 +70,10 @@ def test_taylor_is_the_slope_of_the_loss(batch, scope):
     block = model.blocks[unit.layer]
 
     def loss(gate):
-        if scope == "head":
-            attention = list(block.attentions.values())[-1]
-            attention.head_gate = torch.ones(attention.num_heads, dtype=torch.double)
-            attention.head_gate[unit.head] = gate
-        gated = {
-            "layer": block.branches.values(),
-            "attention": block.attentions.values(),
-            "mlp": [block.branches["mlp"]],
-            "head": [],
-        }[scope]
-        for branch in gated:
-            branch.gate = torch.tensor(gate, dtype=torch.double)
+        open_again = close(block, unit, gate)
         with torch.no_grad():
             found = cross_entropy(model(clips), labels, reduction="none")
-        for branch in block.branches.values():
-            branch.gate = branch.head_gate = None
+        open_again()
         return found
 
     step = 1e-5

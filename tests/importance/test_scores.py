@@ -9,7 +9,6 @@ def scores(jsd, dprob=None):
     dprob = np.zeros_like(jsd) if dprob is None else np.asarray(dprob, dtype=float)
     clips = np.arange(len(jsd))
     return Scores(
-        "layer",
         [Unit(i) for i in range(jsd.shape[1])],
         clips=clips,
         labels=clips % 2,
@@ -53,10 +52,9 @@ def test_what_is_refused():
 
 def test_saved_and_loaded(tmp_path):
     some = scores(np.random.default_rng(0).random((5, 3)))
-    some.units = [Unit(0, 1, "time"), Unit(0, 1), Unit(11, 0)]
+    some.units = list(map(Unit.parse, ["0.time.1", "0.1", "11.mlp.0"]))
     some.save(tmp_path / "deep" / "scores.npz")
     loaded = Scores.load(tmp_path / "deep" / "scores.npz")
-    assert loaded.scope == some.scope
     assert loaded.units == some.units
     for name in ("clips", "labels", "predicted"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(some, name))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,7 @@ CLIP = (3, 2, 8, 8)
 
 class ToyAttention(Attention):
     def __init__(self, dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
+        super().__init__(num_heads, dim // num_heads)
         self.norm = nn.LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -104,33 +104,43 @@ def toy(seed: int = 0) -> Toy:
     return model.eval()
 
 
-def naive(
-    model: VideoTransformer, clips: Tensor, scope: str, units: Sequence[Unit]
-) -> tuple[Tensor, Tensor]:
+def naive(model: VideoTransformer, clips: Tensor, units: Sequence[Unit]) -> tuple[Tensor, Tensor]:
     """Full logits [B, C] and ablated logits [U, B, C], by gates and one forward pass per unit."""
     with torch.no_grad():
         full = model(clips)
-        return full, torch.stack([_without(model, clips, scope, unit) for unit in units])
+        return full, torch.stack([gated(model, clips, [unit]) for unit in units])
 
 
-def _without(model: VideoTransformer, clips: Tensor, scope: str, unit: Unit) -> Tensor:
-    block = next(block for block in model.blocks if block.index == unit.layer)
-    if scope == "head":
-        attentions = block.attentions
-        attention = attentions[unit.attention or next(reversed(attentions))]
-        attention.head_gate = torch.ones(attention.num_heads)
-        attention.head_gate[unit.head] = 0
-        logits = model(clips)
-        attention.head_gate = None
-        return logits
-    gated = {
-        "layer": list(block.branches.values()),
+def gated(model: VideoTransformer, clips: Tensor, units: Sequence[Unit]) -> Tensor:
+    """Logits [B, C] with all units' gates closed."""
+    with ExitStack() as opened:
+        for unit in units:
+            block = next(block for block in model.blocks if block.index == unit.layer)
+            opened.callback(close(block, unit))
+        with torch.no_grad():
+            return model(clips)
+
+
+def close(block: Block, unit: Unit, by: float = 0.0) -> Callable[[], None]:
+    """Multiply a unit's gate; what is returned opens all of its branches' gates again."""
+    names = list(block.attentions)
+    branches = {
+        "": list(block.branches.values()),
         "attention": list(block.attentions.values()),
         "mlp": [block.branches["mlp"]],
-    }[scope]
-    for branch in gated:
-        branch.gate = torch.zeros(())
-    logits = model(clips)
-    for branch in gated:
-        branch.gate = None
-    return logits
+    }.get(unit.branch) or [block.branches[unit.branch]]
+    if unit.number is None:
+        for branch in branches:
+            branch.gate = torch.tensor(by, dtype=torch.double)
+    else:
+        branch = block.branches[unit.branch or names[-1]]
+        if branch.part_gate is None:
+            branch.part_gate = torch.ones(branch.num_parts, dtype=torch.double)
+        branch.part_gate[unit.number] = by
+        branches = [branch]
+
+    def open_again() -> None:
+        for branch in branches:
+            branch.gate = branch.part_gate = None
+
+    return open_again

@@ -13,7 +13,9 @@ from toy_chain import CLIP, Toy, toy
 
 from vitprune.models import build_model
 from vitprune.models.bridge import KINDS, Bridge, bridges, fold, insert, reach, take_apart
-from vitprune.models.chain import Tokens, VideoTransformer, drop_layers
+from vitprune.models.chain import Tokens, VideoTransformer
+from vitprune.models.dropping import drop_layers
+from vitprune.models.unit import Unit
 
 CLIPS = torch.randn(2, *CLIP, generator=torch.Generator().manual_seed(0))
 
@@ -77,7 +79,7 @@ def test_dropping_and_bridging_in_any_order_is_made_anew(
         model = drop_layers(model, [layer])
         if is_bridged:
             place = layer
-            while place + 1 in model.dropped:
+            while Unit(place + 1) in model.dropped:
                 place += 1
             insert(model, bridge_at(model, place, kind))
     described = [bridge.described() for bridge in bridges(model)]

@@ -17,7 +17,9 @@ from torch.utils._pytree import tree_leaves
 from vitprune.errors import InputError
 from vitprune.importance import ablate
 from vitprune.models import VideoTransformer, build_model
-from vitprune.models.chain import Attention, Branch, Mlp, Tokens, drop_layers
+from vitprune.models.chain import Attention, Branch, Mlp, PartedBranch, Tokens
+from vitprune.models.dropping import drop_layers
+from vitprune.models.unit import Unit
 
 HUB = ["videomae", "vivit", "vjepa2", "videoprism"]
 NAMES = ["timesformer", "video_swin", "mvit", *HUB]
@@ -112,7 +114,7 @@ def assert_dropping_is_ablating(
 ) -> VideoTransformer:
     smaller = drop_layers(model, sorted(layers))
     torch.testing.assert_close(smaller(clips), ablated(model, clips, layers), atol=1e-5, rtol=1e-5)
-    assert smaller.dropped == tuple(sorted(layers))
+    assert smaller.dropped == tuple(map(Unit, sorted(layers)))
     return smaller
 
 
@@ -141,27 +143,28 @@ def test_dropping_first_last_and_reshaping_layers(model: VideoTransformer, clips
     torch.testing.assert_close(model(clips), logits, atol=0, rtol=0)
 
 
-def test_a_closed_head_gate_takes_the_contribution_away(
-    model: VideoTransformer, clips: Tensor
-) -> None:
+def test_a_closed_gate_takes_the_contribution_away(model: VideoTransformer, clips: Tensor) -> None:
     for block, tokens in walk(model, clips):
         tokens = block.before(tokens)
         for branch in block.branches.values():
+            assert isinstance(branch, PartedBranch)
+            parts, skip = branch.parts(tokens), branch.skip(tokens).x
+            assert parts.shape == (*skip.shape[:2], sum(branch.widths))
             if isinstance(branch, Attention):
                 heads = branch.heads(tokens)
-                skip = branch.skip(tokens).x
                 assert heads.shape[:3] == (*skip.shape[:2], branch.num_heads)
-                torch.testing.assert_close(branch.project(heads), branch.update(tokens))
-                assert branch.project(heads).shape == skip.shape
-                head = block.index % branch.num_heads
-                branch.head_gate = torch.ones(branch.num_heads)
-                branch.head_gate[head] = 0
-                try:
-                    actual = branch.update(tokens)
-                finally:
-                    branch.head_gate = None
-                expected = branch.project(heads) - branch.contribution(heads, head)
-                torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
+                torch.testing.assert_close(parts, heads.flatten(2))
+            torch.testing.assert_close(branch.project(parts), branch.update(tokens))
+            assert branch.project(parts).shape == skip.shape
+            number = block.index % branch.num_parts
+            branch.part_gate = torch.ones(branch.num_parts)
+            branch.part_gate[number] = 0
+            try:
+                actual = branch.update(tokens)
+            finally:
+                branch.part_gate = None
+            expected = branch.project(parts) - branch.contribution(parts, number)
+            torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-4)
             tokens = branch(tokens)
 
 
@@ -277,8 +280,7 @@ def test_what_is_remembered_of_a_size_lies_on_the_device(name: str) -> None:
     def use() -> None:
         with torch.enable_grad():
             model(clips).sum().backward()
-        for scope in ("layer", "head"):
-            ablate(model, clips, scope)
+        ablate(model, clips, "any")
 
     use()
     with SeenOnCpu() as seen:

@@ -109,7 +109,7 @@ def test_a_unit_without_which_the_model_breaks_is_named(scope: str) -> None:
             attention.proj.weight[0] = 0
             attention.proj.weight[0, :part] = -large / part
         assert model(clips().half()).isfinite().all()
-    unit = "head 7.0" if scope == "head" else f"{scope} 7"
+    unit = {"head": "head 7.0", "layer": "layer 7"}.get(scope, f"7.{scope}")
     with pytest.raises(NotFinite) as caught:
         score(model, [batch()], scope, progress=False)
     assert str(caught.value) == (
@@ -175,7 +175,7 @@ def test_the_pruned_model_refuses(tmp_path: Path) -> None:
 
 def test_curves_refuse(tmp_path: Path) -> None:
     classifier = HalfTest(overflowing(), list("abcde"), SETTINGS)
-    orders = [Order("R", "oneshot", (7, 3)), Order("random", "oneshot", (3, 7))]
+    orders = [Order("R", "oneshot", ("7", "3")), Order("random", "oneshot", ("3", "7"))]
     curves = DropCurves(lambda: orders, loader)
     message = r"^a\.mp4: the logits of the full model are not finite, first in layer 7;"
     with pytest.raises(NotFinite, match=message):
@@ -194,7 +194,7 @@ def test_training_names_epoch_and_step(tmp_path: Path) -> None:
 def test_what_heads_do_refuses(look: str) -> None:
     model = overflowing()
     names = ["a.mp4", "b.mp4", "c.mp4"]
-    head = Unit(9, 0)
+    head = Unit(9, number=0)
     looks = {
         "maps": lambda: attention_maps(model, clips(), [head], names=names),
         "rollout": lambda: rollout(model, clips(), names),

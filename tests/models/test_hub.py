@@ -22,8 +22,9 @@ from vitprune.hub import Source
 from vitprune.importance import ablate, units_of
 from vitprune.models import VideoTransformer, build_model
 from vitprune.models import hub as adapters
-from vitprune.models.chain import drop_layers
+from vitprune.models.dropping import drop_layers, drop_units
 from vitprune.models.hub.branches import HubAttention, SpaceAttention, TimeAttention
+from vitprune.models.unit import Unit
 from vitprune.pruning import count_flops
 from vitprune.training import VideoClassifier
 
@@ -172,7 +173,7 @@ def test_maps_are_of_transformers_attention_weights(pair: Any) -> None:
     units = units_of(ours, "head")
     for unit, found in attention_maps(ours, shown, units).items():
         patches = found.tokens[0].numel()
-        seen = weights[unit.layer][:, unit.head, -patches:, -patches:].mean(1)
+        seen = weights[unit.layer][:, unit.number, -patches:, -patches:].mean(1)
         torch.testing.assert_close(found.tokens.flatten(1), seen, atol=1e-6, rtol=1e-4)
 
 
@@ -224,13 +225,13 @@ def test_a_checkpoint_needs_no_directory(pair: Any, tmp_path: Path) -> None:
     theirs, _, path = pair
     shutil.copytree(path, tmp_path / "copy")
     model = build_model("hub", weights=tmp_path / "copy").eval()
-    smaller = drop_layers(model, [1])
+    smaller = drop_units(model, "1,2.3")
     for each in (model, smaller):
         VideoClassifier(each, CLASSES, {}).save(tmp_path / f"{len(each.blocks)}.ckpt")
     shutil.rmtree(tmp_path / "copy")
     assert_same(VideoClassifier.load(tmp_path / f"{len(model.blocks)}.ckpt").model, theirs, clips())
     loaded = VideoClassifier.load(tmp_path / f"{len(smaller.blocks)}.ckpt").model
-    assert loaded.dropped == (1,)
+    assert loaded.dropped == (Unit(1), Unit(2, number=3))
     with torch.no_grad():
         torch.testing.assert_close(loaded(clips()), smaller(clips()), atol=0, rtol=0)
 

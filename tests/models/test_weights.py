@@ -27,7 +27,8 @@ from transformers import TimesformerConfig, TimesformerForVideoClassification
 
 from vitprune.errors import InputError
 from vitprune.models import VideoTransformer, build_model, timesformer
-from vitprune.models.chain import ModelSpec, drop_layers
+from vitprune.models.chain import ModelSpec
+from vitprune.models.dropping import drop_layers
 from vitprune.models.weights import load_weights
 from vitprune.models.weights.download import download
 from vitprune.training import VideoClassifier
@@ -552,7 +553,7 @@ def own_checkpoint(model: VideoTransformer, **description: object) -> dict[str, 
     spec = {"name": model.spec.name, "variant": model.spec.variant}
     return {
         "state_dict": {f"model.{key}": value for key, value in model.state_dict().items()},
-        "vitprune": {"spec": spec, "dropped": list(model.dropped), **description},
+        "vitprune": {"spec": spec, "dropped": [*map(str, model.dropped)], **description},
     }
 
 
@@ -572,10 +573,10 @@ def test_own_bare_state_dict_in_safetensors(tmp_path):
     assert_same_logits(model, reference, clips(8, 64))
 
 
-def test_own_pruned_checkpoint_is_refused_naming_the_layers(saved):
+def test_own_pruned_checkpoint_is_refused_naming_the_units(saved):
     model = build_model("mvit", "tiny")
     path = saved(own_checkpoint(drop_layers(model, [3, 7])), "pruned.ckpt")
-    assert "no layer [3, 7]" in refused(model, path)
+    assert "it lacks layers 3, 7, the model nothing" in refused(model, path)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module.model._orig_mod."])

@@ -7,9 +7,9 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from vitprune.importance import Scores, score
+from vitprune.importance import SCOPES, Scores, Unit, score
 from vitprune.models import VideoTransformer, build_model
-from vitprune.pruning import ModelComparison, choose, drop_layers
+from vitprune.pruning import ModelComparison, choose, drop_layers, drop_units
 from vitprune.pruning.cost import latencies
 from vitprune.training import VideoClassifier
 
@@ -43,19 +43,20 @@ def test_a_model_pruned_in_inference_mode_is_an_ordinary_one(name: str) -> None:
     smaller(torch.randn(1, 3, 4, 32, 32)).sum().backward()
 
 
-def test_a_pruned_model_can_be_pruned_by_gradients_and_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scope", SCOPES)
+def test_a_pruned_model_can_be_pruned_by_gradients_and_trained(scope: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = build_model("mvit", "tiny", num_classes=3, **SETTINGS)
     classifier = VideoClassifier(model, ["a", "b", "c"], SETTINGS)
 
     def taylor(model: VideoTransformer) -> Scores:
-        return score(model, loader(), measure="taylor", progress=False)
+        return score(model, loader(), scope, measure="taylor", progress=False)
 
-    def rank(scores: Scores) -> list[int]:
-        return [unit.layer for unit in scores.rank("taylor")]
+    def rank(scores: Scores) -> list[Unit]:
+        return scores.rank("taylor")
 
     plan = choose(classifier.model, 2, taylor, rank, at_once=1)
-    pruned = classifier.with_model(drop_layers(classifier.model, plan.dropped))
+    pruned = classifier.with_model(drop_units(classifier.model, plan.dropped))
     comparison = ModelComparison({"pruned": pruned})
     trainer(tmp_path, comparison).test(classifier, loader(), verbose=False)
     before = {name: value.clone() for name, value in pruned.state_dict().items()}

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from vitprune.models import build_model
 from vitprune.models.bridge import bridges
-from vitprune.models.chain import drop_layers
+from vitprune.models.dropping import drop_layers
 from vitprune.recovery import Distillation, fit_bridges
 from vitprune.recovery.distillation import seen, soft_divergence, unlike
 from vitprune.training import VideoClassifier

@@ -12,7 +12,7 @@ from toy_chain import CLIP, Toy, toy
 
 from vitprune.models import build_model
 from vitprune.models.bridge import Bridge, bridges, insert, reach, take_apart
-from vitprune.models.chain import drop_layers
+from vitprune.models.dropping import drop_layers
 from vitprune.recovery import fit_bridges
 from vitprune.recovery.linear import divergence, gaps
 

@@ -135,7 +135,7 @@ def made_up_curves(layers: int = 16, videos: int = 40, seed: int = 0, draws: int
     return Curves(
         metric=np.array([metric for _, metric in ways]),
         strategy=np.array([strategy for strategy, _ in ways]),
-        layers=np.array([draw.permutation(layers)[:-1] for _ in ways]),
+        units=np.array([draw.permutation(layers)[:-1].astype(str) for _ in ways]),
         val=hits(np.random.default_rng(100)),
         test=hits(np.random.default_rng(101)),
         val_videos=np.array([f"v{i}.mp4" for i in range(videos)]),

@@ -82,7 +82,13 @@ def test_panels_are_written(tmp_path: Path) -> None:
 
 
 def test_heads_in_a_grid(tmp_path: Path) -> None:
-    units = [Unit(0, 0), Unit(1, 0, "time"), Unit(1, 1, "time"), Unit(1, 0), Unit(1, 1)]
+    units = [
+        Unit(0, number=0),
+        Unit(1, "time", 0),
+        Unit(1, "time", 1),
+        Unit(1, number=0),
+        Unit(1, number=1),
+    ]
     rows, places = grid_of(units)
     assert rows == ["0", "1 time", "1"]
     assert places == [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1)]

@@ -35,8 +35,8 @@ def figures(curves: Curves) -> pd.DataFrame:
 
 
 def test_prefixes_begin_with_the_full_model() -> None:
-    prefixes = Order("R", "oneshot", (3, 1)).prefixes()
-    assert prefixes == [frozenset(), frozenset({3}), frozenset({3, 1})]
+    prefixes = Order("R", "oneshot", ("3", "1.mlp")).prefixes()
+    assert prefixes == [frozenset(), frozenset({"3"}), frozenset({"3", "1.mlp"})]
 
 
 def test_what_is_written_is_read_again(curves: Curves, tmp_path) -> None:
@@ -53,8 +53,8 @@ def test_the_table_has_every_order_and_k(curves: Curves) -> None:
     row = table[(table["metric"] == "random") & (table["draw"] == 2) & (table["k"] == 3)].iloc[0]
     order = curves.of(("oneshot", "random"))[2]
     assert row["test_top1"] == pytest.approx(curves.test[order, 3].mean())
-    assert row["layer"] == curves.layers[order, 2]
-    assert table.loc[table["k"] == 0, "layer"].isna().all()
+    assert row["unit"] == curves.units[order, 2]
+    assert (table.loc[table["k"] == 0, "unit"] == "").all()
 
 
 @settings(deadline=None)

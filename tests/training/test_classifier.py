@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from vitprune.errors import InputError
 from vitprune.models import build_model
-from vitprune.pruning import drop_layers
+from vitprune.models.unit import read_units
+from vitprune.pruning import drop_layers, drop_units
 from vitprune.training import VideoClassifier, view_probabilities
 
 NAMES = ("timesformer", "video_swin", "mvit", "videomae", "vivit", "vjepa2", "videoprism")
@@ -30,17 +31,20 @@ def clips(n: int = 2) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("dropped", [[], [0], [2, 3, 11], [1, 11]])
-def test_a_checkpoint_needs_nothing_but_itself(
-    name: str, dropped: list[int], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "dropped", ["", "0", "2,3,11", "1.mlp,11", "0.attention,3.0,3.mlp.7,9.mlp.0,9.mlp.2"]
+)
+def test_a_checkpoint_needs_nothing_but_itself(name: str, dropped: str, tmp_path: Path) -> None:
     full = classifier(name).eval()
-    saved = full.with_model(drop_layers(full.model, dropped)) if dropped else full
+    full.model.group_neurons(9)
+    units = read_units(dropped) if dropped else []
+    saved = full.with_model(drop_units(full.model, units))
     saved.eval().save(tmp_path / "model.ckpt")
     loaded = VideoClassifier.load(tmp_path / "model.ckpt")
     assert loaded.class_names == CLASSES
     assert loaded.clip_settings == SETTINGS
-    assert loaded.model.dropped == tuple(dropped)
+    assert loaded.model.dropped == tuple(units)
+    assert loaded.model.neuron_groups == 9
     with torch.no_grad():
         torch.testing.assert_close(loaded(clips()), saved(clips()), rtol=0, atol=0)
 
@@ -49,9 +53,9 @@ def test_dropping_again_from_a_loaded_checkpoint(tmp_path: Path) -> None:
     full = classifier().eval()
     once = full.with_model(drop_layers(full.model, [1, 5]))
     once.save(tmp_path / "once.ckpt")
-    twice = drop_layers(VideoClassifier.load(tmp_path / "once.ckpt").model, [3, 4])
-    assert twice.dropped == (1, 3, 4, 5)
-    both = drop_layers(full.model, [1, 3, 4, 5])
+    twice = drop_units(VideoClassifier.load(tmp_path / "once.ckpt").model, "3,4.mlp,9.0")
+    assert [*map(str, twice.dropped)] == ["1", "3", "4.mlp", "5", "9.0"]
+    both = drop_units(full.model, "9.0,1,3,5,4.mlp")
     with torch.no_grad():
         torch.testing.assert_close(twice(clips()), both(clips()), rtol=0, atol=0)
 

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from vitprune.errors import InputError
 from vitprune.importance import Unit, units_of
 from vitprune.importance.engine import evaluating
-from vitprune.importance.unit import blocks_of, named_attentions, resolved
 from vitprune.models import Tokens, VideoTransformer
-from vitprune.models.chain import Attention, Block, Grid
+from vitprune.models.chain import Attention, Grid, PartedBranch
 from vitprune.models.finite import check_attention, check_logits
 from vitprune.models.grids import nearest, spread
+from vitprune.models.places import Place, blocks_of, places_of, resolved
 
 QUERIES = ("mean", "cls")
 ROLLOUT = "rollout"
@@ -77,11 +77,11 @@ def check_heads(model: VideoTransformer, names: Sequence[str | float]) -> list[U
 def _head(model: VideoTransformer, name: str | float) -> Unit:
     known = units_of(model, "head")
     if isinstance(name, float):
-        same = [unit for unit in known if not unit.attention and float(str(unit)) == name]
+        same = [unit for unit in known if not unit.branch and float(str(unit)) == name]
         if len(same) == 1:
             return same[0]
         if same:
-            ways = " or ".join(f"{unit.layer}h{unit.head}" for unit in same)
+            ways = " or ".join(f"{unit.layer}h{unit.number}" for unit in same)
             raise InputError(
                 f"head={name} may be head {' or '.join(map(str, same))}, which are one number to a "
                 f"configuration; write {ways}"
@@ -90,7 +90,7 @@ def _head(model: VideoTransformer, name: str | float) -> Unit:
         unit = resolved(model, Unit.parse(str(name)))
     except ValueError:
         unit = None
-    if unit is None or unit.head is None:
+    if unit is None or unit.scope != "head":
         raise InputError(f"head={name} is no head; write layer.head, as in {known[-1]}")
     if unit not in known:
         beside = [other for other in known if other.layer == unit.layer]
@@ -123,25 +123,22 @@ def attention_maps(
         InputError: ``query=cls`` where there is no class token, or a head without one.
         NotFinite: a logit or a map is nan or infinite.
     """
-    wanted: dict[tuple[int, str], list[Unit]] = {}
-    for unit in heads:
-        wanted.setdefault((unit.layer, unit.attention), []).append(unit)
+    wanted: dict[PartedBranch, list[Place]] = {}
+    for place in places_of(model, heads).values():
+        wanted.setdefault(place.parted, []).append(place)
     size: Grid = (clips.shape[2], clips.shape[3], clips.shape[4])
     maps: dict[Unit, AttentionMap] = {}
 
-    def keep(block: Block, units: Sequence[Unit], seen: Step) -> None:
-        grid = seen.before.grid
-        received = seen.received(_queries(seen.after, query, units[0]))[:, :, -math.prod(grid) :]
-        tokens, axes = received.unflatten(2, grid), model.pixel_axes(block, grid, size)
-        for unit in units:
-            assert unit.head is not None
-            maps[unit] = AttentionMap(tokens[:, unit.head], axes)
+    def keep(places: Sequence[Place], seen: Step) -> None:
+        grid, (first, *_) = seen.before.grid, places
+        received = seen.received(_queries(seen.after, query, first.unit))[:, :, -math.prod(grid) :]
+        tokens, axes = received.unflatten(2, grid), model.pixel_axes(first.block, grid, size)
+        for place in places:
+            maps[place.unit] = AttentionMap(tokens[:, place.part], axes)
 
     with evaluating(model), torch.no_grad(), _Watch() as watch:
-        for block in blocks_of(model):
-            for name, attention in named_attentions(block).items():
-                if units := wanted.get((block.index, name)):
-                    watch(attention, partial(keep, block, units))
+        for attention, places in wanted.items():
+            watch(attention, partial(keep, places))
         logits = model(clips)
     check_logits(logits, model, clips, names)
     for unit, found in maps.items():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitprune.importance import Unit, units_of, without_heads
+from vitprune.importance import Unit, units_of, without
 from vitprune.models import VideoTransformer
 from vitprune.models.finite import check_logits, names_of
 
@@ -32,10 +32,9 @@ def probabilities_without(
             clips = batch["clips"][:, 0].to(like)
             answers = []
             for heads in sets:
-                with without_heads(model, heads):
+                with without(model, heads):
                     logits = model(clips)
-                    ablated = [f"head {head}" for head in heads]
-                    check_logits(logits, model, clips, names_of(batch), ablated)
+                    check_logits(logits, model, clips, names_of(batch), heads)
                 answers.append(logits.float().softmax(-1).cpu())
             rows.append(torch.stack(answers))
     return torch.cat(rows, dim=1).numpy()
@@ -63,8 +62,8 @@ def random_peers(
     """
     others = [unit for unit in units_of(model, "head") if unit not in heads]
     pools, elsewhere = [], 0
-    for (layer, attention), count in Counter((h.layer, h.attention) for h in heads).items():
-        beside = [u for u in others if (u.layer, u.attention) == (layer, attention)]
+    for place, count in Counter((h.layer, h.branch) for h in heads).items():
+        beside = [unit for unit in others if (unit.layer, unit.branch) == place]
         enough = len(beside) >= count
         elsewhere += 0 if enough else count
         pools.append((count, beside if enough else others))

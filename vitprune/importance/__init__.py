@@ -1,19 +1,20 @@
-"""Model and clips to relevance: what every layer and head is worth.
+"""Model and clips to relevance: what every unit is worth.
 
-`metrics` are JSD, dProb and R, functions of logits. `unit` says what can be ablated, `engine` and
-`stream` ablate many units in one pass. `measures` is the registry of what units are scored by:
+`metrics` are JSD, dProb and R, functions of logits. `engine` and `stream` ablate many units in one
+pass. `measures` is the registry of what units are scored by:
 ablation, and the controls. `scoring` goes over the clips, `accumulate` gathers values, `scores`
 holds, ranks and files them, `store` keeps what was measured.
 """
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together, without_heads
+from vitprune.importance.engine import Ablation, ablate, ablate_sets, ablate_together, without
 from vitprune.importance.measures import MEASURES, measure_of
 from vitprune.importance.metrics import METRICS, TARGETS, dprob, jsd, relevance
 from vitprune.importance.scores import DIRECTIONS, Scores
 from vitprune.importance.scoring import score
 from vitprune.importance.store import ScoreStore, entry_name
-from vitprune.importance.unit import SCOPES, Unit, units_of
+from vitprune.models.places import units_of
+from vitprune.models.unit import SCOPES, Unit
 
 __all__ = [
     "DIRECTIONS",
@@ -36,5 +37,5 @@ __all__ = [
     "relevance",
     "score",
     "units_of",
-    "without_heads",
+    "without",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 from vitprune.importance.engine import Ablation
 from vitprune.importance.metrics import dprob, jsd
 from vitprune.importance.scores import Scores
-from vitprune.importance.unit import Unit
+from vitprune.models.unit import Unit
 from vitprune.training.per_video import PerVideo, wide
 
 ABLATION_VALUES = ("JSD", "dProb/predicted", "dProb/label")
@@ -23,7 +23,6 @@ class RelevanceScores(PerVideo):
 
     Args:
         units: the U units.
-        scope: what kind of units.
         names: of the values.
 
     Example:
@@ -39,12 +38,10 @@ class RelevanceScores(PerVideo):
     def __init__(
         self,
         units: Sequence[Unit],
-        scope: str = "layer",
         names: Sequence[str] = ABLATION_VALUES,
     ) -> None:
         super().__init__(2 + len(names) * len(units))
         self.units = list(units)
-        self.scope = scope
         self.names = tuple(names)
 
     def update(
@@ -74,7 +71,6 @@ class RelevanceScores(PerVideo):
         labels, predicted = columns[:, :2].long().T.numpy()
         values = columns[:, 2:].unflatten(1, (len(self.names), len(self.units))).numpy()
         return Scores(
-            scope=self.scope,
             units=self.units,
             clips=clips.numpy(),
             labels=labels,

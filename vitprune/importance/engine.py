@@ -6,7 +6,8 @@ unit is ablated. Streams that are at the same step go through it as one batch: a
 
 Cost. A stream costs what lies behind its unit, so in a chain of L equal layers scoring all of them
 costs (L+1)/2 forward passes (full one included) instead of L+1. For a head, its layer's attention
-is computed once for all heads, and one head's projected contribution is subtracted per stream.
+is computed once for all heads, and one head's projected contribution is subtracted per stream; for
+a group of hidden neurons likewise.
 
 Memory. Streams go in *waves* of ``max_streams``: a wave is collected from the full stream, run to
 the logits, and only then does the full stream move on. Nothing is computed twice for it; what a
@@ -16,16 +17,18 @@ smaller wave costs is smaller batches.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vitprune.importance.stream import Departure, FullStream
-from vitprune.importance.unit import Unit, blocks_of, named_attentions, resolved, units_of
-from vitprune.models.chain import Attention, Block, Tokens, VideoTransformer
+from vitprune.models.chain import Block, Branch, PartedBranch, Tokens, VideoTransformer
+from vitprune.models.places import Place, blocks_of, places_of, units_of
+from vitprune.models.unit import Unit, Units
 
 SMALL = 64 * 2**20
 """Waves are not made narrower to save fewer bytes than this."""
@@ -38,6 +41,10 @@ TOGETHER = 2**30
 """Bytes of tokens that sets of layers may hold together."""
 HELD = 4
 """The full stream's tokens, and its layer's heads and their sum, which it holds during a wave."""
+
+
+Ablated: TypeAlias = frozenset[Unit]
+"""A set of units that are ablated together."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def ablate(
     clips: Tensor,
     scope: str = "layer",
     *,
-    units: Sequence[Unit] | None = None,
+    units: Units | None = None,
     max_streams: int | None = None,
 ) -> Ablation:
     """Logits of the full model, and with each unit ablated, weights untouched.
@@ -69,10 +76,11 @@ def ablate(
     whatever mode the model is in, without gradients, and under the caller's autocast.
 
     Args:
-        model: full, or already without some layers.
+        model: full, or already without some units.
         clips: [B, 3, T, H, W], normalised.
-        scope: ``layer``, ``attention`` (only the layer's attention), ``mlp`` or ``head``.
-        units: which units; None for all of the scope.
+        scope: ``layer``, ``attention`` (only the layer's attention), ``mlp``, ``head``,
+            ``neurons`` or, for all of them, ``any``.
+        units: which units, of any scopes, instead of all of one.
         max_streams: how many streams go through the model as one batch, so at most
             ``max_streams * B`` rows. None for as many as keep the peak of memory (parameters and
             activations) under twice that of a plain forward pass on the same clips.
@@ -81,14 +89,14 @@ def ablate(
         ValueError: an unknown scope, a unit that the model does not have, ``max_streams`` below
             one, or a model with gates set.
     """
-    units = units_of(model, scope) if units is None else [resolved(model, u) for u in units]
+    units = units_of(model, scope) if units is None else list(places_of(model, units))
     if max_streams is not None and max_streams < 1:
         raise ValueError(f"max_streams={max_streams}, and at least one is needed")
     logits: dict[Unit, Tensor] = {}
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
         most_bytes = bytes_for_streams(model, tokens)
-        stream = FullStream(model, tokens, scope, units)
+        stream = FullStream(model, tokens, units)
         departures = iter(stream)
         while wave := _next_wave(departures, max_streams, most_bytes):
             going = [departure.unit for departure in wave]
@@ -98,8 +106,8 @@ def ablate(
         return Ablation(full, torch.stack(ablated) if ablated else full[None][:0], units)
 
 
-def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collection[int]]) -> Tensor:
-    """Logits [S, B, num_classes] with each of S sets of layers ablated, weights untouched.
+def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Units]) -> Tensor:
+    """Logits [S, B, num_classes] with each of S sets of units ablated, weights untouched.
 
     Sets that agree on the layers so far share one stream, so that a curve's k+1 nested sets, or
     the pruned models of several metrics, pay only for what lies behind their first difference.
@@ -107,105 +115,122 @@ def ablate_sets(model: VideoTransformer, clips: Tensor, sets: Sequence[Collectio
     where they would take more than :data:`TOGETHER`, the sets go on from there in halves.
 
     Raises:
-        ValueError: a layer that the model does not have.
+        ValueError: a unit that the model does not have.
     """
-    wanted = [frozenset(layers) for layers in sets]
-    if missing := sorted(frozenset().union(*wanted) - set(model.layers)):
-        raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
+    found = [places_of(model, units) for units in sets]
+    wanted = [frozenset(units) for units in found]
+    there = {unit: place for units in found for unit, place in units.items()}
     with evaluating(model), torch.no_grad():
         tokens = model.embed(clips)
         most_bytes = bytes_for_streams(model, tokens)
-        logits = _through(
-            model, blocks_of(model), {frozenset[int](): tokens}, {*wanted}, most_bytes
-        )
-        return torch.stack([logits[layers] for layers in wanted])
+        nothing: Ablated = frozenset()
+        streams = {nothing: tokens}
+        logits = _through(model, blocks_of(model), streams, {*wanted}, there, most_bytes)
+        return torch.stack([logits[units] for units in wanted])
 
 
 def _through(
     model: VideoTransformer,
     blocks: Sequence[Block],
-    streams: Mapping[frozenset[int], Tokens],
-    wanted: Set[frozenset[int]],
+    streams: Mapping[Ablated, Tokens],
+    wanted: Set[Ablated],
+    there: Mapping[Unit, Place],
     most_bytes: int,
-) -> dict[frozenset[int], Tensor]:
+) -> dict[Ablated, Tensor]:
     """The logits of each wanted set, from the streams before the first of the ``blocks``.
 
     Args:
         model: whose blocks they are.
         blocks: those that are ahead.
-        streams: tokens by the layers that were ablated so far.
-        wanted: the sets of layers.
+        streams: tokens by the units that were ablated so far.
+        wanted: the sets of units.
+        there: where all of these units are.
         most_bytes: of tokens that go through a block as one batch.
     """
     ahead = {block.index for block in blocks}
     for position, block in enumerate(blocks):
         ahead.discard(block.index)
-        behind = {layers - ahead for layers in wanted}
+        behind = {_behind(units, ahead) for units in wanted}
         if len(behind) > 1 and len(behind) * _bytes(next(iter(streams.values()))) > TOGETHER:
-            logits: dict[frozenset[int], Tensor] = {}
+            logits: dict[Ablated, Tensor] = {}
             in_order = sorted(behind, key=sorted)
             for half in in_order[: len(behind) // 2], in_order[len(behind) // 2 :]:
-                needed = {layers - {block.index} for layers in half}
+                needed = {_behind(units, {block.index}) for units in half}
                 logits |= _through(
                     model,
                     blocks[position:],
-                    {layers: streams[layers] for layers in needed},
-                    {layers for layers in wanted if layers - ahead in half},
+                    {units: streams[units] for units in needed},
+                    {units for units in wanted if _behind(units, ahead) in half},
+                    there,
                     most_bytes,
                 )
             return logits
-        here = {layers for layers in behind if block.index in layers}
-        through = sorted(behind - here, key=sorted)
-        following = {layers: block.shortcut(streams[layers - {block.index}]) for layers in here}
-        width = max(1, most_bytes // _bytes(streams[through[0]])) if through else 1
-        for start in range(0, len(through), width):
-            group = through[start : start + width]
-            joined = torch.cat([streams[layers].x for layers in group])
-            x, grid = block(Tokens(joined, streams[group[0]].grid))
-            parts = x.chunk(len(group))
-            following |= {
-                layers: Tokens(part, grid) for layers, part in zip(group, parts, strict=True)
-            }
+        alike: dict[Ablated, list[Ablated]] = {}  # what is ablated here -> the sets so far
+        for units in sorted(behind, key=sorted):
+            alike.setdefault(units - _behind(units, {block.index}), []).append(units)
+        following: dict[Ablated, Tokens] = {}
+        for here, sets in alike.items():
+            before = [streams[units - here] for units in sets]
+            width = max(1, most_bytes // _bytes(before[0]))
+            with _ablated([there[unit] for unit in here]):
+                for start in range(0, len(sets), width):
+                    group = before[start : start + width]
+                    x, grid = block(_joined(group))
+                    parts = zip(sets[start : start + width], x.chunk(len(group)), strict=True)
+                    following |= {units: Tokens(part, grid) for units, part in parts}
         streams = following
-    return {layers: model.classify(tokens) for layers, tokens in streams.items()}
+    return {units: model.classify(tokens) for units, tokens in streams.items()}
 
 
-def ablate_together(model: VideoTransformer, clips: Tensor, layers: Collection[int]) -> Tensor:
-    """Logits [B, num_classes] with all ``layers`` ablated at once, weights untouched.
+def _behind(units: Ablated, ahead: Set[int]) -> Ablated:
+    """Those units whose layers are not ahead."""
+    return frozenset(unit for unit in units if unit.layer not in ahead)
 
-    Equal to those of :func:`vitprune.pruning.drop_layers` with the same layers.
+
+def ablate_together(model: VideoTransformer, clips: Tensor, units: Units) -> Tensor:
+    """Logits [B, num_classes] with all ``units`` ablated at once, weights untouched.
+
+    Equal to those of :func:`vitprune.pruning.drop_units` with the same units.
 
     Raises:
-        ValueError: a layer that the model does not have.
+        ValueError: a unit that the model does not have.
     """
-    return ablate_sets(model, clips, [layers])[0]
+    return ablate_sets(model, clips, [units])[0]
 
 
 @contextmanager
-def without_heads(model: VideoTransformer, heads: Collection[Unit]) -> Iterator[None]:
-    """The model in eval mode and as if ``heads`` were absent, weights untouched.
+def without(model: VideoTransformer, units: Units) -> Iterator[None]:
+    """The model in eval mode and as if ``units`` were absent, weights untouched.
 
     Raises:
-        ValueError: a head that the model does not have.
+        ValueError: a unit that the model does not have.
     """
-    heads = [resolved(model, unit) for unit in heads]
-    if missing := [str(unit) for unit in heads if unit not in units_of(model, "head")]:
-        raise ValueError(f"the model has no head {', '.join(missing)}")
-    gated: list[Attention] = []
-    with evaluating(model):
-        try:
-            for block in blocks_of(model):
-                for name, attention in named_attentions(block).items():
-                    gate = attention.proj.weight.new_ones(attention.num_heads)
-                    here = [u.head for u in heads if (u.layer, u.attention) == (block.index, name)]
-                    if here:
-                        gate[here] = 0
-                        attention.head_gate = gate
-                        gated.append(attention)
-            yield
-        finally:
-            for attention in gated:
-                attention.head_gate = None
+    with evaluating(model), _ablated(places_of(model, units).values()):
+        yield
+
+
+@contextmanager
+def _ablated(places: Iterable[Place]) -> Iterator[None]:
+    whole: list[Branch] = []
+    gates: dict[PartedBranch, Tensor] = {}
+    try:
+        for place in places:
+            if place.unit.number is None:
+                whole += place.branches
+                for branch in place.branches:
+                    branch.ablated = True
+                continue
+            parted = place.parted
+            if parted not in gates:
+                gates[parted] = parted.last.weight.new_ones(len(parted.numbers))
+                parted.part_gate = gates[parted]
+            gates[parted][place.part] = 0
+        yield
+    finally:
+        for branch in whole:
+            branch.ablated = False
+        for parted in gates:
+            parted.part_gate = None
 
 
 def bytes_for_streams(model: VideoTransformer, tokens: Tokens) -> int:
@@ -273,6 +298,11 @@ def _join(tokens: Tokens | None, waiting: deque[Departure], position: int) -> To
     parts = [] if tokens is None else [tokens]
     while waiting and waiting[0].step == position:
         parts.append(waiting.popleft().ablated)
-    if len(parts) == 1:
-        return parts[0]
-    return Tokens(torch.cat([part.x for part in parts]), parts[0].grid)
+    return _joined(parts)
+
+
+def _joined(streams: Sequence[Tokens]) -> Tokens:
+    """Streams as one batch."""
+    if len(streams) == 1:
+        return streams[0]
+    return Tokens(torch.cat([tokens.x for tokens in streams]), streams[0].grid)

@@ -16,30 +16,30 @@ from vitprune.importance.accumulate import ABLATION_VALUES, ablation_values
 from vitprune.importance.engine import ablate
 from vitprune.importance.metrics import METRICS
 from vitprune.importance.stream import FullStream
-from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions
-from vitprune.models.chain import VideoTransformer
+from vitprune.models.chain import Branch, VideoTransformer
+from vitprune.models.places import Place, places_of
+from vitprune.models.unit import Unit
 from vitprune.training.per_video import wide
 
 PerClip = Callable[
-    [VideoTransformer, Tensor, Tensor, str, Sequence[Unit], int | None],
+    [VideoTransformer, Tensor, Tensor, Sequence[Unit], int | None],
     tuple[Tensor, dict[str, Tensor]],
 ]
-"""(model, clips [B, 3, T, H, W], labels [B], scope, units, max_streams) to the full model's
+"""(model, clips [B, 3, T, H, W], labels [B], units, max_streams) to the full model's
 logits [B, C] and values by name, each [B, U]."""
-PerUnit = Callable[[VideoTransformer, str, Sequence[Unit], int], Sequence[float]]
-"""(model, scope, units, seed) to one value per unit."""
+PerUnit = Callable[[VideoTransformer, Sequence[Unit], int], Sequence[float]]
+"""(model, units, seed) to one value per unit."""
 
 
 def ablation(
     model: VideoTransformer,
     clips: Tensor,
     labels: Tensor,
-    scope: str,
     units: Sequence[Unit],
     max_streams: int | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """JSD and dProb of both targets, from one pass."""
-    result = ablate(model, clips, scope, units=units, max_streams=max_streams)
+    result = ablate(model, clips, units=units, max_streams=max_streams)
     return result.full, ablation_values(result, labels)
 
 
@@ -47,7 +47,6 @@ def cosine(
     model: VideoTransformer,
     clips: Tensor,
     labels: Tensor,
-    scope: str,
     units: Sequence[Unit],
     max_streams: int | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -57,7 +56,7 @@ def cosine(
     et al. 2024, arXiv:2403.03853, eq. 1). Costs one forward pass for all units.
     """
     with torch.no_grad():
-        stream = FullStream(model, model.embed(clips), scope, units)
+        stream = FullStream(model, model.embed(clips), units)
         influence = {
             departure.unit: 1
             - nn.functional.cosine_similarity(
@@ -73,83 +72,70 @@ def taylor(
     model: VideoTransformer,
     clips: Tensor,
     labels: Tensor,
-    scope: str,
     units: Sequence[Unit],
     max_streams: int | None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """First-order effect of the unit on the loss: ``|d cross-entropy / d gate|`` per clip.
 
     The gate is 1 and scales what the unit adds (Michel et al. 2019, arXiv:1905.10650, eq. 2). A
-    layer's branches share one. Costs one forward and one backward pass for all units.
+    layer's branches share one: its slope is the sum of what theirs would be each by itself. Costs
+    one forward and one backward pass for all units.
     """
-    blocks = {block.index: block for block in blocks_of(model)}
-    gates: dict[Unit, Tensor] = {}
-    gated: list[tuple[nn.Module, str]] = []
+    there, batch = list(places_of(model, units).values()), len(clips)
+    gates: dict[tuple[Branch, str], Tensor] = {}
     trainable = [p for p in model.parameters() if p.requires_grad]
     try:
         # Only the gates' gradients are wanted; without the weights' a backward costs half.
         for parameter in trainable:
             parameter.requires_grad_(False)
         with torch.inference_mode(False), torch.enable_grad():
-            batch = len(clips)
-            for unit in units:
-                block = blocks[unit.layer]
-                if scope == "head":
-                    attention = named_attentions(block)[unit.attention]
-                    if attention.head_gate is None:
-                        ones = clips.new_ones(batch, attention.num_heads)
-                        attention.head_gate = ones.requires_grad_()
-                        gated.append((attention, "head_gate"))
-                    gates[unit] = attention.head_gate
-                else:
-                    gates[unit] = clips.new_ones(batch, 1, 1).requires_grad_()
-                    for branch in branches_of(block, scope):
-                        branch.gate = gates[unit]
-                        gated.append((branch, "gate"))
+            for place in there:
+                for branch in place.branches:
+                    name, shape = "gate", [batch, 1, 1]
+                    if place.unit.number is not None:
+                        name, shape = "part_gate", [batch, len(place.parted.numbers)]
+                    if (branch, name) not in gates:
+                        gates[branch, name] = clips.new_ones(shape).requires_grad_()
+                        setattr(branch, name, gates[branch, name])
             logits = model(clips.clone())
             loss = nn.functional.cross_entropy(logits.float(), labels.clone(), reduction="sum")
-            every = list({id(gate): gate for gate in gates.values()}.values())
-            slopes = dict(zip(map(id, every), torch.autograd.grad(loss, every), strict=True))
+            slopes = dict(zip(gates, torch.autograd.grad(loss, [*gates.values()]), strict=True))
     finally:
         for parameter in trainable:
             parameter.requires_grad_(True)
-        for module, name in gated:
-            setattr(module, name, None)
-    columns = [
-        slopes[id(gates[unit])].reshape(len(clips), -1)[:, unit.head or 0].abs() for unit in units
-    ]
+        for branch, name in gates:
+            setattr(branch, name, None)
+
+    def slope(place: Place) -> Tensor:
+        if place.unit.number is not None:
+            return slopes[place.parted, "part_gate"][:, place.part]
+        return torch.stack([slopes[b, "gate"].view(batch) for b in place.branches]).sum(0)
+
+    columns = [slope(place).abs() for place in there]
     return logits.detach(), {"taylor": torch.stack(columns, dim=1)}
 
 
-def random(
-    model: VideoTransformer, scope: str, units: Sequence[Unit], seed: int
-) -> Sequence[float]:
+def random(model: VideoTransformer, units: Sequence[Unit], seed: int) -> Sequence[float]:
     """Uniform in [0, 1), from the seed."""
     return np.random.default_rng(seed).random(len(units)).tolist()
 
 
-def magnitude(
-    model: VideoTransformer, scope: str, units: Sequence[Unit], seed: int
-) -> Sequence[float]:
+def magnitude(model: VideoTransformer, units: Sequence[Unit], seed: int) -> Sequence[float]:
     """Mean absolute weight of the unit's parameters, biases and norms included.
 
-    A head's are its columns of the output projection: the only ones that are its own in every
-    architecture.
+    A head's, and a group of neurons', are its columns of the branch's last linear layer: the only
+    ones that are its own in every architecture.
     """
-    blocks = {block.index: block for block in blocks_of(model)}
 
-    def mean(unit: Unit) -> float:
-        block = blocks[unit.layer]
-        if scope == "head":
-            attention = named_attentions(block)[unit.attention]
-            columns = attention.proj.weight.detach().chunk(attention.num_heads, dim=1)
-            weights = [columns[unit.head or 0]]
+    def mean(place: Place) -> float:
+        if (number := place.unit.number) is not None:
+            weights = [place.parted.last.weight.detach()[:, place.parted.columns(number)]]
         else:
-            weights = [p.detach() for b in branches_of(block, scope) for p in b.parameters()]
+            weights = [p.detach() for branch in place.branches for p in branch.parameters()]
         total = sum(wide(weight).abs().sum().item() for weight in weights)
         return total / sum(weight.numel() for weight in weights)
 
-    return [mean(unit) for unit in units]
+    return [mean(place) for place in places_of(model, units).values()]
 
 
 @dataclass(frozen=True)

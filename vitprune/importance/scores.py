@@ -9,7 +9,7 @@ import numpy as np
 
 from vitprune.files import replacing
 from vitprune.importance.metrics import METRICS, TARGETS
-from vitprune.importance.unit import Unit
+from vitprune.models.unit import Unit
 
 DIRECTIONS = ("lowest", "highest")
 
@@ -18,7 +18,6 @@ class Scores:
     """The scores of U units on N clips.
 
     Args:
-        scope: what kind of units.
         units: the U units, in order of execution.
         clips: which clips of the calibration split, ascending, [N].
         labels: their labels, [N].
@@ -32,7 +31,6 @@ class Scores:
 
     def __init__(
         self,
-        scope: str,
         units: Sequence[Unit],
         *,
         clips: np.ndarray,
@@ -40,7 +38,6 @@ class Scores:
         predicted: np.ndarray,
         values: Mapping[str, np.ndarray],
     ) -> None:
-        self.scope = scope
         self.units = list(units)
         self.clips = clips
         self.labels = labels
@@ -128,7 +125,6 @@ class Scores:
             np.savez_compressed(
                 temporary,
                 allow_pickle=False,
-                scope=np.array(self.scope),
                 units=np.array([str(unit) for unit in self.units], dtype=np.str_),
                 clips=self.clips,
                 labels=self.labels,
@@ -146,7 +142,6 @@ class Scores:
         """
         with np.load(path, allow_pickle=False) as file:
             scores = cls(
-                scope=str(file["scope"]),
                 units=[Unit.parse(text) for text in file["units"]],
                 clips=file["clips"],
                 labels=file["labels"],

@@ -13,10 +13,9 @@ from rich.progress import Progress
 from torch import Tensor
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.engine import evaluating, without_heads
+from vitprune.importance.engine import evaluating, without
 from vitprune.importance.measures import MEASURES
 from vitprune.importance.scores import Scores
-from vitprune.importance.unit import Unit, blocks_of, branches_of, units_of
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.finite import (
     check_logits,
@@ -25,6 +24,8 @@ from vitprune.models.finite import (
     names_of,
     not_finite,
 )
+from vitprune.models.places import units_of
+from vitprune.models.unit import Unit, in_words
 
 Batch = Mapping[str, Any]
 """``clips`` [B, 1, 3, T, H, W] (or without the views' axis), ``label`` [B], ``video`` [B], and
@@ -51,7 +52,7 @@ def score(
     Args:
         model: put into eval mode, and back when done.
         batches: of the calibration split, one view per clip; see :data:`Batch`.
-        scope: ``layer``, ``attention``, ``mlp`` or ``head``.
+        scope: ``layer``, ``attention``, ``mlp``, ``head``, ``neurons`` or ``any``.
         measure: one of :data:`vitprune.importance.measures.MEASURES`.
         max_streams: see :func:`vitprune.importance.ablate`.
         seed: for measures that draw.
@@ -68,20 +69,18 @@ def score(
     what = MEASURES[measure]
     units = units_of(model, scope)
     if what.per_unit is not None:
-        return _without_clips(
-            model, measure, scope, units, what.per_unit(model, scope, units, seed)
-        )
+        return _without_clips(model, measure, units, what.per_unit(model, units, seed))
     assert what.per_clip is not None
     like = next(model.parameters())
-    gathered = RelevanceScores(units, scope, what.names).to(like.device)
+    gathered = RelevanceScores(units, what.names).to(like.device)
     total = len(batches) if isinstance(batches, Sized) else None
     with evaluating(model), _reporting(progress, total, f"{measure}, {scope}") as report:
         for done, batch in enumerate(batches, 1):
             clips = _one_view(batch["clips"]).to(like, non_blocking=True)
             labels = batch["label"].to(like.device)
             with autocast():
-                full, values = what.per_clip(model, clips, labels, scope, units, max_streams)
-                _check(model, clips, names_of(batch), full, values, scope, units)
+                full, values = what.per_clip(model, clips, labels, units, max_streams)
+                _check(model, clips, names_of(batch), full, values, units)
             gathered.update(batch["video"].to(like.device), labels, full.argmax(-1), values)
             report(done, total)
     return gathered.compute()
@@ -101,7 +100,6 @@ def _check(
     names: Sequence[str] | None,
     full: Tensor,
     values: Mapping[str, Tensor],
-    scope: str,
     units: Sequence[Unit],
 ) -> None:
     """Raise :class:`NotFinite` unless all logits [B, C] and values, each [B, U], are finite."""
@@ -111,25 +109,21 @@ def _check(
         return
     clip, number = bad.nonzero()[0].tolist()
     shown, unit = clips[clip : clip + 1], units[number]
-    if scope == "head":
-        with without_heads(model, [unit]):
-            where = first_not_finite(model, shown)
-    else:
-        (block,) = (block for block in blocks_of(model) if block.index == unit.layer)
-        where = first_not_finite(model, shown, branches_of(block, scope))
-    what = f"the scores ({', '.join(values)}) of {described(model, [f'{scope} {unit}'])}"
+    with without(model, unit):
+        where = first_not_finite(model, shown)
+    what = f"the scores ({', '.join(values)}) of {described(model, [unit])}"
     raise not_finite(what, names[clip] if names else None, where, full)
 
 
 def _without_clips(
-    model: VideoTransformer, measure: str, scope: str, units: list[Unit], values: Sequence[float]
+    model: VideoTransformer, measure: str, units: list[Unit], values: Sequence[float]
 ) -> Scores:
-    if bad := [str(unit) for unit, value in zip(units, values, strict=True) if not isfinite(value)]:
-        what = f"the scores ({measure}) of {described(model)}, {scope} {bad[0]},"
+    if bad := [unit for unit, value in zip(units, values, strict=True) if not isfinite(value)]:
+        what = f"the scores ({measure}) of {described(model)}, {in_words(bad[:1])},"
         raise not_finite(what, None, None, next(model.parameters()))
     none = np.empty(0, dtype=np.int64)
     rows = {measure: np.asarray(values, dtype=np.float64)[None]}
-    return Scores(scope, units, clips=none, labels=none, predicted=none, values=rows)
+    return Scores(units, clips=none, labels=none, predicted=none, values=rows)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from vitprune.models.chain import VideoTransformer
 log = logging.getLogger(__name__)
 
 ROOT = Path("runs/cache/importance")
-VERSION = 1
+VERSION = 2
 """Raise it when the same inputs would give other scores: old entries are then not read again."""
 PATIENCE = 5.0
 """Seconds between two looks at a lock that another job holds. Well below the time after which
@@ -30,9 +30,10 @@ process groups give up on a collective, since the other processes wait in one.""
 
 
 def fingerprint(model: VideoTransformer) -> str:
-    """A hash of all that a model computes with: its spec, its layers and every tensor's bits."""
+    """A hash of all that a model computes with: its spec, its units and every tensor's bits."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([asdict(model.spec), model.layers, model.num_layers]).encode())
+    form = [asdict(model.spec), model.neuron_groups, [*map(str, model.dropped)], model.num_layers]
+    digest.update(json.dumps(form).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
@@ -56,7 +57,7 @@ def entry_name(
     Args:
         model: what is scored; counts by its content, not by its file.
         clips: says exactly which clips and how they were sampled from their videos.
-        scope: ``layer``, ``attention``, ``mlp`` or ``head``.
+        scope: ``layer``, ``attention``, ``mlp``, ``head``, ``neurons`` or ``any``.
         measure: one of :data:`vitprune.importance.MEASURES`.
         precision: of the arithmetic.
         settings: anything else that the scores depend on, as JSON can write it: a seed.

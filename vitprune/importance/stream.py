@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 from torch import nn
 
-from vitprune.importance.unit import Unit, blocks_of, branches_of, named_attentions, units_of
-from vitprune.models.chain import Attention, Branch, Tokens, VideoTransformer
+from vitprune.models.chain import Branch, PartedBranch, Tokens, VideoTransformer
+from vitprune.models.places import Place, blocks_of, places_of
+from vitprune.models.unit import Unit, Units
 
 
 class Departure(NamedTuple):
@@ -33,7 +34,7 @@ class Span(NamedTuple):
     first: int
     last: int
     ablated: Collection[int]
-    """Those of them that are ablated altogether; none if only a head is."""
+    """Those of them that are ablated altogether; none if only a part of the step is."""
 
 
 class FullStream:
@@ -44,13 +45,12 @@ class FullStream:
 
     A unit's departure costs what its block does from the unit's first step to its last without
     the unit. A head's costs one linear layer of the head's width: its attention is computed once,
-    for the full stream and all of its heads.
+    for the full stream and all of its heads. So does that of a group of hidden neurons.
 
     Args:
         model: in eval mode.
         tokens: what its ``embed`` gave.
-        scope: what kind of units.
-        units: those that are to be ablated.
+        units: those that are to be ablated, of any scopes.
 
     Attributes:
         steps: the chain as a flat list of Tokens -> Tokens modules: for each block, what comes
@@ -58,38 +58,56 @@ class FullStream:
         tokens: what came out of the last step that was run.
 
     Raises:
-        ValueError: an unknown scope, a unit that the model does not have, or gates that are set.
+        ValueError: a unit that the model does not have, or something that is ablated or gated
+            already.
     """
 
-    def __init__(
-        self, model: VideoTransformer, tokens: Tokens, scope: str, units: Collection[Unit]
-    ) -> None:
-        known = set(units_of(model, scope))
-        if missing := [str(unit) for unit in units if unit not in known]:
-            raise ValueError(f"the model has no {scope} unit {', '.join(missing)}")
-        if any(_is_gated(module) for module in model.modules()):
+    def __init__(self, model: VideoTransformer, tokens: Tokens, units: Units) -> None:
+        there = places_of(model, units)
+        if any(isinstance(module, Branch) and module.touched for module in model.modules()):
             raise ValueError("the model has gates set; take them off before ablating")
         self.tokens = tokens
-        self.steps, self._spans = _unroll(model, scope, set(units))
+        self.steps: list[nn.Module] = []
+        at: dict[nn.Module, int] = {}
+        for block in blocks_of(model):
+            self.steps += block.before
+            at |= {branch: len(self.steps) + i for i, branch in enumerate(block.branches.values())}
+            self.steps += block.branches.values()
+        self._spans = {unit: _span(place, at) for unit, place in there.items()}
 
     def __iter__(self) -> Iterator[Departure]:
         spans = self._spans
         departing: dict[int, list[Unit]] = {}
+        needed: dict[int, int] = {}  # where units begin -> until where what comes in is held
         for unit in sorted(spans):
-            departing.setdefault(spans[unit].last, []).append(unit)
-        entered = {span.first for span in spans.values() if span.ablated}
-        before = self.tokens
+            first, last, ablated = spans[unit]
+            departing.setdefault(last, []).append(unit)
+            if ablated:
+                needed[first] = max(last, needed.get(first, 0))
+        held: dict[int, Tokens] = {}
         for position, step in enumerate(self.steps):
-            if position in entered:
-                before = self.tokens
+            if position in needed:
+                held[position] = self.tokens
             leaving = departing.get(position, [])
-            if isinstance(step, Attention) and leaving and not spans[leaving[0]].ablated:
-                yield from self._without_heads(position, step, leaving)
-                continue
-            self.tokens = step(self.tokens)
+            parts = None
+            if isinstance(step, PartedBranch) and any(not spans[unit].ablated for unit in leaving):
+                skip, parts = step.skip(self.tokens), step.parts(self.tokens)
+                self.tokens = skip._replace(x=skip.x + step.project(parts))
+                del skip
+            else:
+                self.tokens = step(self.tokens)
             for unit in leaving:
-                without = self._without(before, spans[unit])
+                span = spans[unit]
+                if span.ablated:
+                    without = self._without(held[span.first], span)
+                else:
+                    assert isinstance(step, PartedBranch)
+                    assert parts is not None
+                    assert unit.number is not None
+                    x = self.tokens.x - step.contribution(parts, unit.number)
+                    without = self.tokens._replace(x=x)
                 yield Departure(unit, position + 1, without, self.tokens)
+            held = {first: tokens for first, tokens in held.items() if needed[first] > position}
 
     def _without(self, tokens: Tokens, span: Span) -> Tokens:
         for position in range(span.first, span.last + 1):
@@ -101,40 +119,7 @@ class FullStream:
                 tokens = step(tokens)
         return tokens
 
-    def _without_heads(
-        self, position: int, attention: Attention, units: Collection[Unit]
-    ) -> Iterator[Departure]:
-        skip = attention.skip(self.tokens)
-        heads = attention.heads(self.tokens)
-        self.tokens = skip._replace(x=skip.x + attention.project(heads))
-        del skip
-        for unit in units:
-            assert unit.head is not None
-            without = self.tokens.x - attention.contribution(heads, unit.head)
-            yield Departure(unit, position + 1, self.tokens._replace(x=without), self.tokens)
 
-
-def _unroll(
-    model: VideoTransformer, scope: str, units: Collection[Unit]
-) -> tuple[list[nn.Module], dict[Unit, Span]]:
-    steps: list[nn.Module] = []
-    spans: dict[Unit, Span] = {}
-    for block in blocks_of(model):
-        steps += block.before
-        at = {branch: len(steps) + i for i, branch in enumerate(block.branches.values())}
-        steps += block.branches.values()
-        if scope == "head":
-            for name, attention in named_attentions(block).items():
-                span = Span(at[attention], at[attention], ())
-                heads = (Unit(block.index, head, name) for head in range(attention.num_heads))
-                spans |= {unit: span for unit in heads if unit in units}
-        elif Unit(block.index) in units:
-            ablated = [at[branch] for branch in branches_of(block, scope)]
-            spans[Unit(block.index)] = Span(min(ablated), max(ablated), frozenset(ablated))
-    return steps, spans
-
-
-def _is_gated(module: nn.Module) -> bool:
-    return isinstance(module, Branch) and (
-        module.gate is not None or (isinstance(module, Attention) and module.head_gate is not None)
-    )
+def _span(place: Place, at: Mapping[nn.Module, int]) -> Span:
+    steps = [at[branch] for branch in place.branches]
+    return Span(steps[0], steps[-1], () if place.unit.number is not None else frozenset(steps))

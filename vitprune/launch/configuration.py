@@ -34,7 +34,7 @@ Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
 PaperMetric = Literal["JSD", "dProb", "R"]
 """Those that ablation gives per clip."""
 Direction = Literal["lowest", "highest"]
-Scope = Literal["layer", "attention", "mlp", "head"]
+Scope = Literal["layer", "attention", "mlp", "head", "neurons"]
 SplitName = Literal["val", "test", "train"]
 Target = Literal["predicted", "label"]
 Strategy = Literal["oneshot", "greedy", "progressive"]
@@ -423,6 +423,7 @@ class Prune(FineTuning):
     direction: Direction
     scope: Scope
     budget: Budgets
+    neuron_groups: WholeOrNull = None
     calibration: SplitName
     target: Target
     strategy: Strategy
@@ -449,13 +450,18 @@ class Prune(FineTuning):
             return [self.recover.split]
         return [] if self.recover.name == "none" else ["train", "val"]
 
+    def _bridges(self) -> bool:
+        """Whether bridges have a part in recovery."""
+        how = self.recover
+        return isinstance(how, Linear) or (isinstance(how, Finetune) and how.begin == "linear")
+
     def choices(self) -> dict[str, Any]:
-        """How layers are chosen, as ``results.json`` names it."""
+        """How units are chosen, as ``results.json`` names it."""
         names = ("metric", "direction", "scope", "target", "strategy", "seed")
         return {name: getattr(self, name) for name in names} | {"recover": self.recover.plain()}
 
     def at_once(self) -> int | None:
-        """How many layers go between two scorings; None for all."""
+        """How many units go between two scorings; None for all."""
         return {"oneshot": None, "greedy": 1, "progressive": self.step}[self.strategy]
 
     @model_validator(mode="after")
@@ -465,8 +471,12 @@ class Prune(FineTuning):
                 "strategy=progressive recovers between droppings; say how: recover=linear, distill "
                 "or finetune"
             )
-        if self.scope != "layer":
-            raise _refusal(f"scope={self.scope}: only whole layers can be dropped; use scope=layer")
+        bridged = self.recover.name if self._bridges() else ""
+        if self.scope != "layer" and bridged:
+            raise _refusal(
+                f"recover={bridged} begins with bridges, which stand for whole layers; with "
+                f"scope={self.scope} use recover=distill or finetune, and recover.begin=dropped"
+            )
         if self.class_map is not None and self.ckpt is None:
             raise _refusal(
                 "class_map names the classes of a checkpoint that was trained on other data; "

@@ -15,7 +15,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vitprune.models.chain import Block, Tokens, VideoTransformer, drop_layers
+from vitprune.models.chain import Block, Tokens, VideoTransformer
+from vitprune.models.dropping import drop_units
+from vitprune.models.unit import Units, read_units
 
 KINDS = ("scale", "low_rank", "full")
 
@@ -170,19 +172,19 @@ def _place(model: VideoTransformer, place: int) -> tuple[nn.Sequential, int]:
 
 
 def take_apart(
-    model: VideoTransformer, dropped: Iterable[int], described: Sequence[Mapping[str, Any]]
+    model: VideoTransformer, dropped: Units, described: Sequence[Mapping[str, Any]]
 ) -> VideoTransformer:
-    """A model without some layers and with bridges of no particular weights: as a checkpoint says.
+    """A model without some units and with bridges of no particular weights: as a checkpoint says.
 
     Args:
         model: unpruned.
-        dropped: the layers that are not there.
+        dropped: the units that are not there.
         described: :meth:`Bridge.described` of each, in order of execution.
     """
-    left = set(dropped)
+    left = set(read_units(dropped))
     for one in described:
         # What is dropped behind a bridge carries it along, so it has to be there by then.
-        gone = {layer for layer in left if layer <= one["place"]}
-        model, left = drop_layers(model, sorted(gone)) if gone else model, left - gone
+        gone = {unit for unit in left if unit.layer <= one["place"]}
+        model, left = drop_units(model, sorted(gone)) if gone else model, left - gone
         insert(model, Bridge(**one))
-    return drop_layers(model, sorted(left)) if left else model
+    return drop_units(model, sorted(left)) if left else model

@@ -2,8 +2,8 @@
 
 A :class:`VideoTransformer` embeds clips into :class:`Tokens`, passes them through its ``blocks``
 and classifies what comes out. A :class:`Block` is a chain of residual :class:`Branch` es
-(attention, MLP), and each of them can say what is left without it. That is enough to ablate and
-drop layers and to reuse prefixes without knowing any architecture::
+(attention, MLP; see ``branches.py``), and each of them can say what is left without it. That is
+enough to ablate and drop layers and to reuse prefixes without knowing any architecture::
 
     a block, its shortcut, and what it leaves behind when it is dropped
 
@@ -27,146 +27,27 @@ Swin's patch merging, and stays whatever is dropped.
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vitprune.models.branches import (
+    NEURON_GROUPS,
+    Attention,
+    Branch,
+    Grid,
+    Mlp,
+    PartedBranch,
+    Residual,
+    Tokens,
+)
 from vitprune.models.grids import nearest
-
-Grid = tuple[int, int, int]
-
-
-class Tokens(NamedTuple):
-    """A batch of token sequences and the space-time grid that they fill.
-
-    ``x`` is [B, N, C]. The patch tokens lie in the order of ``grid`` = (T, H, W), W fastest; a
-    class token, if the model has one, comes first, so N is T*H*W or T*H*W + 1.
-    """
-
-    x: Tensor
-    grid: Grid
-
-
-class Branch(nn.Module, ABC):
-    """One residual step of a block: ``skip(tokens) + update(tokens)``.
-
-    Subclasses write :meth:`update`, and :meth:`skip` with :meth:`leftover` where the residual
-    path is not the identity.
-    """
-
-    gate: Tensor | None = None
-    """Scales the update where it is set: a scalar, or [B, 1, 1]. Zero ablates the branch."""
-
-    def __init__(self, drop_path: nn.Module | None = None) -> None:
-        super().__init__()
-        self.drop_path = drop_path or nn.Identity()
-
-    @abstractmethod
-    def update(self, tokens: Tokens) -> Tensor:
-        """What the branch adds to its residual path: [B, N', C'], shaped as ``skip(tokens).x``."""
-
-    def skip(self, tokens: Tokens) -> Tokens:
-        """The residual path alone: what is left of the step without its branch."""
-        return tokens
-
-    def leftover(self) -> nn.Module | None:
-        """A module that computes :meth:`skip` with its own parameters; None for the identity."""
-        return None
-
-    def forward(self, tokens: Tokens) -> Tokens:
-        skip = self.skip(tokens)
-        update = self.drop_path(self.update(tokens))
-        if self.gate is not None:
-            update = update * self.gate
-        return Tokens(skip.x + update, skip.grid)  # torch 2.6 cannot compile _replace
-
-
-class Attention(Branch):
-    """Multi-head self-attention as a residual branch; the base of every architecture's.
-
-    Subclasses write :meth:`heads` (calling :func:`vitprune.models.attention.attend` with
-    ``observe=self.observer``) and name their output projection ``proj``.
-    """
-
-    num_heads: int
-    proj: nn.Linear
-    head_gate: Tensor | None = None
-    """Scales each head's slice of the projection's input where it is set: [H] or [B, H]."""
-    observer: Callable[[Tensor], None] | None = None
-    """Is handed the attention weights [..., H, queries, keys] of every call where it is set."""
-
-    @abstractmethod
-    def heads(self, tokens: Tokens) -> Tensor:
-        """What every head puts into the output projection, ungated: [B, N', H, D].
-
-        Its tokens are in the order of ``skip(tokens)``'s, not of windows or frames.
-        """
-
-    @abstractmethod
-    def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
-        """How much attention each token that comes in receives, per head: [B, H, N].
-
-        It undoes how :meth:`heads` lays out tokens for attention: windows are put back where
-        they were, pooled keys go to the positions that they were pooled from, copies of the class
-        token are added up. Attention to padding is cut off, so a head's row sums to ``queries``'
-        sum less what went to padding.
-
-        Args:
-            weights: as the ``observer`` gets them.
-            queries: how much each token that goes out counts as a query, [B, N'].
-            grid: of the tokens that come in.
-        """
-
-    def project(self, heads: Tensor) -> Tensor:
-        """The output projection, with its bias: [B, N', H, D] -> [B, N', C']."""
-        return self.proj(heads.flatten(2))
-
-    def contribution(self, heads: Tensor, head: int) -> Tensor:
-        """What ``head`` alone adds to ``project(heads)``, without the bias: [B, N', C'].
-
-        ``project(heads) - contribution(heads, h)`` is the projection with head h ablated.
-        """
-        width = heads.shape[-1]
-        weight = self.proj.weight[:, head * width : (head + 1) * width]
-        return nn.functional.linear(heads[:, :, head], weight)
-
-    def update(self, tokens: Tokens) -> Tensor:
-        heads = self.heads(tokens)
-        if self.head_gate is not None:
-            gate = self.head_gate if self.head_gate.dim() == 2 else self.head_gate[None]
-            heads = heads * gate[:, None, :, None].to(heads.dtype)
-        return self.project(heads)
-
-
-class Mlp(Branch):
-    """Norm, linear, GELU, linear."""
-
-    def __init__(
-        self,
-        dim: int,
-        hidden: int,
-        out: int | None = None,
-        *,
-        norm: nn.Module,
-        dropout: float = 0.0,
-        drop_path: nn.Module | None = None,
-    ) -> None:
-        super().__init__(drop_path)
-        self.norm = norm
-        self.fc1 = nn.Linear(dim, hidden)
-        self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden, out or dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def update(self, tokens: Tokens) -> Tensor:
-        hidden = self.dropout(self.act(self.fc1(self.norm(tokens.x))))
-        return self.dropout(self.fc2(hidden))
+from vitprune.models.unit import ATTENTION, MLP, Unit
 
 
 class Block(nn.Module):
@@ -194,14 +75,54 @@ class Block(nn.Module):
         self.before = nn.Sequential(*before)
         self.own = len(self.before)  # of what precedes it; in front of that, what stays of others
         self.branches = nn.ModuleDict(branches)
+        self.attention_names = tuple(n for n, b in branches.items() if isinstance(b, Attention))
+        """Of the unpruned layer. A head of the last one is written without its name: ``3.5``."""
 
     @property
     def attentions(self) -> dict[str, Attention]:
-        """The attention branches by name, in order of execution; the last one is the default.
-
-        A head of the default attention is written without its name: ``3.5``.
-        """
+        """The attention branches that are there by name, in order of execution."""
         return {n: b for n, b in self.branches.items() if isinstance(b, Attention)}
+
+    def units(self) -> dict[Unit, list[Branch]]:
+        """The layer's units of every scope, in order of execution, and the branches that they have.
+
+        One that was dropped has no branch; parts of branches that were dropped are left out.
+        """
+        there = {n: b for n, b in self._named() if not isinstance(b, Residual)}
+        found = {Unit(self.index): list(there.values())}
+        if names := self.attention_names:
+            found[Unit(self.index, ATTENTION)] = [there[n] for n in names if n in there]
+        for name, branch in self._named():
+            if name == MLP:
+                found[Unit(self.index, MLP)] = [there[MLP]] if MLP in there else []
+            if isinstance(branch, PartedBranch):
+                called = "" if (name,) == names[-1:] else name
+                for number in range(branch.num_parts):
+                    has_it: list[Branch] = [branch] if number in branch.numbers else []
+                    found[Unit(self.index, called, number)] = has_it
+        return found
+
+    def drop(self, units: Collection[Unit]) -> None:
+        """Let go of branches and of their parts for good, in place; of a branch, its skip stays.
+
+        Args:
+            units: of the layer, which it has; not the layer itself.
+        """
+        own = self.units()
+        whole = [branch for unit in units if unit.number is None for branch in own[unit]]
+        numbers: dict[Branch, list[int]] = {}
+        for unit in units:
+            if unit.number is not None:
+                (branch,) = own[unit]
+                numbers.setdefault(branch, []).append(unit.number)
+        for name, branch in self._named():
+            if branch in whole:
+                self.branches[name] = Residual(branch.leftover())
+            elif isinstance(branch, PartedBranch) and branch in numbers:
+                branch.drop(numbers[branch])
+
+    def _named(self) -> list[tuple[str, Branch]]:
+        return list(cast("Mapping[str, Branch]", self.branches).items())
 
     def _steps(self) -> Iterable[Branch]:
         # In quotes, as torch 2.6 cannot compile the type.
@@ -269,6 +190,8 @@ class VideoTransformer(nn.Module, ABC):
     """What stays of dropped layers that no layer follows."""
     num_layers: int
     """Of the unpruned model."""
+    neuron_groups: int = NEURON_GROUPS
+    """Into how many groups the hidden neurons of each MLP go; see :meth:`group_neurons`."""
     patch: Grid
     """Frames, rows and columns of pixels from one embedded token to the next."""
     centred: bool = False
@@ -348,9 +271,30 @@ class VideoTransformer(nn.Module, ABC):
         return tuple(block.index for block in cast("Iterable[Block]", self.blocks))
 
     @property
-    def dropped(self) -> tuple[int, ...]:
-        """The numbers of the layers that were dropped, ascending."""
-        return tuple(sorted(set(range(self.num_layers)) - set(self.layers)))
+    def dropped(self) -> tuple[Unit, ...]:
+        """What was dropped, in order of execution; of what is gone altogether, not its parts."""
+        gone = [Unit(layer) for layer in set(range(self.num_layers)) - set(self.layers)]
+        for block in cast("Iterable[Block]", self.blocks):
+            gone += [unit for unit, branches in block.units().items() if not branches]
+        return tuple(sorted(gone))
+
+    def group_neurons(self, groups: int) -> None:
+        """Divide every MLP's hidden neurons into so many groups, as scope ``neurons`` means them.
+
+        Raises:
+            ValueError: groups of another division were dropped.
+        """
+        if groups == self.neuron_groups:
+            return
+        mlps = [module for module in self.modules() if isinstance(module, Mlp)]
+        if any(len(mlp.numbers) < mlp.num_parts for mlp in mlps):
+            raise ValueError(
+                f"groups of neurons are gone of {self.neuron_groups} in each MLP, so they stay "
+                f"{self.neuron_groups}, not {groups}"
+            )
+        for mlp in mlps:
+            mlp.group(groups)
+        self.neuron_groups = groups
 
     def initialise_for_scratch(self, gain: float = 1.0) -> None:
         """Draw weights from which a small model learns in minutes: a ``tiny`` variant's.
@@ -422,54 +366,6 @@ class VideoTransformer(nn.Module, ABC):
         }
 
 
-@torch.inference_mode(False)
-def drop_layers(model: VideoTransformer, layers: Sequence[int]) -> VideoTransformer:
-    """A smaller copy of ``model`` without ``layers``; ``model`` is left as it was.
-
-    What stays of a dropped layer (see :meth:`Block.leftover`) goes in front of the next one, so
-    the logits equal those of the model with the same layers ablated together. The copy can be
-    trained, also if it is made in inference mode, as Lightning's tests are.
-
-    Args:
-        model: full, or already without some layers.
-        layers: numbers in the unpruned model.
-
-    Raises:
-        ValueError: a layer that the model does not have, or none would be left.
-
-    Example:
-        >>> from vitprune.models import build_model
-        >>> smaller = drop_layers(build_model("mvit", "tiny"), range(2, 14))
-        >>> smaller.layers, drop_layers(smaller, [14]).layers
-        ((0, 1, 14, 15), (0, 1, 15))
-    """
-    drop = set(layers)
-    if missing := sorted(drop - set(model.layers)):
-        raise ValueError(f"the model has no layer {missing}; it has {list(model.layers)}")
-    if len(drop) == len(model.layers):
-        raise ValueError(f"cannot drop all {len(drop)} layers; at least one must stay")
-    blocks = model.blocks
-    model.blocks = nn.ModuleList()  # keep the copy small: only what stays is copied
-    try:
-        smaller = copy.deepcopy(model)
-    finally:
-        model.blocks = blocks
-    kept: list[nn.Module] = []
-    carried: list[nn.Module] = []
-    for block in cast("Iterable[Block]", blocks):
-        if block.index in drop:
-            carried += copy.deepcopy(block.leftover())
-            continue
-        block = copy.deepcopy(block)
-        if carried:
-            block.before = nn.Sequential(*carried, *block.before)
-            carried = []
-        kept.append(block)
-    smaller.blocks = nn.ModuleList(kept)
-    smaller.after = nn.Sequential(*carried, *smaller.after)
-    return smaller
-
-
 __all__ = [
     "Attention",
     "Block",
@@ -477,7 +373,7 @@ __all__ = [
     "Grid",
     "Mlp",
     "ModelSpec",
+    "PartedBranch",
     "Tokens",
     "VideoTransformer",
-    "drop_layers",
 ]

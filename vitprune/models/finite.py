@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from vitprune.errors import InputError
-from vitprune.models.chain import Block, Branch, VideoTransformer
+from vitprune.models.chain import Block, VideoTransformer
+from vitprune.models.unit import Unit, in_words
 
 
 class NotFinite(InputError):
@@ -28,7 +29,7 @@ def check_logits(
     model: nn.Module,
     clips: Tensor,
     names: Sequence[str] | None = None,
-    ablated: Sequence[str] = (),
+    ablated: Sequence[Unit] = (),
 ) -> None:
     """Raise :class:`NotFinite` unless all logits are finite.
 
@@ -73,12 +74,11 @@ def remedy(values: Tensor) -> str:
     return "its weights have diverged or are damaged: fine-tune with a lower model.recipe.lr"
 
 
-def described(model: VideoTransformer, ablated: Sequence[str] = ()) -> str:
+def described(model: VideoTransformer, ablated: Sequence[Unit] = ()) -> str:
     """``the full model``, or ``the model without layers 3, 5 and with head 22.4 ablated``."""
-    several = "s" if len(model.dropped) > 1 else ""
     parts = [
-        f"without layer{several} {', '.join(map(str, model.dropped))}" if model.dropped else "",
-        f"with {', '.join(ablated)} ablated" if ablated else "",
+        f"without {in_words(model.dropped)}" if model.dropped else "",
+        f"with {in_words(ablated)} ablated" if ablated else "",
     ]
     return f"the model {' and '.join(filter(None, parts))}" if any(parts) else "the full model"
 
@@ -104,15 +104,12 @@ def check_attention(
         raise not_finite(f"the attention maps of {what} in {described(model)}", name, None, logits)
 
 
-def first_not_finite(
-    model: VideoTransformer, clips: Tensor, without: Collection[nn.Module] = ()
-) -> str | None:
+def first_not_finite(model: VideoTransformer, clips: Tensor) -> str | None:
     """The first part of a model whose output is not finite, or None where all are.
 
     Args:
         model: runs again, in the mode it is in and under the caller's autocast.
         clips: [N, 3, T, H, W].
-        without: branches that are ablated.
 
     Returns:
         ``the embedding``, ``layer 7`` or ``the classifier``.
@@ -122,9 +119,7 @@ def first_not_finite(
         if not tokens.x.isfinite().all():
             return "the embedding"
         for block in cast("Sequence[Block]", model.blocks):
-            tokens = block.before(tokens)
-            for branch in cast("Sequence[Branch]", block.branches.values()):
-                tokens = branch.skip(tokens) if branch in without else branch(tokens)
+            tokens = block(tokens)
             if not tokens.x.isfinite().all():
                 return f"layer {block.index}"
         return None if model.classify(tokens).isfinite().all() else "the classifier"

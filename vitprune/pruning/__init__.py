@@ -5,7 +5,7 @@
 counts parameters, FLOPs and milliseconds, `objective` is what a search maximises.
 """
 
-from vitprune.models.chain import drop_layers
+from vitprune.models.dropping import drop_layers, drop_units
 from vitprune.pruning.callback import Compared, ModelComparison
 from vitprune.pruning.comparison import FULL, Answers, Comparison, PairedAccuracy
 from vitprune.pruning.cost import Cost, costs, count_flops, latencies
@@ -26,6 +26,7 @@ __all__ = [
     "costs",
     "count_flops",
     "drop_layers",
+    "drop_units",
     "latencies",
     "random_orders",
 ]

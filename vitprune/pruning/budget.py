@@ -2,7 +2,7 @@
 
 Users have a budget rather than a number of layers in mind: 40 ms on this machine, 30 MB on that
 one. Parameters, bytes and FLOPs of a candidate are counted. Its latency is predicted from what
-each layer takes (:func:`layer_latencies`), and then measured beside the full model's, in turns:
+each unit takes (:func:`unit_latencies`), and then measured beside the full model's, in turns:
 what was measured decides.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
@@ -19,7 +19,10 @@ import torch
 from torch import Tensor
 
 from vitprune.errors import InputError
-from vitprune.models.chain import Block, VideoTransformer
+from vitprune.importance.engine import evaluating
+from vitprune.models.chain import Block, Branch, VideoTransformer
+from vitprune.models.places import places
+from vitprune.models.unit import Unit
 from vitprune.pruning.cost import Cost, costs, counted, wait_for
 
 Autocast = Callable[[], AbstractContextManager]
@@ -130,7 +133,7 @@ def measured(
 
 def fewest(
     model: VideoTransformer,
-    most: int,
+    order: Sequence[Unit],
     smaller: Callable[[int], VideoTransformer],
     budget: Budget,
     clip: Tensor,
@@ -142,7 +145,7 @@ def fewest(
 
     Args:
         model: full.
-        most: how many can go.
+        order: the units that can go, the first to go first.
         smaller: how many go -> the model without them; more never cost more.
         budget: what it may cost.
         clip: [1, 3, T, H, W].
@@ -152,6 +155,7 @@ def fewest(
     Raises:
         InputError: no number of units is enough; it says what can be reached.
     """
+    most = len(order)
     untimed = Budget(**{**asdict(budget), "latency": None, "latency_ms": None})
 
     def fit(k: int, limits: Budget) -> Fit:
@@ -161,7 +165,8 @@ def fewest(
     if not budget.timed or fit(most, untimed).exceeds(untimed):
         return _kept(fit(least, untimed), untimed)
     whole = fit(0, budget).full.latency_ms
-    predicted = [whole - gone for gone in _gone(model, most, smaller, clip, autocast)]
+    own = unit_latencies(model, clip, autocast)
+    predicted = [whole - sum(own[unit] for unit in order[:k]) for k in range(most + 1)]
     limit = min(whole * (budget.latency or float("inf")), budget.latency_ms or float("inf"))
     k = next((k for k in range(least, most + 1) if predicted[k] <= limit), most)
     tried: dict[int, Fit] = {}
@@ -199,60 +204,53 @@ def impossible(budget: Budget, fit: Fit) -> InputError:
     )
 
 
-def _gone(
-    model: VideoTransformer,
-    most: int,
-    smaller: Callable[[int], VideoTransformer],
-    clip: Tensor,
-    autocast: Autocast,
-) -> list[float]:
-    """What the first 0, 1, ... ``most`` units take together, in milliseconds."""
-    own = layer_latencies(model, clip, autocast)
-    found = []
-    for k in range(most + 1):
-        there = set(smaller(k).layers)
-        found.append(sum(ms for layer, ms in own.items() if layer not in there))
-    return found
-
-
-def layer_latencies(
+def unit_latencies(
     model: VideoTransformer,
     clip: Tensor,
     autocast: Autocast = nullcontext,
     *,
     seconds: float = 1.0,
     least: int = 5,
-) -> dict[int, float]:
-    """Milliseconds that dropping each layer saves: its median, less that of its shortcut.
+) -> dict[Unit, float]:
+    """Milliseconds that dropping each unit alone should save.
+
+    Of a branch, the median of what it takes, less what its residual path takes; of a layer, that of
+    its branches together; of a head or a group of neurons, an equal share of its branch.
 
     Args:
-        model: whose layers they are.
+        model: whose units they are.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
         seconds: how long it goes on, for ``least`` turns in any case.
     """
-    times: dict[int, list[float]] = {layer: [] for layer in model.layers}
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast():
-            end = None
-            while end is None or time.perf_counter() < end or len(times[model.layers[0]]) < least:
-                tokens, first = model.embed(clip), end is None
-                for block in cast("Iterable[Block]", model.blocks):
-                    marks = [_now(clip)]
-                    following = block(tokens)
-                    marks.append(_now(clip))
-                    block.shortcut(tokens)
-                    marks.append(_now(clip))
-                    tokens = following
-                    if not first:  # which warms up
-                        start, middle, stop = marks
-                        times[block.index].append(1e3 * (2 * middle - start - stop))
-                end = end or time.perf_counter() + seconds
-    finally:
-        model.train(training)
-    return {layer: statistics.median(found) for layer, found in times.items()}
+    times: dict[Branch, list[float]] = {}
+    with evaluating(model), torch.inference_mode(), autocast():
+        _walk(model, clip, times)  # warms up
+        times.clear()
+        turns, end = 0, time.perf_counter() + seconds
+        while turns < least or time.perf_counter() < end:
+            _walk(model, clip, times)
+            turns += 1
+    own = {branch: statistics.median(found) for branch, found in times.items()}
+    found = {}
+    for unit, place in places(model).items():
+        whole = sum(own[branch] for branch in place.branches)
+        found[unit] = whole if unit.number is None else whole / len(place.parted.numbers)
+    return found
+
+
+def _walk(model: VideoTransformer, clip: Tensor, times: dict[Branch, list[float]]) -> None:
+    """One forward, by branches; adds to the times of each."""
+    tokens = model.embed(clip)
+    for block in cast("Iterable[Block]", model.blocks):
+        tokens = block.before(tokens)
+        for branch in cast("Iterable[Branch]", block.branches.values()):
+            start = _now(clip)
+            following = branch(tokens)
+            middle = _now(clip)
+            branch.skip(tokens)
+            times.setdefault(branch, []).append(1e3 * (2 * middle - start - _now(clip)))
+            tokens = following
 
 
 def _now(clip: Tensor) -> float:

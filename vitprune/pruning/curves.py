@@ -1,4 +1,4 @@
-"""Top-1 over the number of dropped layers, for every way to order the layers, in one pass."""
+"""Top-1 over the number of dropped units, for every way to order the units, in one pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.progress import track
 from torch import Tensor
 
 from vitprune.importance import ablate_sets
-from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.models.chain import VideoTransformer
+from vitprune.models.dropping import drop_units
 from vitprune.models.finite import check_logits, names_of
 from vitprune.results.curves import Order
 from vitprune.training.classifier import VideoClassifier, at_once_of
@@ -22,21 +23,21 @@ from vitprune.training.per_video import HitsPerVideo
 Batches = Callable[[], Iterable[Mapping[str, Any]]]
 
 
-def random_orders(layers: Sequence[int], *, draws: int, seed: int) -> list[list[int]]:
-    """Random orders of all but one of the ``layers``, the control for a curve."""
+def random_orders(units: Sequence[Any], *, draws: int, seed: int) -> list[list[Any]]:
+    """Random orders of all but one of the ``units``, the control for a curve."""
     draw = np.random.default_rng(seed)
-    return [draw.permutation(list(layers))[:-1].tolist() for _ in range(draws)]
+    return [[units[i] for i in draw.permutation(len(units))[:-1]] for _ in range(draws)]
 
 
 class DropCurves(pl.Callback):
-    """Evaluates, along with ``trainer.test``, the model without the first 0, 1, ... of some layers.
+    """Evaluates, along with ``trainer.test``, the model without the first 0, 1, ... of some units.
 
     The models share what they have in common (see :func:`vitprune.importance.ablate_sets`), and
     all see the same clips: once those of the validation split, when the test begins, and once
     those of the test split. The results are in :attr:`val` and :attr:`test`.
 
     Args:
-        orders: gives the orders in which layers go; called when the test begins, after the
+        orders: gives the orders in which units go; called when the test begins, after the
             callbacks that are listed before this one.
         validation: gives batches of the validation split, in a process group each process's share.
     """
@@ -49,9 +50,9 @@ class DropCurves(pl.Callback):
 
     @property
     def val(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The validation videos' numbers [N], and which are right: bool [orders, L, N].
+        """The validation videos' numbers [N], and which are right: bool [orders, U, N].
 
-        The second axis is the number of dropped layers, 0 to L - 1 of L.
+        The second axis is the number of dropped units, 0 to U - 1 of U.
 
         Raises:
             RuntimeError: the test has not been run.
@@ -67,15 +68,15 @@ class DropCurves(pl.Callback):
         if split not in self._found:
             raise RuntimeError("no curves yet: run trainer.test with this callback first")
         videos, hits = self._found[split]
-        place = {layers: i for i, layers in enumerate(self._sets)}
-        columns = [[place[layers] for layers in order.prefixes()] for order in self.orders]
+        place = {units: i for i, units in enumerate(self._sets)}
+        columns = [[place[units] for units in order.prefixes()] for order in self.orders]
         return videos, hits.T[np.array(columns)]
 
     def on_test_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, VideoClassifier)
         self.orders = self._make_orders()
-        prefixes = {layers for order in self.orders for layers in order.prefixes()}
-        self._sets = sorted(prefixes, key=lambda layers: (len(layers), sorted(layers)))
+        prefixes = {units for order in self.orders for units in order.prefixes()}
+        self._sets = sorted(prefixes, key=lambda units: (len(units), sorted(units)))
         self._hits = HitsPerVideo(len(self._sets)).to(pl_module.device)
         like = next(pl_module.parameters())
         hidden = not trainer.is_global_zero
@@ -117,7 +118,7 @@ class DropCurves(pl.Callback):
     def _refuse(
         self, model: VideoTransformer, clips: Tensor, logits: Tensor, names: Sequence[str] | None
     ) -> None:
-        for layers, found in zip(self._sets, logits, strict=True):
-            smaller = drop_layers(model, sorted(layers)) if layers else model
+        for units, found in zip(self._sets, logits, strict=True):
+            smaller = drop_units(model, units) if units else model
             with torch.no_grad():
                 check_logits(found, smaller, clips, names)

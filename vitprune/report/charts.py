@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, Chart, styled, tip
+from vitprune.results.paper import called
 from vitprune.results.safety import NOTABLE, Change
 from vitprune.results.statistics import proportion_interval
 
@@ -30,24 +31,25 @@ def relevance(
     units: Sequence[str],
     mean: Mapping[str, NDArray[np.float64]],
     error: Mapping[str, NDArray[np.float64]],
-    dropped: Mapping[str, Mapping[str, Iterable[int]]],
+    dropped: Mapping[str, Mapping[str, Iterable[str]]],
+    scope: str = "layer",
 ) -> Chart:
     """Bars of the units' relevance, a strip a metric, each with its own scale.
 
-    A triangle that points down marks a layer that goes when the lowest are dropped by that metric,
-    one that points up a layer that goes with the highest.
+    A triangle that points down marks a unit that goes when the lowest are dropped by that metric,
+    one that points up a unit that goes with the highest.
 
     Args:
         title: of the chart.
         units: names in order, of U units.
         mean: metric -> mean over the calibration clips, [U].
         error: metric -> standard error of that mean, [U]; nan of a single clip.
-        dropped: metric -> direction -> the layers that go.
+        dropped: metric -> direction -> the units that go.
+        scope: of the units.
     """
     figure = Figure(figsize=(max(WIDTH, 0.13 * len(units) + 0.6), 1.05 * len(mean) + 0.5))
     axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
-    layers = [int(unit.split(".")[0]) for unit in units]
-    says, seen = [], set()
+    says, seen, kind = [], set(), called(scope, 1)
     for axis, metric in zip(axes, mean, strict=True):
         spread = np.nan_to_num(error[metric])
         bars = axis.bar(
@@ -55,14 +57,14 @@ def relevance(
             error_kw={"ecolor": COLOURS["ink"], "elinewidth": 0.8},
         )  # fmt: skip
         tips = [
-            f"layer {unit}: {metric} {value:.4f} ± {deviation:.4f}"
+            f"{kind} {unit}: {metric} {value:.4f} ± {deviation:.4f}"
             for unit, value, deviation in zip(units, mean[metric], spread, strict=True)
         ]
         for bar, text in zip(bars, tips, strict=True):
             bar.set_gid(tip(text))
         for direction, colour in DIRECTION.items():
             gone = set(dropped.get(metric, {}).get(direction, ()))
-            for i in [i for i, layer in enumerate(layers) if layer in gone]:
+            for i in [i for i, unit in enumerate(units) if unit in gone]:
                 axis.axvspan(i - 0.5, i + 0.5, color=colour, alpha=0.13, lw=0)
                 bars[i].set_color(colour)
                 axis.plot(
@@ -71,7 +73,7 @@ def relevance(
                 )  # fmt: skip
             if gone:
                 seen.add(direction)
-                shown = ", ".join(map(str, sorted(gone)))
+                shown = ", ".join(unit for unit in units if unit in gone)
                 says.append(f"{metric}: dropped with {direction}: {shown}.")
         axis.axhline(0, color=COLOURS["muted"], lw=0.8)
         axis.set_ylabel(f"{metric} ({UNITS[metric]})" if metric in UNITS else metric)
@@ -79,7 +81,7 @@ def relevance(
         axis.grid(axis="y")
     every = -(-len(units) // int(5 * figure.get_figwidth()))
     axes[-1].set_xticks(range(0, len(units), every), units[::every])
-    axes[-1].set(xlabel="layer", xlim=(-0.6, len(units) - 0.4))
+    axes[-1].set(xlabel=kind, xlim=(-0.6, len(units) - 0.4))
     handles = [
         Line2D([], [], color=DIRECTION[which], marker=POINTS[which], lw=0, label=f"{which} dropped")
         for which in DIRECTION
@@ -90,7 +92,7 @@ def relevance(
 
 
 Lines = Mapping[tuple[str, str], Mapping[int, ArrayLike]]
-"""(direction, metric) -> how many layers are dropped -> Top-1 in [0, 1], or several, [orders]."""
+"""(direction, metric) -> how many units are dropped -> Top-1 in [0, 1], or several, [orders]."""
 
 
 @styled
@@ -99,8 +101,9 @@ def curves(
     panels: Mapping[str, Lines],
     metrics: Sequence[str],
     marks: Mapping[str, float] | None = None,
+    scope: str = "layer",
 ) -> Chart:
-    """Top-1 over the number of dropped layers: a line for every way to choose them.
+    """Top-1 over the number of dropped units: a line for every way to choose them.
 
     Several values at a point are a mean and a band from the smallest to the largest.
 
@@ -110,6 +113,7 @@ def curves(
             nothing.
         metrics: that are told apart, here and in the charts beside this one.
         marks: what is written at a level line -> its Top-1, the highest first.
+        scope: of the units.
     """
     figure = Figure(figsize=(WIDTH if len(panels) == 1 else 1.15 * WIDTH * len(panels), TALL))
     if len(panels) > 1:
@@ -118,10 +122,10 @@ def curves(
     directions = {way for lines in panels.values() for way, _ in lines if way != "random"}
     (only,) = directions if len(directions) == 1 else ("",)
     handles: dict[str, Any] = {}
-    says, several = [], False
+    says, several, along = [], False, f"dropped {called(scope)}"
     for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
         axis.grid(axis="y")
-        axis.set(xlabel=f"dropped layers, {only} first" if only else "dropped layers", title=panel)
+        axis.set(xlabel=f"{along}, {only} first" if only else along, title=panel)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         for i, (text, level) in enumerate((marks or {}).items()):
             axis.axhline(100 * level, color=COLOURS["kept"], lw=0.7, zorder=1)
@@ -137,7 +141,7 @@ def curves(
             percent = 100 * np.array([np.atleast_1d(values[k]) for k in dropped])
             mean = percent.mean(1)
             if direction == "random":
-                name, colour = "layers at random", COLOURS["random"]
+                name, colour = f"{called(scope)} at random", COLOURS["random"]
                 look: dict[str, Any] = {"ls": ":", "zorder": 1.5}
             else:
                 name = metric if only else f"{direction} {metric}"
@@ -163,14 +167,18 @@ def curves(
 
 
 Points = Mapping[int, Mapping[Hashable, float]]
-"""How many layers are dropped -> seed, or whatever tells draws apart -> Top-1 in [0, 1]."""
+"""How many units are dropped -> seed, or whatever tells draws apart -> Top-1 in [0, 1]."""
 
 
 @styled
 def recovery(
-    title: str, panels: Mapping[str, Mapping[str, Points]], full: Mapping[int, float], videos: int
+    title: str,
+    panels: Mapping[str, Mapping[str, Points]],
+    full: Mapping[int, float],
+    videos: int,
+    scope: str = "layer",
 ) -> Chart:
-    """Top-1 over the number of dropped layers: a panel for every way to choose the layers, a line
+    """Top-1 over the number of dropped units: a panel for every way to choose the units, a line
     for what is left of the model and for every recovery.
 
     Args:
@@ -178,6 +186,7 @@ def recovery(
         panels: what stands above a panel -> what a line is called -> its points.
         full: seed -> Top-1 of the full model.
         videos: how many there are, for the interval of one seed.
+        scope: of the units.
     """
     figure = Figure(figsize=(max(WIDTH, 0.62 * WIDTH * len(panels)), 1.25 * TALL))
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -190,7 +199,7 @@ def recovery(
     for axis, (panel, lines) in zip(axes, panels.items(), strict=True):
         axis.grid(axis="y")
         counts = sorted({k for points in lines.values() for k in points})
-        axis.set(xlabel="dropped layers", title=panel, xticks=counts)
+        axis.set(xlabel=f"dropped {called(scope)}", title=panel, xticks=counts)
         axis.set_xlim(counts[0] - 0.5, counts[-1] + 0.5)
         handles["full model"] = axis.axhline(
             level, color=COLOURS["ink"], lw=0.8, label="full model"

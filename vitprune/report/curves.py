@@ -22,10 +22,10 @@ from vitprune.results.curves import SHARES, Measured, compare_curves
 LEFT = 2
 """Columns of names."""
 NOTES = (
-    "Area: the mean of Top-1 on the test split over 0, 1, ... dropped layers, up to all but one, "
+    "Area: the mean of Top-1 on the test split over 0, 1, ... dropped units, up to all but one, "
     "in percent. Change: of the area against R with the same strategy, and of greedy R against "
     "oneshot R, in percentage points; p of the same resamples, with Holm's correction over the "
-    "rows. k: the largest number of dropped layers that keeps that share of the full model's Top-1 "
+    "rows. k: the largest number of dropped units that keeps that share of the full model's Top-1 "
     "on the val split, a mean where there are several orders or seeds; Top-1: on the test split at "
     "that k.",
     "Brackets: 95 % bootstrap intervals over videos, those of k over val videos; with several "
@@ -93,14 +93,14 @@ def print_curves(tables: Sequence[CurveTable]) -> None:
 
 def curves_markdown(tables: Sequence[CurveTable]) -> str:
     """``curves.md``."""
-    parts = ["# Top-1 over the number of dropped layers"]
+    parts = ["# Top-1 over the number of dropped units"]
     for table in tables:
         parts += [f"## {table.name}", markdown_table(table.header, table.rows, LEFT)]
     return "\n\n".join([*parts, *NOTES]) + "\n"
 
 
 def curves_csv(tables: Sequence[CurveTable]) -> str:
-    """``curves.csv``: a row for every way to order the layers of a model on a dataset."""
+    """``curves.csv``: a row for every way to order the units of a model on a dataset."""
     frames = []
     for table in tables:
         found = table.measured

@@ -27,8 +27,8 @@ def grid_of(units: Sequence[Unit]) -> tuple[list[str], list[tuple[int, int]]]:
     names: dict[str, int] = {}
     places = []
     for unit in units:
-        row = names.setdefault(f"{unit.layer} {unit.attention}".strip(), len(names))
-        places.append((row, unit.head or 0))
+        row = names.setdefault(f"{unit.layer} {unit.branch}".strip(), len(names))
+        places.append((row, unit.number or 0))
     return list(names), places
 
 

@@ -32,8 +32,16 @@ from vitprune.report.formats import (
 from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of, spent
 from vitprune.results.groups import ordered
-from vitprune.results.paper import DIRECTIONS, layers, title
-from vitprune.results.reading import Sweep, card_of, leakage, left_out, read_scores, smallest
+from vitprune.results.paper import DIRECTIONS, called, counted, title
+from vitprune.results.reading import (
+    Sweep,
+    card_of,
+    dropped,
+    leakage,
+    left_out,
+    read_scores,
+    smallest,
+)
 from vitprune.results.safety import NOTABLE
 from vitprune.results.table1 import FULL, State, Table1
 from vitprune.results.writing import RESULTS
@@ -105,8 +113,8 @@ def render(
 def _heading(cell: Any) -> str:
     recovered = f", recovered by {cell.recovery}" if cell.recovery else ""
     return (
-        f"{cell.group.title} on {title(cell.dataset)}: {layers(cell.k)} with the "
-        f"{cell.direction} {cell.metric} dropped{recovered}"
+        f"{cell.group.title} on {title(cell.dataset)}: {counted(cell.k, cell.group.scope)} "
+        f"with the {cell.direction} {cell.metric} dropped{recovered}"
     )
 
 
@@ -126,8 +134,8 @@ def _cell_tiles(cell: Any) -> list[Tile]:
             f"as dropped {100 * cell.results['pruned']['top1']:.2f} %, recovered by "
             f"{cell.recovery} in {_duration(recovery['seconds'])}; "
         )
-    dropped = ", ".join(map(str, sorted(cell.results["dropped"])))
-    count = len({unit.split(".")[0] for unit in read_scores(cell.path).index})
+    gone, every = dropped(cell.results), list(read_scores(cell.path).index)
+    in_order = [unit for unit in every if unit in gone] or gone
     return [
         Tile(
             "Top-1",
@@ -140,7 +148,11 @@ def _cell_tiles(cell: Any) -> list[Tile]:
         _change("Parameters", full, pruned, "parameters", 1e6, "M"),
         _change("FLOPs per clip", full, pruned, "flops", 1e9, "G"),
         _change("Latency per clip", full, pruned, "latency_ms", 1, "ms"),
-        Tile("Dropped layers", dropped, f"of {count}" if count else ""),
+        Tile(
+            f"Dropped {called(cell.group.scope)}",
+            ", ".join(in_order),
+            f"of {len(every)}" if every else "",
+        ),
         *_safety_tiles(cell),
     ]
 
@@ -191,7 +203,7 @@ def _sweep_tiles(sweep: Sweep, table: Table1, pairs: pd.DataFrame) -> list[Tile]
         )
     if len(pairs):
         value = f"{(pairs['p_holm'] < ALPHA).sum()} of {len(pairs)}"
-        note = f"pairs of metrics; {(pairs['jaccard'] == 1).sum()} drop the same layers"
+        note = f"pairs of metrics; {(pairs['jaccard'] == 1).sum()} drop the same units"
         tiles.append(Tile("Significant differences", value, note))
     return tiles
 
@@ -269,7 +281,7 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
 def _cell_row(cell: Any) -> tuple[str, str, str, str]:
     return (
         cell.place,
-        ", ".join(map(str, cell.results["dropped"])),
+        ", ".join(dropped(cell.results)),
         _duration(cell.results["seconds"]["total"]),
         shlex.join(cell.overrides),
     )

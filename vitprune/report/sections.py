@@ -14,8 +14,8 @@ from vitprune.report.style import Chart
 from vitprune.results.agreement import relevance_by_metric
 from vitprune.results.curves import RANDOM, SHARES, Measured
 from vitprune.results.groups import ordered, rank
-from vitprune.results.paper import DATASETS, METRICS, TITLES, layers, title
-from vitprune.results.reading import Sweep, card_of, read_history, smallest
+from vitprune.results.paper import DATASETS, METRICS, TITLES, called, counted, title
+from vitprune.results.reading import Sweep, card_of, dropped, read_history, smallest
 from vitprune.results.safety import NOTABLE
 
 COSTS = (
@@ -36,28 +36,30 @@ def by_place(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def relevance(sweep: Sweep) -> dict[str, Chart]:
-    """Relevance of every layer."""
+    """Relevance of every unit."""
     found = {}
     for place, cells in by_place(sweep):
         scores = relevance_by_metric(cells)
         if not scores:
             continue
-        dropped: dict[str, dict[str, set[int]]] = {}
+        scope = cells["group"].iloc[0].scope
+        every: dict[str, dict[str, set[str]]] = {}
         for cell in cells.itertuples():
-            gone = dropped.setdefault(cell.metric, {}).setdefault(cell.direction, set())
-            gone.update(cell.results["dropped"])
+            gone = every.setdefault(cell.metric, {}).setdefault(cell.direction, set())
+            gone.update(dropped(cell.results))
         found[place] = charts.relevance(
-            f"Relevance of the layers of {place}",
+            f"Relevance of the {called(scope)} of {place}",
             list(next(iter(scores.values())).index),
             {metric: values["mean"].to_numpy() for metric, values in scores.items()},
             {metric: values["error"].to_numpy() for metric, values in scores.items()},
-            dropped,
+            every,
+            scope,
         )
     return found
 
 
 def curves(found: Sequence[Measured]) -> dict[str, Chart]:
-    """Top-1 over the number of dropped layers by every metric, where it was measured."""
+    """Top-1 over the number of dropped units by every metric, where it was measured."""
     return {f"{one.place}, {one.direction} first": curves_chart(one) for one in found}
 
 
@@ -66,12 +68,13 @@ def curves_chart(found: Measured) -> Chart:
     panels = found.top1()
     names = dict.fromkeys(metric for lines in panels.values() for _, metric in lines if metric)
     marks = {f"{100 * share:.0f} %": share * found.full() for share in SHARES}
-    name = f"Top-1 over dropped layers: {found.place}"
-    return charts.curves(name, panels, [*names], marks)
+    scope = found.group.scope
+    name = f"Top-1 over dropped {called(scope)}: {found.place}"
+    return charts.curves(name, panels, [*names], marks, scope)
 
 
 def over_k(sweep: Sweep) -> dict[str, Chart]:
-    """Top-1 over the number of dropped layers, where cells differ in it."""
+    """Top-1 over the number of dropped units, where cells differ in it."""
     metrics = ordered(sweep.finished["metric"], METRICS)
     found = {}
     for place, cells in by_place(sweep):
@@ -81,13 +84,14 @@ def over_k(sweep: Sweep) -> dict[str, Chart]:
             line |= {0: cell.results["full"]["top1"], cell.k: cell.results["pruned"]["top1"]}
         shown = {key: line for key, line in lines.items() if len(line) > 2}
         if shown:
-            name = f"Top-1 over dropped layers: {place}"
-            found[place] = charts.curves(name, {"": shown}, metrics)
+            scope = cells["group"].iloc[0].scope
+            name = f"Top-1 over dropped {called(scope)}: {place}"
+            found[place] = charts.curves(name, {"": shown}, metrics, scope=scope)
     return found
 
 
 def recovery(sweep: Sweep) -> dict[str, Chart]:
-    """Top-1 over the number of dropped layers, as dropped and after every recovery."""
+    """Top-1 over the number of dropped units, as dropped and after every recovery."""
     found = {}
     for place, cells in by_dataset_and_model(sweep):
         if (cells["recovery"] == "").all():
@@ -105,7 +109,8 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
                 points[draw] = cell.results[model]["top1"]
         full = {results["seed"]: results["full"]["top1"] for results in cells["results"]}
         name = f"Top-1 before and after recovery: {place}"
-        found[place] = charts.recovery(name, panels, full, videos)
+        scope = cells["group"].iloc[0].scope
+        found[place] = charts.recovery(name, panels, full, videos, scope)
     return found
 
 
@@ -202,7 +207,7 @@ def _costing(cells: pd.DataFrame, number: int, key: str, scale: float) -> charts
     pruned = []
     for cell in cells.itertuples():
         own = cell.results[smallest(cell.results)]
-        label = f"{name} without {layers(cell.k)}, lowest {cell.metric}"
+        label = f"{name} without {counted(cell.k, cell.group.scope)}, lowest {cell.metric}"
         label += f", recovered by {cell.recovery}" if cell.recovery else ""
         share = own[key] / cell.results["full"][key]
         pruned.append((label, (share * cost, 100 * own["top1"])))

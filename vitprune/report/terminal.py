@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vitprune.results.paper import layers
+from vitprune.results.paper import called, counted
 from vitprune.results.reading import card_of, left_out
 from vitprune.results.safety import NOTABLE, SafetyCard
 from vitprune.results.statistics import proportion_interval
@@ -24,7 +24,8 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
     first, last = names[0], names[-1]
     title = (
         f"{results['model']['name']} on {results['dataset']['name']}: "
-        f"{layers(results['k'])} with the {results['direction']} {results['metric']} dropped"
+        f"{counted(results['k'], results['scope'])} with the "
+        f"{results['direction']} {results['metric']} dropped"
     )
     if "recovered" in names:
         title += f", recovered by {results['recover']['name']}"
@@ -55,7 +56,7 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
     console = console or Console()
     console.print(table)
     console.print(
-        f"Dropped layers: {', '.join(map(str, results['dropped']))}\n"
+        f"Dropped {called(results['scope'])}: {', '.join(map(str, results['dropped']))}\n"
         f"Of {paired['videos']} test videos {_changes(paired)}",
         highlight=False,
     )

@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 
 from vitprune.results.groups import ordered
 from vitprune.results.paper import METRICS
-from vitprune.results.reading import Sweep, read_answers, read_scores
+from vitprune.results.reading import Sweep, dropped, read_answers, read_scores
 from vitprune.results.statistics import bootstrap_interval, holm, jaccard, mcnemar
 
 COLUMNS = [
@@ -32,10 +32,10 @@ def compare_metrics(sweep: Sweep) -> pd.DataFrame:
         - ``low``, ``high``: 95 % bootstrap interval of it over the videos; nan where all videos
           change alike.
         - ``only_first``, ``only_second``: videos right after dropping by that metric alone.
-        - ``p``: McNemar's exact p; nan where both drop the same layers, so that nothing is tested.
+        - ``p``: McNemar's exact p; nan where both drop the same units, so that nothing is tested.
         - ``p_holm``: the same, corrected for all tests of the sweep.
-        - ``kendall_tau``: tau-b of their relevances of all layers, in [-1, 1]; nan if not known.
-        - ``jaccard``: index of the layers that they drop, in [0, 1].
+        - ``kendall_tau``: tau-b of their relevances of all units, in [-1, 1]; nan if not known.
+        - ``jaccard``: index of the units that they drop, in [0, 1].
     """
     pairs = []
     for place, cells in sweep.finished.groupby(COLUMNS[:3], sort=False):
@@ -64,8 +64,8 @@ def relevance_by_metric(cells: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def _compare(one: Any, other: Any) -> dict[str, Any]:
     """All but the keys of a pair of cells."""
-    dropped, others = one.results["dropped"], other.results["dropped"]
-    found = {"jaccard": jaccard(dropped, others), "kendall_tau": _tau(one, other)}
+    ours, theirs = dropped(one.results), dropped(other.results)
+    found = {"jaccard": jaccard(ours, theirs), "kendall_tau": _tau(one, other)}
     left, right = read_answers(one.path), read_answers(other.path)
     if not len(left) or not left["video"].equals(right.get("video")):
         return found
@@ -73,7 +73,7 @@ def _compare(one: Any, other: Any) -> dict[str, Any]:
     difference = (hits[1] - hits[0]).to_numpy()
     low, high = bootstrap_interval(difference)
     worse, better = int((difference < 0).sum()), int((difference > 0).sum())
-    same = set(dropped) == set(others)
+    same = set(ours) == set(theirs)
     return {
         **found,
         "top1_change": 100 * float(difference.mean()),

@@ -1,10 +1,10 @@
-"""Top-1 over the number of dropped layers: kept per video, and compared.
+"""Top-1 over the number of dropped units: kept per video, and compared.
 
 The figures:
 
-- *area*: the mean of Top-1 over k = 0, 1, ... L-1 dropped layers of L, every k with the same
+- *area*: the mean of Top-1 over k = 0, 1, ... U-1 dropped units of U, every k with the same
   weight, in percent. It is the area under the curve over its width: 100 for a model that is always
-  right until one layer is left.
+  right until one unit is left.
 - *keeping*: the largest k whose Top-1 is at least a share of the full model's. It is chosen on the
   val split and reported by the Top-1 that it has on the test split.
 """
@@ -30,7 +30,7 @@ from vitprune.results.statistics import RESAMPLES, TAILS, bootstrap_means, holm
 SHARES = (0.98, 0.95)
 """Of the full model's Top-1, which a smaller model shall keep."""
 RANDOM = "random"
-"""What stands for a metric where layers go at random."""
+"""What stands for a metric where units go at random."""
 REFERENCE = "R"
 """The metric that the others are compared with."""
 CURVES = "curves.npz"
@@ -38,26 +38,26 @@ CURVES = "curves.npz"
 
 
 class Order(NamedTuple):
-    """The order in which all but one of a model's layers go, and what it is made by."""
+    """The order in which all but one of a model's units go, and what it is made by."""
 
     metric: str
     strategy: str
-    layers: tuple[int, ...]
+    units: tuple[str, ...]
 
-    def prefixes(self) -> list[frozenset[int]]:
-        """The layers that are gone after 0, 1, ... steps."""
-        return [frozenset(self.layers[:k]) for k in range(len(self.layers) + 1)]
+    def prefixes(self) -> list[frozenset[str]]:
+        """The units that are gone after 0, 1, ... steps."""
+        return [frozenset(self.units[:k]) for k in range(len(self.units) + 1)]
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Which videos a model is right about after 0, 1, ... L-1 of its L layers are dropped.
+    """Which videos a model is right about after 0, 1, ... U-1 of its U units are dropped.
 
     Attributes:
         metric: by which each of O orders goes, or :data:`RANDOM`: text [O].
         strategy: ``oneshot`` or ``greedy``: text [O].
-        layers: in the order in which they go, int [O, L-1].
-        val: whether the N validation videos are right, bool [O, L, N].
+        units: in the order in which they go, text [O, U-1].
+        val: whether the N validation videos are right, bool [O, U, N].
         test: the same of the test videos.
         val_videos: their names, text [N].
         test_videos: likewise.
@@ -65,7 +65,7 @@ class Curves:
 
     metric: NDArray[np.str_]
     strategy: NDArray[np.str_]
-    layers: NDArray[np.int64]
+    units: NDArray[np.str_]
     val: NDArray[np.bool_]
     test: NDArray[np.bool_]
     val_videos: NDArray[np.str_]
@@ -97,7 +97,7 @@ class Curves:
         return self.ways == other.ways and np.array_equal(self.test_videos, other.test_videos)
 
     def table(self) -> pd.DataFrame:
-        """A row for every order and k, with the layer that goes last, and Top-1 of both splits."""
+        """A row for every order and k, with the unit that goes last, and Top-1 of both splits."""
         orders, steps, _ = self.test.shape
         draws = [np.flatnonzero(self.of(way) == i)[0] for i, way in enumerate(self._way_of())]
         rows = {
@@ -105,12 +105,11 @@ class Curves:
             "metric": np.repeat(self.metric, steps),
             "draw": np.repeat(draws, steps),
             "k": np.tile(np.arange(steps), orders),
-            "layer": np.hstack([np.full((orders, 1), -1), self.layers]).ravel(),
+            "unit": np.hstack([np.full((orders, 1), ""), self.units]).ravel(),
             "val_top1": self.val.mean(-1).ravel(),
             "test_top1": self.test.mean(-1).ravel(),
         }
-        found = pd.DataFrame(rows)
-        return found.astype({"layer": "Int64"}).assign(layer=lambda f: f["layer"].where(f["k"] > 0))
+        return pd.DataFrame(rows)
 
     def _way_of(self) -> list[tuple[str, str]]:
         return list(zip(self.strategy.tolist(), self.metric.tolist(), strict=True))
@@ -123,7 +122,7 @@ class Measured:
     Attributes:
         group: the model, and settings that vary within the sweep.
         dataset: its name.
-        direction: which layers go first.
+        direction: which units go first.
         seeds: one for each of ``curves``.
         curves: of the same videos and ways.
     """
@@ -210,7 +209,7 @@ def reference_of(way: tuple[str, str]) -> tuple[str, str] | None:
 
 
 def compare_curves(seeds: Sequence[Curves]) -> pd.DataFrame:
-    """Every way to order the layers of a model, its figures and how it compares with R.
+    """Every way to order the units of a model, its figures and how it compares with R.
 
     All intervals (95 %, percentile) and p-values come from the same resamples, so that what is
     compared is compared on the same videos. Every resample draws test videos and, apart from that,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from vitprune.results.paper import TITLES, layers, title
+from vitprune.results.paper import TITLES, counted, title
 
 
 @dataclass(frozen=True)
 class Group:
-    """A model, how many of its layers are dropped, and settings that vary within the sweep.
+    """A model, how many of its units are dropped, and settings that vary within the sweep.
 
     Attributes:
         model: its name.
@@ -21,6 +21,7 @@ class Group:
         settings: ``("model.recipe.lr=0.001",)``.
         seed: where it varies within the sweep.
         title: of the model, in tables.
+        scope: of the units.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Group:
     settings: tuple[str, ...] = ()
     seed: int | None = None
     title: str = field(default="", compare=False)
+    scope: str = "layer"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "title", self.title or title(self.model))
@@ -35,7 +37,7 @@ class Group:
     @property
     def label(self) -> str:
         """``MViT (5 layers pruned)``."""
-        inside = [] if self.k is None else [f"{layers(self.k)} pruned"]
+        inside = [] if self.k is None else [f"{counted(self.k, self.scope)} pruned"]
         inside += self.varying
         return self.title + (f" ({', '.join(inside)})" if inside else "")
 

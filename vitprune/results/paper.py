@@ -17,6 +17,14 @@ TITLES = {
 """Models and datasets as the paper writes them, in its order."""
 DATASETS = ("ucf101", "dai")
 METRICS = ("JSD", "dProb", "R")
+UNITS = {
+    "layer": ("layer", "layers"),
+    "attention": ("attention branch", "attention branches"),
+    "mlp": ("MLP", "MLPs"),
+    "head": ("head", "heads"),
+    "neurons": ("group of neurons", "groups of neurons"),
+}
+"""What one unit of a scope is called, and what several are."""
 DIRECTIONS = ("lowest", "highest")
 
 
@@ -25,9 +33,15 @@ def title(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def layers(k: int) -> str:
-    """``1 layer``, ``5 layers``."""
-    return f"{k} layer{'s' * (k != 1)}"
+def called(scope: str, k: int = 2) -> str:
+    """What k units of a scope are called: ``layer``, ``heads``."""
+    one, several = UNITS.get(scope, ("unit", "units"))
+    return one if k == 1 else several
+
+
+def counted(k: int, scope: str = "layer") -> str:
+    """``1 layer``, ``5 heads``."""
+    return f"{k} {called(scope, k)}"
 
 
 @cache

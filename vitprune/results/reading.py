@@ -165,6 +165,14 @@ def left_out(results: Mapping[str, Any]) -> str:
     return ", ".join(found)
 
 
+def dropped(results: Mapping[str, Any]) -> list[str]:
+    """The units that were dropped, as they are written, the first to go first.
+
+    Where they were still numbers, they were layers.
+    """
+    return [*map(str, results["dropped"])]
+
+
 def _read(path: Path, directory: Path) -> dict[str, Any] | None:
     """A row of the cells; None for a directory of train.py or evaluate.py."""
     started = read_json(path / STARTED) or {}
@@ -238,7 +246,8 @@ def _in_order(cells: pd.DataFrame) -> pd.DataFrame:
             return None
         settings = tuple(f"{name}={cell.settings.get(name)}" for name in names if name != SEED)
         seed = cell.settings.get(SEED) if SEED in names else None
-        return Group(cell.model, cell.k, settings, seed, titles.get(cell.model, ""))
+        scope = cell.settings.get("scope", "layer")
+        return Group(cell.model, cell.k, settings, seed, titles.get(cell.model, ""), scope)
 
     def order(cell: Any) -> tuple[Any, ...]:
         if cell.group is None:

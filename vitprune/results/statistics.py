@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -139,7 +139,7 @@ def bootstrap_intervals(values: NDArray[np.float64], seed: int = 0) -> Intervals
     return percentile_intervals(values, bootstrap_means(values, seed))
 
 
-def jaccard(one: Sequence[int], other: Sequence[int]) -> float:
+def jaccard(one: Collection[object], other: Collection[object]) -> float:
     """Overlap of two sets: common members over all members, in [0, 1]; 1 for two empty ones."""
     union = set(one) | set(other)
     return len(set(one) & set(other)) / len(union) if union else 1.0

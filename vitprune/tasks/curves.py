@@ -1,4 +1,4 @@
-"""The curves of a job of prune.py: by what layers are ordered, and the files that come of it."""
+"""The curves of a job of prune.py: by what units are ordered, and the files that come of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from vitprune.data import VideoDataModule
 from vitprune.files import replacing
-from vitprune.importance import MEASURES, METRICS, Scores, measure_of
+from vitprune.importance import MEASURES, METRICS, Scores, measure_of, units_of
 from vitprune.models import VideoTransformer
 from vitprune.pruning import DropCurves, choose, random_orders
 from vitprune.report.curves import CurveTable
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 
 def every_order(cfg: Prune, model: VideoTransformer, scoring: Scoring) -> list[Order]:
-    """The orders in which all but one of a model's layers go: by every metric, and at random.
+    """The orders in which all but one of a model's units go: by every metric, and at random.
 
-    Greedily, too, by metrics whose values change when a layer is gone: those that look at clips.
+    Greedily, too, by metrics whose values change when a unit is gone: those that look at clips.
     """
     metrics = [*METRICS, *(name for name in MEASURES if name not in ("ablation", RANDOM))]
     looking = [name for name in metrics if MEASURES[measure_of(name)].per_clip is not None]
-    drawn = random_orders(model.layers, draws=cfg.draws, seed=cfg.seed)
+    drawn = random_orders([*map(str, units_of(model, cfg.scope))], draws=cfg.draws, seed=cfg.seed)
     return [
         *(_order(metric, "oneshot", model, scoring) for metric in metrics),
-        *(Order(RANDOM, "oneshot", tuple(layers)) for layers in drawn),
+        *(Order(RANDOM, "oneshot", tuple(units)) for units in drawn),
         *(_order(metric, "greedy", model, scoring) for metric in looking),
     ]
 
 
 def _order(metric: str, strategy: str, model: VideoTransformer, scoring: Scoring) -> Order:
-    steps = len(model.layers) - 1
+    steps = len(units_of(model, scoring.cfg.scope)) - 1
     scorings = 1 if strategy == "oneshot" else steps
     hidden = not scoring.trainer.is_global_zero
     with Progress(disable=hidden) as bar:
@@ -57,13 +57,13 @@ def _order(metric: str, strategy: str, model: VideoTransformer, scoring: Scoring
             lambda scores: scoring.rank(scores, metric),
             at_once=None if strategy == "oneshot" else 1,
         )
-    return Order(metric, strategy, plan.dropped)
+    return Order(metric, strategy, tuple(map(str, plan.dropped)))
 
 
 def write_curves(
     run: Run, cfg: Prune, found: DropCurves, data: VideoDataModule, model_title: str
 ) -> CurveTable:
-    """Write which videos are right after 0, 1, ... dropped layers, Top-1 and charts of it.
+    """Write which videos are right after 0, 1, ... dropped units, Top-1 and charts of it.
 
     Args:
         run: whose directory and tracker.
@@ -76,7 +76,7 @@ def write_curves(
     curves = Curves(
         metric=np.array([order.metric for order in found.orders]),
         strategy=np.array([order.strategy for order in found.orders]),
-        layers=np.array([order.layers for order in found.orders]),
+        units=np.array([order.units for order in found.orders], dtype=np.str_),
         val=val_hits,
         test=test_hits,
         val_videos=np.array(data.splits["val"].names)[val],
@@ -85,7 +85,7 @@ def write_curves(
     curves.save(run.directory / CURVES)
     with replacing(run.directory / "curves.csv") as temporary:
         curves.table().to_csv(temporary, index=False, float_format="%.6g", lineterminator="\n")
-    group = Group(cfg.model.name, title=model_title)
+    group = Group(cfg.model.name, title=model_title, scope=cfg.scope)
     measured = Measured(group, data.name, cfg.direction, [cfg.seed], [curves])
     chart = curves_chart(measured)
     for ending in ("png", "svg"):

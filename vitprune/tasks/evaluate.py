@@ -27,7 +27,7 @@ class Evaluated:
 
     Attributes:
         ckpt: the checkpoint.
-        model: its specification, with the layers that were dropped.
+        model: its specification, with the units that were dropped, as they are written.
         top1: share of test videos, in [0, 1].
         top5: likewise.
         views: Top-1 on the test videos of each camera; None where there are not several.
@@ -75,7 +75,7 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
         results = Evaluated(
             **described,
             **asdict(cost),
-            model={**asdict(model.spec), "dropped": list(model.dropped)},
+            model={**asdict(model.spec), "dropped": [*map(str, model.dropped)]},
             top1=float(metrics["test/top1"]),
             top5=float(metrics["test/top5"]),
             environment=surroundings(trainer),
@@ -104,7 +104,7 @@ def _summary(results: Evaluated) -> dict[str, str]:
         "Top-5": f"{100 * results.top5:.2f} %",
         "Test videos": str(videos),
         **({"Left out": lost} if lost else {}),
-        "Dropped layers": ", ".join(map(str, results.model["dropped"])) or "none",
+        "Dropped": ", ".join(results.model["dropped"]) or "none",
         "Parameters": f"{results.parameters / 1e6:.3g} M",
         "FLOPs per clip": f"{results.flops / 1e9:.3g} G",
         "Latency per clip": f"{results.latency_ms:.3g} ms",

@@ -1,4 +1,4 @@
-"""How far a job of prune.py goes: to a number of layers, or to a budget."""
+"""How far a job of prune.py goes: to a number of units, or to a budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from vitprune.errors import InputError
-from vitprune.models.chain import VideoTransformer, drop_layers
+from vitprune.importance import units_of
+from vitprune.models.chain import VideoTransformer
+from vitprune.models.dropping import drop_units
 from vitprune.pruning import Plan
 from vitprune.pruning.budget import Budget, Fit, fewest, impossible, measured
 from vitprune.tasks.recovery import Recovering
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Goal:
-    """How many layers go: ``k``, or as few as a budget takes.
+    """How many units go: ``k``, or as few as a budget takes.
 
     Args:
         cfg: of the job.
@@ -40,12 +42,12 @@ class Goal:
         self.spent: dict[str, Any] | None = None
         if self.budget.limits() and "k" in cfg.given:
             raise InputError(
-                f"k={cfg.k} and {self.budget} are both given; a budget says how many layers go"
+                f"k={cfg.k} and {self.budget} are both given; a budget says how many units go"
             )
 
     def next(self, current: VideoClassifier, gone: int) -> int:
-        """How many layers are to be chosen next; 0 where the goal is reached."""
-        most = len(current.model.layers) - 1
+        """How many units are to be chosen next; 0 where the goal is reached."""
+        most = len(units_of(current.model, self.cfg.scope)) - 1
         in_turns = self.cfg.strategy == "progressive"
         if not self.budget.limits():
             left = self.cfg.k - gone
@@ -74,12 +76,12 @@ class Goal:
             return plan
 
         def smaller(k: int) -> VideoTransformer:
-            pruned = drop_layers(self.full.model, plan.dropped[:k]) if k else self.full.model
+            pruned = drop_units(self.full.model, plan.dropped[:k]) if k else self.full.model
             return self.recover.with_room(pruned) if k else pruned
 
         fit = self._at_work(
             lambda clip, autocast: fewest(
-                self.full.model, len(plan.dropped), smaller, self.budget, clip, autocast
+                self.full.model, plan.dropped, smaller, self.budget, clip, autocast
             )
         )
         self._reached(fit)

@@ -12,6 +12,7 @@ import numpy as np
 from vitprune.data import VideoDataModule
 from vitprune.pruning import FULL, Comparison, Plan
 from vitprune.report import charts
+from vitprune.results.paper import called
 from vitprune.results.safety import Change, SafetyCard
 from vitprune.results.writing import write_csv
 from vitprune.tasks.run import Run
@@ -47,28 +48,29 @@ def _write_relevance(run: Run, cfg: Prune, plan: Plan) -> None:
     mean = {metric: scores.mean(metric, cfg.target) for metric in metrics}
     error = {metric: scores.standard_error(metric, cfg.target) for metric in metrics}
     charts.relevance(
-        f"Relevance of the layers: {cfg.model.name} on {cfg.dataset.name}",
+        f"Relevance of the {called(cfg.scope)}: {cfg.model.name} on {cfg.dataset.name}",
         [str(unit) for unit in scores.units],
         mean,
         error,
-        {cfg.metric: {cfg.direction: plan.dropped}},
+        {cfg.metric: {cfg.direction: [str(unit) for unit in plan.dropped]}},
+        cfg.scope,
     ).write(run.directory / "relevance.png")
     run.tracker.image("relevance/chart", run.directory / "relevance.png")
     run.tracker.table(
-        "relevance/layers",
-        ["layer", *metrics, *(f"{metric} standard error" for metric in metrics), "dropped"],
+        "relevance/units",
+        ["unit", *metrics, *(f"{metric} standard error" for metric in metrics), "dropped"],
         [
             [
                 str(unit),
                 *(float(mean[metric][i]) for metric in metrics),
                 *(float(error[metric][i]) for metric in metrics),
-                unit.layer in plan.dropped,
+                unit in plan.dropped,
             ]
             for i, unit in enumerate(scores.units)
         ],
     )
     run.tracker.series(
-        "relevance/layer", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
+        "relevance/unit", {f"relevance/{metric}": mean[metric].tolist() for metric in metrics}
     )
 
 

@@ -1,4 +1,4 @@
-"""``prune.py``: score the layers, drop k of them, recover, compare all on the same clips."""
+"""``prune.py``: score the units, drop k of them, recover, compare all on the same clips."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from vitprune.importance import Scores
-from vitprune.models.chain import drop_layers
+from vitprune.importance import Scores, Unit
+from vitprune.models.dropping import drop_units
 from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
@@ -37,7 +37,7 @@ class Pruned:
     Attributes:
         model: specification of the full model, and its title in tables.
         ckpt: its checkpoint, with ``ckpt_digest`` and what it was fine-tuned with.
-        dropped: the layers, the first to go first.
+        dropped: the units as they are written, the first to go first.
         full: Top-1, Top-5 and cost of the full model.
         pruned: the same of the smaller one, as dropping leaves it.
         paired: how many videos changed sides between these two, and McNemar's exact p.
@@ -71,7 +71,7 @@ class Pruned:
     precision: str
     clip_settings: Mapping[str, Any]
     leakage: Mapping[str, int] | None
-    dropped: list[int]
+    dropped: list[str]
     full: Mapping[str, Any]
     pruned: Mapping[str, Any]
     paired: Mapping[str, Any]
@@ -93,7 +93,7 @@ class Pruned:
 
 
 def prune(cfg: Prune, run: Run) -> Pruned:
-    """Score the layers, drop k of them, recover, and compare all models on the test split."""
+    """Score the units, drop k of them, recover, and compare all models on the test split."""
     start, asked = time.perf_counter(), cfg.settings()
     run.seed()
     subject = pruning_subject(cfg, run)
@@ -133,7 +133,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         results = Pruned(
             **subject.described(),
             **outcome.described(),
-            dropped=list(smaller.plan.dropped),
+            dropped=[str(unit) for unit in smaller.plan.dropped],
             k=len(smaller.plan.dropped),
             budget=smaller.budget,
             paired=answers.paired("full", "pruned"),
@@ -167,7 +167,7 @@ class Smaller:
     """What was made of the full model.
 
     Attributes:
-        plan: which layers went.
+        plan: which units went.
         pruned: the model as dropping leaves it.
         recovered: what recovery made of it; None for none.
         seconds_of_recovery: of every recovery on the way.
@@ -191,7 +191,7 @@ def make_smaller(
 ) -> Smaller:
     """Choose, drop and recover: once, or in turns where the strategy is ``progressive``."""
     goal = Goal(cfg, run, full, recover)
-    dropped: list[int] = []
+    dropped: list[Unit] = []
     first: Scores | None = None
     recovered: Recovered | None = None
     current, seconds = full, 0.0
@@ -199,7 +199,7 @@ def make_smaller(
         plan = goal.cut(_chosen(cfg, run, scoring, current, count))
         first = first or plan.scores
         dropped += plan.dropped
-        current = current.with_model(drop_layers(current.model, plan.dropped))
+        current = current.with_model(drop_units(current.model, plan.dropped))
         if cfg.recover.name != "none":
             recovered = recover(current)
             current = recovered.classifier
@@ -207,15 +207,15 @@ def make_smaller(
         if cfg.strategy != "progressive":
             break
     assert first is not None
-    # Beside what recovery gives there is always what dropping the same layers alone leaves.
-    pruned = full.with_model(drop_layers(full.model, dropped))
+    # Beside what recovery gives there is always what dropping the same units alone leaves.
+    pruned = full.with_model(drop_units(full.model, dropped))
     return Smaller(Plan(tuple(dropped), first), pruned, recovered, seconds, goal.spent)
 
 
 def _chosen(
     cfg: Prune, run: Run, scoring: Scoring, classifier: VideoClassifier, count: int
 ) -> Plan:
-    """The layers that go next."""
+    """The units that go next."""
 
     def work(trainer: pl.Trainer) -> Plan:
         scoring.trainer = trainer

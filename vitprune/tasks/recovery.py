@@ -168,7 +168,7 @@ class Recovering:
             "begun_with": {
                 "recover": how.plain(),
                 "full": file_digest(self.path),
-                "dropped": list(pruned.model.dropped),
+                "dropped": [*map(str, pruned.model.dropped)],
                 "epochs": epochs,
             },
         }
@@ -196,6 +196,7 @@ class Recovering:
             spec.name, spec.variant, num_classes=spec.num_classes, num_frames=spec.num_frames,
             image_size=spec.image_size, config=spec.config,
         )  # fmt: skip
+        model.group_neurons(pruned.model.neuron_groups)
         return take_apart(model, pruned.model.dropped, ())
 
     def _with_provenance(self, classifier: VideoClassifier, clips: Any) -> VideoClassifier:
@@ -203,7 +204,7 @@ class Recovering:
             return classifier
         record = {
             "recover": self.cfg.recover.plain(),
-            "dropped": list(classifier.model.dropped),
+            "dropped": [*map(str, classifier.model.dropped)],
         }
         return VideoClassifier(
             classifier.model,

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from vitprune.data import VideoDataModule
 from vitprune.data.base import SplitName
 from vitprune.data.loading import KeptBatches
-from vitprune.importance import Scores, entry_name, measure_of, score
+from vitprune.importance import Scores, Unit, entry_name, measure_of, score
 from vitprune.models import VideoTransformer
 from vitprune.tasks.outputs import trace_pruning
 from vitprune.tasks.run import Run
@@ -47,7 +47,7 @@ class Scoring:
     def score(
         self, model: VideoTransformer, metric: str | None = None, *, progress: bool = True
     ) -> Scores:
-        """The scores of the layers of the job's model, full or without some layers.
+        """The scores of the units of the job's model, full or without some of them.
 
         Args:
             model: what is scored.
@@ -82,11 +82,10 @@ class Scoring:
             self._known[name] = self.run.store().get(name, compute)
         return self._known[name]
 
-    def rank(self, scores: Scores, metric: str | None = None) -> list[int]:
-        """The layers in the order in which they go, by a metric or the job's."""
+    def rank(self, scores: Scores, metric: str | None = None) -> list[Unit]:
+        """The units in the order in which they go, by a metric or the job's."""
         cfg = self.cfg
-        ranking = scores.rank(metric or cfg.metric, cfg.direction, cfg.target)
-        return [unit.layer for unit in ranking]
+        return scores.rank(metric or cfg.metric, cfg.direction, cfg.target)
 
     def clips(self, split: SplitName) -> KeptBatches:
         """This process's share of a split, one view a video; decoded once if memory allows."""

@@ -12,6 +12,9 @@ import torch
 from vitprune.data import VideoDataModule
 from vitprune.errors import InputError
 from vitprune.files import file_digest, files_digest
+from vitprune.importance import units_of
+from vitprune.models import VideoTransformer
+from vitprune.results.paper import counted
 from vitprune.results.writing import BEST
 from vitprune.tasks.checkpoints import (
     check_same_clips,
@@ -84,7 +87,7 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
         log.info("Using the checkpoint %s", path)
     else:
         with torch.device("meta"):  # nothing to fill with weights
-            check_k(cfg.k, build("model", cfg.model.node()).num_layers)
+            check_units(cfg, build("model", cfg.model.node()))
         log.info("No checkpoint at %s: fine-tuning %s first", path, cfg.model.name)
         with exclusive(path.parent):
             if not path.is_file():  # nobody else made it meanwhile
@@ -96,7 +99,7 @@ def pruning_subject(cfg: Prune, run: Run) -> Subject[Prune]:
             f"checkpoint {path} holds {classifier.model.spec.name}, not model={cfg.model.name}"
             + (f"; give model.architecture={classifier.model.spec.name}" if of_hub else "")
         )
-    check_k(cfg.k, len(classifier.model.blocks))
+    check_units(cfg, classifier.model)
     if not cfg.ckpt:
         check_same_fine_tuning(path, classifier, cfg)
     return subject_of(cfg, path, classifier)
@@ -127,11 +130,22 @@ def subject_of(
     return Subject(cfg, path, classifier, data, leaked)
 
 
-def check_k(k: int, layers: int) -> None:
-    """Refuse to drop all of a model's layers, or more.
+def check_units(cfg: Prune, model: VideoTransformer) -> None:
+    """Let a model's units be those that are asked for, and refuse to drop all of them, or more.
+
+    Args:
+        cfg: says of which scope they are, how many go, and into how many groups neurons go.
+        model: whose neurons are divided, in place.
 
     Raises:
         InputError: says how many there are.
     """
-    if k >= layers:
-        raise InputError(f"k={k} is out of range; the model has {layers} layers: 1 to {layers - 1}")
+    if cfg.neuron_groups is not None:
+        try:
+            model.group_neurons(cfg.neuron_groups)
+        except ValueError as error:
+            raise InputError(f"neuron_groups={cfg.neuron_groups}: {error}") from error
+    there = len(units_of(model, cfg.scope))
+    if cfg.k >= there:
+        has = counted(there, cfg.scope)
+        raise InputError(f"k={cfg.k} is out of range; the model has {has}: 1 to {there - 1}")

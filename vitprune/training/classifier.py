@@ -230,7 +230,8 @@ class VideoClassifier(pl.LightningModule):
     def _description(self) -> dict[str, Any]:
         return {
             "spec": asdict(self.model.spec),
-            "dropped": list(self.model.dropped),
+            "dropped": [*map(str, self.model.dropped)],
+            "neuron_groups": self.model.neuron_groups,
             "bridges": [bridge.described() for bridge in bridges(self.model)],
             "class_names": self.class_names,
             "clip_settings": self.clip_settings,
@@ -258,6 +259,8 @@ class VideoClassifier(pl.LightningModule):
         # The values are overwritten: leave the caller's random state alone.
         with torch.random.fork_rng(devices=[]):
             model = build_model(**description["spec"])
+        if "neuron_groups" in description:  # older checkpoints lack whole layers at most
+            model.group_neurons(description["neuron_groups"])
         model = take_apart(model, description["dropped"], description.get("bridges", ()))
         provenance = description.get("provenance")  # older checkpoints have none
         classifier = cls(

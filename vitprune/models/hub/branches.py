@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitprune.models.attention import attend
+from vitprune.models.branches import NEURON_GROUPS, evenly, keep_outputs, rows_of
 from vitprune.models.chain import Attention, Branch, Grid, Mlp, Tokens
 
 INTERFACE = "vitprune"
@@ -52,8 +53,9 @@ class HubAttention(Attention):
 
     Args:
         norm: runs before it.
-        original: transformers' module, which begins with q, k and v and whose output projection
-            has been taken out: it ends in the heads, [B, N, H * D].
+        original: transformers' module, whose only linear layers make q, k and v, each [H * D] of
+            a token, and whose output projection has been taken out: it ends in the heads,
+            [B, N, H * D].
         proj: the output projection.
         num_heads: H.
         dropout: of what the branch adds.
@@ -67,8 +69,7 @@ class HubAttention(Attention):
         num_heads: int,
         dropout: nn.Module,
     ) -> None:
-        super().__init__(dropout)
-        self.num_heads = num_heads
+        super().__init__(num_heads, proj.in_features // num_heads, dropout)
         self.norm = norm
         self.original = original
         self.proj = proj
@@ -89,6 +90,15 @@ class HubAttention(Attention):
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         return torch.einsum("bn,bhnm->bhm", queries, weights)
+
+    def keep(self, which: Sequence[int]) -> None:
+        rows = rows_of(self.widths, which)
+        for linear in self.original.modules():
+            if isinstance(linear, nn.Linear):
+                keep_outputs(linear, rows)
+        for name, count in (("num_attention_heads", len(which)), ("all_head_size", len(rows))):
+            if hasattr(self.original, name):
+                setattr(self.original, name, count)
 
 
 class GroupedAttention(HubAttention):
@@ -151,9 +161,10 @@ class HubMlp(Mlp):
         Branch.__init__(self, dropout)
         self.norm = norm
         self.fc1 = fc1
-        self.act = act  # type: ignore[assignment]
+        self.act = act
         self.fc2 = fc2
-        self.dropout = nn.Identity()  # type: ignore[assignment]
+        self.dropout = nn.Identity()
+        self.divide(evenly(fc2.in_features, NEURON_GROUPS))
 
 
 def branches_of(

@@ -156,6 +156,8 @@ class Leftover(nn.Module):
 class PoolingAttention(Attention):
     """Attention in which queries, keys and values are pooled first.
 
+    All heads share what pools them and their tables of relative positions.
+
     Args:
         dim: width of what comes in.
         out: width of what goes out.
@@ -177,10 +179,9 @@ class PoolingAttention(Attention):
         version: int,
         drop_path: float,
     ) -> None:
-        super().__init__(StochasticDepth(drop_path, "row"))
-        self.num_heads = num_heads
-        self.version = version
         width = out // num_heads
+        super().__init__(num_heads, width, StochasticDepth(drop_path, "row"))
+        self.version = version
         self.norm = LayerNorm(dim)
         self.qkv = nn.Linear(dim, 3 * out)
         self.proj = nn.Linear(out, out)

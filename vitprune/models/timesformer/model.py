@@ -70,11 +70,10 @@ def of_config(config: Mapping[str, Any]) -> Variant:
 
 
 class DividedAttention(Attention):
-    """What attention over time and over space have in common. C = H * D."""
+    """What attention over time and over space have in common. C = H * D with all heads."""
 
     def __init__(self, dim: int, num_heads: int, drop_path: float) -> None:
-        super().__init__(DropPath(drop_path))
-        self.num_heads = num_heads
+        super().__init__(num_heads, dim // num_heads, DropPath(drop_path))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
@@ -111,11 +110,11 @@ class TimeAttention(DividedAttention):
         own = queries[:, None, :1].expand(-1, self.num_heads, -1)
         return torch.cat([own, shares], dim=2)
 
-    def project(self, heads: Tensor) -> Tensor:
-        return F.pad(self.fc(super().project(heads[:, 1:])), (0, 0, 1, 0))
+    def project(self, parts: Tensor) -> Tensor:
+        return F.pad(self.fc(super().project(parts[:, 1:])), (0, 0, 1, 0))
 
-    def contribution(self, heads: Tensor, head: int) -> Tensor:
-        return F.linear(super().contribution(heads, head), self.fc.weight)
+    def contribution(self, parts: Tensor, number: int) -> Tensor:
+        return F.linear(super().contribution(parts, number), self.fc.weight)
 
 
 class SpaceAttention(DividedAttention):

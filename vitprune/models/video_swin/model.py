@@ -19,6 +19,7 @@ from torchvision.ops import StochasticDepth
 
 from vitprune.models.affine import follow_norm
 from vitprune.models.attention import attend, geometry
+from vitprune.models.branches import kept
 from vitprune.models.chain import (
     Attention,
     Block,
@@ -176,8 +177,7 @@ class WindowAttention(Attention):
     def __init__(
         self, dim: int, num_heads: int, window: Grid, shift: Grid, drop_path: float
     ) -> None:
-        super().__init__(StochasticDepth(drop_path, "row"))
-        self.num_heads = num_heads
+        super().__init__(num_heads, dim // num_heads, StochasticDepth(drop_path, "row"))
         self.window = window
         self.shift = shift
         self.norm = nn.LayerNorm(dim)
@@ -188,7 +188,7 @@ class WindowAttention(Attention):
         )
 
     def heads(self, tokens: Tokens) -> Tensor:
-        batch, _, dim = tokens.x.shape
+        batch = len(tokens.x)
         x = self.norm(tokens.x).flatten(0, 1)
         split = x.device.type == "cpu" and self.observer is None
         layout = (tokens.grid, self.window, self.shift, split, x.device)
@@ -206,9 +206,13 @@ class WindowAttention(Attention):
                 3, 0, 1, 4, 2, 5
             )
             heads = attend(q, k, v, self._bias(table, windows), observe=self.observer)
-            parts.append(heads.transpose(2, 3).reshape(-1, dim))
-        heads = torch.cat(parts).index_select(0, inverse)
-        return heads.view(batch, -1, self.num_heads, dim // self.num_heads)
+            parts.append(heads.transpose(2, 3).flatten(0, 2))
+        return torch.cat(parts).index_select(0, inverse).unflatten(0, (batch, -1))
+
+    def keep(self, which: Sequence[int]) -> None:
+        super().keep(which)
+        table = self.relative_position_bias_table
+        self.relative_position_bias_table = kept(table, 1, which)
 
     def received(self, weights: Tensor, queries: Tensor, grid: Grid) -> Tensor:
         layout = (grid, self.window, self.shift, False, queries.device)

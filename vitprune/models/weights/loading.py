@@ -10,6 +10,7 @@ from vitprune.errors import InputError
 from vitprune.models.chain import ModelSpec, VideoTransformer
 from vitprune.models.formats import Format, State
 from vitprune.models.registry import ARCHITECTURES
+from vitprune.models.unit import in_words, read_units
 from vitprune.models.weights.download import download
 from vitprune.models.weights.files import Checkpoint, listed, read
 
@@ -123,11 +124,11 @@ def _expect(
             f"{path} holds vitprune's own weights of {name} {variant}; "
             f"the model is {spec.name} {spec.variant}"
         )
-    dropped = list(checkpoint.description.get("dropped", model.dropped))
+    dropped = read_units(checkpoint.description.get("dropped", model.dropped))
     if dropped != list(model.dropped):
         raise InputError(
-            f"{path} is pruned: it has no layer {dropped}, the model has none of "
-            f"{list(model.dropped)}; pruned checkpoints go to ckpt="
+            f"{path} is pruned: it lacks {in_words(dropped) or 'nothing'}, the model "
+            f"{in_words(model.dropped) or 'nothing'}; pruned checkpoints go to ckpt="
         )
 
 
