@@ -183,6 +183,8 @@ def test_waves_widen_where_tokens_are_small():
         ("mvit", "v2_s", 8, "layer"),
         ("mvit", "v2_s", 1, "head"),
         ("timesformer", "base", 1, "head"),
+        ("mvit", "v2_s", 1, "neurons"),
+        ("timesformer", "base", 1, "neurons"),
     ],
 )
 def test_peak_memory_at_full_size_is_under_twice_a_forward(name, variant, batch, scope):

@@ -167,6 +167,7 @@ def test_values_of_an_experiments_sweep_are_refused_too(
         ("prune", ["seeds=0,1", "seed=2"], "hydra.sweep.subdir does not name seeds"),
         ("prune", ["target=label,predicted"], "hydra.sweep.subdir does not name target"),
         ("prune", ["trainer=cpu,gpu"], "-${hydra:runtime.choices.trainer}'"),
+        ("prune", ["scope=layer,head"], None),
         ("prune", ["seed=0,1", "hydra.sweep.subdir=R-${seed}"], None),
         ("prune", ["recover=finetune,scratch"], None),
         (

@@ -40,7 +40,8 @@ batch. In most branches it is 9 to 11; 18 where MViT v2 widens before it pools."
 TOGETHER = 2**30
 """Bytes of tokens that sets of layers may hold together."""
 HELD = 4
-"""The full stream's tokens, and its layer's heads and their sum, which it holds during a wave."""
+"""The full stream's tokens, and its layer's heads and their sum, which it holds during a wave.
+Hidden neurons are wider than heads; :data:`BATCH` leaves room for them, measured."""
 
 
 Ablated: TypeAlias = frozenset[Unit]

@@ -47,6 +47,15 @@ def suffix_of_seed(seed: int) -> str:
     return f"-seed{seed}" if seed else ""
 
 
+def suffix_of_scope(scope: str) -> str:
+    """What tells the places of units of a scope from those of layers: ``-head``.
+
+    >>> suffix_of_scope("layer"), suffix_of_scope("head")
+    ('', '-head')
+    """
+    return "" if scope == "layer" else f"-{scope}"
+
+
 def suffix_of_recovery(name: str) -> str:
     """What tells the places of a recovery from those without one: ``-linear``.
 
@@ -101,6 +110,7 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
 
 
 OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
+OmegaConf.register_new_resolver("suffix_of_scope", suffix_of_scope, replace=True)
 OmegaConf.register_new_resolver("suffix_of_recovery", suffix_of_recovery, replace=True)
 OmegaConf.register_new_resolver("suffix_of_ckpt", suffix_of_ckpt, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)

@@ -105,7 +105,7 @@ class Scoring:
             self.data,
             checkpoint,
             lineage.pruned(results, directory),
-            lineage.scores(cfg.model.name, self.data.name, cfg.calibration, directory),
+            lineage.scores(cfg.model.name, self.data.name, cfg.scope, cfg.calibration, directory),
             model=cfg.model.name,
             named=cfg.ckpt is not None,
             measured=self.measured,

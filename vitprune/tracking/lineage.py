@@ -46,15 +46,17 @@ def checkpoint(model: str, dataset: str | None, path: Path) -> Asset:
     return Asset(f"{model}-{dataset or path.stem}", "model", {path.name: path})
 
 
-def scores(model: str, dataset: str, calibration: str, directory: Path) -> Asset:
-    """The relevance of a model's layers: what ``directory`` has of it."""
+def scores(model: str, dataset: str, scope: str, calibration: str, directory: Path) -> Asset:
+    """The relevance of a model's units of a scope: what ``directory`` has of it."""
     files = {name: directory / name for name in ("scores.npz", "scores.csv")}
-    return Asset(f"{model}-{dataset}-scores", "scores", files, {"calibration": calibration})
+    return Asset(
+        f"{model}-{dataset}{_of(scope)}-scores", "scores", files, {"calibration": calibration}
+    )
 
 
 def pruned(results: Mapping[str, Any], directory: Path) -> Asset:
     """The smaller models of a cell, from its ``results.json``: pruned, and recovered if it was."""
-    cell = f"{results['metric']}-{results['direction']}-k{results['k']}"
+    cell = f"{results['metric']}-{results['direction']}-k{results['k']}{_of(results['scope'])}"
     metadata = {
         "dropped": list(results["dropped"]),
         **{key: results["pruned"][key] for key in ("top1", "parameters", "flops")},
@@ -68,3 +70,7 @@ def pruned(results: Mapping[str, Any], directory: Path) -> Asset:
     models = [name for name in ("pruned", "recovered") if name in results]
     files = {f"{model}.ckpt": directory / f"{model}.ckpt" for model in models}
     return Asset(name, "pruned-model", files, metadata)
+
+
+def _of(scope: str) -> str:
+    return "" if scope == "layer" else f"-{scope}"
