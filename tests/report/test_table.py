@@ -177,7 +177,7 @@ def test_metrics_are_compared_on_the_same_videos(tmp_path: Path) -> None:
     assert np.isnan(second.p)
     assert 0 < third.kendall_tau <= 1
     text = markdown(build_table(read_sweep(tmp_path)), pairs)
-    assert "Of 3 pairs of metrics 1 drop the same layers. Of the 2 tested, 2 differ" in text
+    assert "Of 3 pairs of metrics 1 drop the same units. Of the 2 tested, 2 differ" in text
 
 
 def test_models_that_are_always_right_have_an_interval_and_a_change_of_none_has_not(

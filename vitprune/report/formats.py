@@ -125,7 +125,7 @@ def verdict(pairs: pd.DataFrame) -> str:
         return "No two metrics to compare."
     same, tested = (pairs["jaccard"] == 1).sum(), pairs["p_holm"].dropna()
     word = "pair" if len(pairs) == 1 else "pairs"
-    text = f"Of {len(pairs)} {word} of metrics {same} drop the same layers."
+    text = f"Of {len(pairs)} {word} of metrics {same} drop the same units."
     if len(tested):
         text += (
             f" Of the {len(tested)} tested, {(tested < ALPHA).sum()} differ in Top-1 at the "
@@ -136,7 +136,7 @@ def verdict(pairs: pd.DataFrame) -> str:
 
 
 def tests(pairs: pd.DataFrame) -> list[list[str]]:
-    """The rows of the table of paired tests: pairs of metrics that drop different layers."""
+    """The rows of the table of paired tests: pairs of metrics that drop different units."""
     rows = []
     for pair in pairs[pairs["jaccard"] < 1].itertuples():
         change = both = MISSING
@@ -171,7 +171,7 @@ TESTS = (
     "the second, gets right. p: McNemar's exact test; Holm: corrected for all tests of this table."
 )
 AGREEMENT = (
-    "Kendall's τ of the relevances of all layers, and how much the sets of dropped layers overlap "
+    "Kendall's τ of the relevances of all units, and how much the sets of dropped units overlap "
     "(Jaccard index), by direction."
 )
 

@@ -124,9 +124,9 @@ def build_table(sweep: Sweep) -> Table1:
         if place[KEYS.index("direction")] != FULL and place not in only_dropped:
             states += known
     entries = pd.DataFrame(rows, columns=[*KEYS, *FIELDS, "tiny"])
-    # The tiny variants have the paper's names and depths, but are not its models.
+    # The paper drops layers. The tiny variants have its names and depths, but are not its models.
     entries["paper"] = [
-        None if e.tiny is True
+        None if e.tiny is True or e.group.scope != "layer"
         else table1().get((e.group.model, e.group.k, e.direction, e.metric, e.dataset))
         for e in entries.itertuples()
     ]  # fmt: skip

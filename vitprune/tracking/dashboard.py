@@ -80,15 +80,15 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
         ],
     )
     relevance = ws.Section(
-        name="Relevance of the layers",
+        name="Relevance of the units",
         is_open=True,
         panels=[
             *(
                 lines(
-                    f"{metric} over the layers",
-                    "relevance/layer",
+                    f"{metric} over the units",
+                    "relevance/unit",
                     f"relevance/{metric}",
-                    title_x="layer",
+                    title_x="unit",
                 )
                 for metric in METRICS
             ),
@@ -96,14 +96,14 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
         ],
     )
     curves = ws.Section(
-        name="Top-1 over the number of dropped layers (curves=true)",
+        name="Top-1 over the number of dropped units (curves=true)",
         panels=[
             *(
                 lines(
                     f"by {name}",
                     "curves/k",
                     f"curves/oneshot/{name}",
-                    title_x="dropped layers",
+                    title_x="dropped units",
                     range_y=(0.0, 1.0),
                 )
                 for name in (*METRICS, "random")
