@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -91,8 +92,8 @@ def row(name: str, case: Case, dropped: int, conv3d: bool, seconds: float) -> Se
     """A line of the table, measured in a fresh process."""
     context = get_context("forkserver")  # which has loaded torch, and computed nothing
     context.set_forkserver_preload(["vitprune.launch.commands", "vitprune.models"])
-    with context.Pool(1) as process:
-        found, peak = process.apply(exported, (case, dropped, conv3d, seconds))
+    with ProcessPoolExecutor(1, context) as process:
+        found, peak = process.submit(exported, case, dropped, conv3d, seconds).result()
     torch_row, *others = found.measured
     cells = [f"{torch_row['latency_ms']:.3g}"]
     for one in others:

@@ -22,3 +22,14 @@ def test_the_line_names_the_packages_and_the_extra(monkeypatch: pytest.MonkeyPat
     formats.check_installed(["torch"], write=True)
     assert not formats.runs("onnx")
     assert formats.runs("openvino")
+
+
+def test_precisions_are_of_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    formats.check_precisions(["float16"], ["onnx", "openvino"])
+    with pytest.raises(
+        InputError, match=r"^deploy\.precision=\[int8\] is OpenVINO's; add openvino"
+    ):
+        formats.check_precisions(["int8"], ["onnx"])
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs nncf, which is not installed: pip install 'vit"):
+        formats.check_precisions(["int8"], ["openvino"])

@@ -33,7 +33,8 @@ def exported(pruned: Path, run: Run, directory: Path) -> Path:
     """The directory of a job of prune.py that exports what is left."""
     out = directory / "exported"
     done = run("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
-               "export=[onnx,openvino]", "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+               "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Bundle {out / 'bundle'}" in done.stdout
     assert "torch, eager" in done.stdout
@@ -55,11 +56,36 @@ def test_prune_exports_what_it_ends_with(exported: Path) -> None:
     assert bundle.description.model["dropped"] == sorted(results["dropped"])
     assert bundle.classes == results["dataset"]["classes"]
     assert results["exported"]["measured"] == bundle.description.measured
-    assert results["exported"]["models"] == ["onnx", "openvino"]
+    names = ["onnx", "openvino", "openvino float16", "openvino int8"]
+    assert results["exported"]["models"] == names
+    rows = dict(zip(names, results["exported"]["measured"][1:], strict=True))
+    assert [row["model"] for row in rows.values()] == names
+    assert rows["onnx"]["top1"] == rows["openvino"]["top1"] == known["top1"]
+    assert 0 <= rows["openvino int8"]["top1"] <= 1
+    assert rows["onnx"]["deviation"] < 1e-4 < rows["openvino int8"]["deviation"]
+    sizes = [(exported / "bundle" / f"model{name}.bin").stat().st_size
+             for name in ("-int8", "-float16", "")]  # fmt: skip
+    assert sizes == sorted(sizes)
     (video,) = list(Path(results["settings"]["dataset"]["root"]).rglob("*.mp4"))[:1]
     assert sum(bundle.classify(video).values()) == pytest.approx(1)
     page = (exported / "report.html").read_text()
     assert "openvino" in page
+
+
+def test_a_reduced_precision_is_evaluated_as_such(
+    exported: Path, run: Run, directory: Path
+) -> None:
+    out = directory / "evaluate-int8"
+    done = run("evaluate", f"ckpt={exported / 'bundle'}", "runtime=openvino", "precision=int8",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results, rows = results_of(out), results_of(exported)["exported"]["measured"]
+    assert results["runtime"]["precision"] == "int8"
+    assert results["top1"] == rows[-1]["top1"]
+    done = call("-mvitprune.deploy.verify", [str(exported / "bundle")], ROOT,
+                environment(directory))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "openvino int8: largest deviation" in done.stdout
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])

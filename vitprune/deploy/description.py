@@ -27,7 +27,8 @@ class ModelFile:
         precision: in which it computes.
         files: its files; the first is the one to open.
         bytes: all of them together.
-        tolerance: by how much a logit may differ from torch's in float32.
+        tolerance: by how much a logit may differ from torch's in float32. Of a reduced precision
+            twice what was found when it was made.
         opset: of ONNX, where it was written as such.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import shutil
 import tempfile
@@ -23,7 +24,8 @@ import vitprune
 from vitprune.deploy.bundle import Bundle
 from vitprune.deploy.clips import ClipRule, normalised
 from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
-from vitprune.deploy.formats import FORMATS, check_installed
+from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
+from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import OPSET, WRITERS, traced
 from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
@@ -51,6 +53,8 @@ def export(
     batch: int | None = 1,
     opset: int = OPSET,
     conv3d: bool = True,
+    precisions: Sequence[str] = (),
+    calibration: NDArray[np.uint8] | None = None,
     provenance: Mapping[str, Any] | None = None,
     seconds: float = 2.0,
 ) -> Bundle:
@@ -67,6 +71,10 @@ def export(
         batch: how many clips the models take at once; None for any number.
         opset: of ONNX.
         conv3d: False for no convolutions over three axes, which some devices lack.
+        precisions: of OpenVINO's model besides float32; see
+            :func:`vitprune.deploy.precision.reduce`.
+        calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
+            none.
         provenance: what else there is to say of where the classifier comes from.
         seconds: for how long latency is measured, for each format.
 
@@ -78,6 +86,7 @@ def export(
             its check, or something else lies at ``directory``.
     """
     check_installed(formats, write=True)
+    check_precisions(precisions, formats)
     directory, rule = Path(directory), ClipRule.of(classifier.clip_settings)
     model = copy.deepcopy(classifier.model).cpu().float().eval().requires_grad_(False)
     pixels = _drawn(rule) if clips is None else clips
@@ -94,20 +103,31 @@ def export(
         for name in formats:
             WRITERS[name](program, building, opset)
         del program
+        models = [_model_file(name, building, opset) for name in formats]
+        learnt_from = pixels if calibration is None else calibration
+        for precision in precisions:
+            files = reduce(precision, building, learnt_from, rule, batch)
+            models.append(_reduced(precision, files, building, opset))
         description = Description(
             classes=classifier.class_names,
             clip=rule,
             batch=batch,
-            models=[_model_file(name, building, opset) for name in formats],
+            models=models,
             model=_described(model),
             provenance=provenance or {},
             versions=_versions(),
             seconds=time.perf_counter() - start,
         )
         write_json(building / DESCRIPTION, description.plain())
-        measured = _measure(building, description, model, inputs[:1], seconds * len(formats))
+        measured = _measure(building, description, model, inputs[:1], seconds * len(models))
         threads = torch.get_num_threads()
-        described = replace(description, measured=measured, machine=machine(threads))
+        deviations = [row["deviation"] for row in measured[1:]]
+        described = replace(
+            description,
+            models=[_tolerant(*pair) for pair in zip(models, deviations, strict=True)],
+            measured=measured,
+            machine=machine(threads),
+        )
         write_json(building / DESCRIPTION, described.plain())
     return Bundle.load(directory, formats[0])
 
@@ -155,6 +175,16 @@ def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
     files = (FORMATS[name].file, *FORMATS[name].beside)
     size = sum(content_size(directory / file) for file in files)
     return ModelFile(name, "float32", files, size, TOLERANCE, None if name == "torch" else opset)
+
+
+def _reduced(precision: str, files: tuple[str, ...], directory: Path, opset: int) -> ModelFile:
+    size = sum(content_size(directory / file) for file in files)
+    return ModelFile("openvino", precision, files, size, math.inf, opset)
+
+
+def _tolerant(one: ModelFile, deviation: float) -> ModelFile:
+    """What of a reduced precision may be seen elsewhere: twice what was seen here."""
+    return one if one.precision == "float32" else replace(one, tolerance=2 * deviation)
 
 
 def _described(model: VideoTransformer) -> dict[str, Any]:

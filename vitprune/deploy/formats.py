@@ -39,6 +39,8 @@ FORMATS = {
     "torch": Format("model.pt2", runners=("torch",)),
 }
 """By the name of the runtime that runs it; the first that can be run is a bundle's default."""
+REDUCED = {"float16": (), "bfloat16": (), "int8": ("nncf",)}
+"""Precisions that OpenVINO's models can have besides float32, and which packages make them."""
 
 
 def runs(name: str) -> bool:
@@ -64,6 +66,26 @@ def check_installed(names: Iterable[str], *, write: bool) -> None:
             raise InputError(
                 f"{what}={name} needs {' and '.join(missing)}, which {several} not installed: "
                 + EXTRA
+            )
+
+
+def check_precisions(precisions: Iterable[str], formats: Iterable[str]) -> None:
+    """Refuse precisions that cannot be made.
+
+    Args:
+        precisions: names of :data:`REDUCED`.
+        formats: that a model is exported to.
+
+    Raises:
+        InputError: OpenVINO is not among the formats, or a package is not installed.
+    """
+    formats = tuple(formats)
+    for name in precisions:
+        if "openvino" not in formats:
+            raise InputError(f"deploy.precision=[{name}] is OpenVINO's; add openvino to export")
+        if missing := _missing(REDUCED[name]):
+            raise InputError(
+                f"deploy.precision=[{name}] needs {missing[0]}, which is not installed: {EXTRA}"
             )
 
 

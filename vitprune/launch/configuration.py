@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vitprune import hub
-from vitprune.deploy.formats import check_installed
+from vitprune.deploy.formats import check_installed, check_precisions
 from vitprune.errors import InputError
 from vitprune.files import content_digest, file_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
@@ -306,9 +306,9 @@ class Logger(Open):
 ExportFormat = Literal["onnx", "openvino", "torch"]
 
 
-def _formats(value: Any) -> bool:
-    known = get_args(ExportFormat)
-    return (
+def _several_of(choices: Any) -> Callable[[Any], bool]:
+    known = get_args(choices)
+    return lambda value: (
         isinstance(value, list | tuple)
         and all(name in known for name in value)
         and len({*value}) == len(value)
@@ -317,8 +317,11 @@ def _formats(value: Any) -> bool:
 
 Exports = Annotated[
     tuple[ExportFormat, ...],
-    _takes(f"a list of {', '.join(get_args(ExportFormat))}: [onnx]", _formats),
+    _takes("a list of onnx, openvino, torch: [onnx]", _several_of(ExportFormat)),
 ]
+
+
+Reduced = Literal["float16", "bfloat16", "int8"]
 
 
 class Deploy(Section):
@@ -331,6 +334,10 @@ class Deploy(Section):
     opset: Annotated[int, _takes("whole numbers from 18", _whole(18))]
     conv3d: Flag
     clips: Whole
+    precision: Annotated[
+        tuple[Reduced, ...], _takes("a list of float16, bfloat16, int8", _several_of(Reduced))
+    ]
+    calibration: Whole
 
     def at_once(self) -> int | None:
         """How many clips the models take at once; None for any number."""
@@ -481,7 +488,7 @@ class Prune(FineTuning):
                 "class_map names the classes of a checkpoint that was trained on other data; "
                 "name it with ckpt=FILE"
             )
-        _check_installed(self.export)
+        _check_export(self.export, self.deploy)
         return self
 
 
@@ -528,6 +535,7 @@ class Evaluate(Job):
     export: Exports
     deploy: Deploy
     runtime: ExportFormat | None
+    precision: Literal["float32", Reduced] | None
 
     def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
@@ -567,9 +575,9 @@ class Evaluate(Job):
             )
         if self.export and explain != "none":
             raise _refusal(f"export has no part in explain={explain}; leave one of them out")
-        _check_installed(self.export)
-        if self.runtime is not None:
-            _check_installed([self.runtime], write=False)
+        _check_export(self.export, self.deploy, self.runtime)
+        if self.precision is not None and self.runtime != "openvino":
+            raise _refusal(f"precision={self.precision} is OpenVINO's; add runtime=openvino")
         if self.query == "rollout" and explain not in self.WITH_ROLLOUT:
             raise _refusal(
                 f"query=rollout is of no head; explain={explain} takes query=mean or cls"
@@ -653,9 +661,15 @@ def values_of(key: str) -> tuple[str, ...]:
     return get_args(field.annotation)
 
 
-def _check_installed(names: Iterable[str], *, write: bool = True) -> None:
+def _check_export(formats: Iterable[str], how: Deploy, runtime: ExportFormat | None = None) -> None:
+    """Refuse what cannot be exported, or run, with the packages that there are."""
+    formats = tuple(formats)
     try:
-        check_installed(names, write=write)
+        check_installed(formats, write=True)
+        if formats:
+            check_precisions(how.precision, formats)
+        if runtime is not None:
+            check_installed([runtime], write=False)
     except InputError as error:
         raise _refusal(str(error)) from None
 

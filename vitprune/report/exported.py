@@ -9,7 +9,7 @@ from rich.console import Console
 
 from vitprune.report.terminal import print_table
 
-HEADER = ("Runtime", "Deviation", "Latency, median", "95th percentile", "Size")
+HEADER = ("Runtime", "Deviation", "Latency, median", "95th percentile", "Size", "Top-1")
 
 
 def print_exported(
@@ -35,6 +35,7 @@ def exported_rows(exported: Mapping[str, Any]) -> list[list[str]]:
             f"{row['latency_ms']:.3g} ms",
             f"{row['latency_p95_ms']:.3g} ms",
             f"{row['bytes'] / 1e6:.3g} MB" if row["bytes"] else "",
+            f"{100 * row['top1']:.2f} %" if "top1" in row else "",
         ]
         for row in exported["measured"]
     ]

@@ -65,7 +65,7 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
     if cfg.explain != "none":
         return explain(cfg, run)
     asked, path = cfg.settings(), Path(str(cfg.ckpt))
-    bundle = RunBundle(path, cfg.runtime) if path.is_dir() else None
+    bundle = RunBundle(path, cfg.runtime, cfg.precision) if path.is_dir() else None
     if bundle is None:
         subject = subject_of(cfg, path, VideoClassifier.load(path))
     else:

@@ -35,6 +35,7 @@ class RunBundle(pl.Callback):
     Args:
         directory: of the bundle.
         runtime: which of its models; None for the first that can be run.
+        precision: of it; None for the first that there is.
 
     Attributes:
         path: of what describes the bundle, whose digest stands for it.
@@ -44,8 +45,8 @@ class RunBundle(pl.Callback):
         InputError: it cannot be run.
     """
 
-    def __init__(self, directory: Path, runtime: str | None) -> None:
-        self.bundle = Bundle.load(directory, runtime)
+    def __init__(self, directory: Path, runtime: str | None, precision: str | None) -> None:
+        self.bundle = Bundle.load(directory, runtime, precision=precision)
         self.path = directory / DESCRIPTION
         self.classifier = classifier_of(self.bundle)
         self._original = self._checkpoint()
