@@ -58,11 +58,11 @@ def write_onnx(program: ExportedProgram, directory: Path, opset: int) -> None:
     with refusing(f"export=onnx with deploy.opset={opset}"):
         found: Any = torch.onnx.export(
             program, (), None, input_names=["clips"], output_names=["logits"],
-            opset_version=opset, dynamo=True, verbose=False,
+            opset_version=opset, dynamo=True, optimize=True, verbose=False,
         )  # fmt: skip
         if found.model.opset_imports[""] != opset:  # it goes on with what it could not convert
             raise InputError(f"deploy.opset={opset} cannot be written by this torch; take {OPSET}")
-        for node in found.model.graph.all_nodes():
+        for node in found.model.graph:
             node.metadata_props.clear()  # which lines of which file it was traced from
         found.save(directory / "model.onnx", external_data=False)
 
@@ -80,9 +80,9 @@ def write_openvino(program: ExportedProgram, directory: Path, opset: int) -> Non
     if not kept:
         write_onnx(program, directory, opset)
     with refusing("export=openvino"):
-        openvino.save_model(
-            openvino.convert_model(ours), directory / "model.xml", compress_to_fp16=False
-        )
+        # As convert_model does it, which first tries whether the file is one of torch's.
+        model = openvino.Core().read_model(ours)
+        openvino.save_model(model, directory / "model.xml", compress_to_fp16=False)
     if not kept:
         ours.unlink()
 
