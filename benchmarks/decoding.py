@@ -40,11 +40,11 @@ from rich.table import Table
 from torchvision.transforms import v2
 
 from vitprune.data.clip_store import ClipStore
+from vitprune.data.framing import resized_size
 from vitprune.data.index_store import IndexStore
 from vitprune.data.packets import FileIndex
 from vitprune.data.reading import index_video, source_of
 from vitprune.data.stream import Decoder, opened, packets_of
-from vitprune.data.transforms import resized_size
 from vitprune.data.video import SCALING
 
 try:

@@ -15,6 +15,9 @@ BENCHMARKS = sorted((Path(__file__).resolve().parent.parent / "benchmarks").glob
 def test_it_ends_with_its_table(script: Path, tmp_path: Path) -> None:
     if script.stem == "forward":
         pytest.importorskip("transformers")
+    if script.stem == "deploy":
+        for package in ("onnxscript", "onnxruntime", "openvino"):
+            pytest.importorskip(package)
     done = call(str(script), ["--tiny"], tmp_path, {**os.environ, "COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
     assert TELLS.get(script.stem, "timesformer") in done.stdout.lower()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vitprune.data.dataset import VideoDataset
-from vitprune.data.transforms import crop_corners, resized_size
+from vitprune.data.framing import crop_corners, resized_size
 from vitprune.errors import InputError
 
 Box = tuple[float, float, float, float]

@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from vitprune.data.clip_store import ClipStore, StoredClips
 from vitprune.data.excerpts import Excerpt
+from vitprune.data.framing import resized_size
 from vitprune.data.index_store import IndexStore
 from vitprune.data.reading import index_video, read_frames
 from vitprune.data.sampling import SamplingName, evaluation_indices, training_indices
@@ -30,7 +31,6 @@ from vitprune.data.transforms import (
     long_side_crops,
     random_crop,
     resized,
-    resized_size,
     scaled_crop,
     training_transform,
 )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomResizedCrop, v2
 
+from vitprune.data.framing import crop_corners
+
 
 class Crop(NamedTuple):
     """A part of a frame, in pixels."""
@@ -93,18 +95,6 @@ def resized(frames: Tensor, height: int, width: int) -> Tensor:
 
 def _normalise(mean: Sequence[float], std: Sequence[float]) -> list[v2.Transform]:
     return [v2.ToDtype(torch.float32, scale=True), v2.Normalize(list(mean), list(std))]
-
-
-def resized_size(height: int, width: int, image_size: int) -> tuple[int, int]:
-    """(height, width) whose short side is ``image_size``, as torchvision rounds it."""
-    short = min(height, width)
-    return int(image_size * height / short), int(image_size * width / short)
-
-
-def crop_corners(height: int, width: int, size: int, crops: int) -> list[tuple[int, int]]:
-    """(top, left) of ``crops`` square crops: the centre one, or evenly spread ones."""
-    places = [0.5] if crops == 1 else [i / (crops - 1) for i in range(crops)]
-    return [(round(place * (height - size)), round(place * (width - size))) for place in places]
 
 
 def long_side_crops(frames: Tensor, size: int, crops: int) -> list[Tensor]:

@@ -152,6 +152,9 @@ def _finished(directory: Path, job: Job) -> Mapping[str, Any] | None:
     if results is not None and job.objective and "val" not in results:
         log.info("%s has no figures of the val split for objective: running it anew", directory)
         return None
+    if results is not None and job.export and "exported" not in results:
+        log.info("%s has no bundle: running it anew", directory)
+        return None
     return results
 
 

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vitprune import hub
+from vitprune.deploy.formats import check_installed, check_precisions
 from vitprune.errors import InputError
 from vitprune.files import content_digest, file_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
@@ -329,6 +330,47 @@ class Logger(Open):
     group: TextOrNull = None
 
 
+ExportFormat = Literal["onnx", "openvino", "torch"]
+
+
+def _several_of(choices: Any) -> Callable[[Any], bool]:
+    known = get_args(choices)
+    return lambda value: (
+        isinstance(value, list | tuple)
+        and all(name in known for name in value)
+        and len({*value}) == len(value)
+    )
+
+
+Exports = Annotated[
+    tuple[ExportFormat, ...],
+    _takes("a list of onnx, openvino, torch: [onnx]", _several_of(ExportFormat)),
+]
+
+
+Reduced = Literal["float16", "bfloat16", "int8"]
+
+
+class Deploy(Section):
+    """How a model is exported as a bundle."""
+
+    batch: Annotated[
+        int | Literal["dynamic"],
+        _takes("dynamic or whole numbers from 1", lambda x: x == "dynamic" or _whole(1)(x)),
+    ]
+    opset: Annotated[int, _takes("whole numbers from 18", _whole(18))]
+    conv3d: Flag
+    clips: Whole
+    precision: Annotated[
+        tuple[Reduced, ...], _takes("a list of float16, bfloat16, int8", _several_of(Reduced))
+    ]
+    calibration: Whole
+
+    def at_once(self) -> int | None:
+        """How many clips the models take at once; None for any number."""
+        return None if self.batch == "dynamic" else self.batch
+
+
 class Job(Section):
     """What every command has."""
 
@@ -435,6 +477,8 @@ class Prune(FineTuning):
     objective: dict[str, Any] | None
     ckpt: TextOrNull
     allow_leakage: Flag
+    export: Exports
+    deploy: Deploy
 
     def labels(self) -> list[str]:
         return [*super().labels(), self.metric, self.direction]
@@ -482,6 +526,7 @@ class Prune(FineTuning):
                 "class_map names the classes of a checkpoint that was trained on other data; "
                 "name it with ckpt=FILE"
             )
+        _check_export(self.export, self.deploy)
         return self
 
 
@@ -525,6 +570,10 @@ class Evaluate(Job):
     max_streams: WholeOrNull
     allow_leakage: Flag
     same_classes: Flag
+    export: Exports
+    deploy: Deploy
+    runtime: ExportFormat | None
+    precision: Literal["float32", Reduced] | None
 
     def evaluated_splits(self) -> list[SplitName]:
         """The splits on which the figures rest."""
@@ -551,6 +600,22 @@ class Evaluate(Job):
         explain = self.explain
         if self.ckpt in (None, "???"):
             raise _refusal("ckpt is not given; name the checkpoint to evaluate: ckpt=FILE")
+        bundle = Path(self.ckpt).is_dir()
+        if self.runtime is not None and not bundle:
+            raise _refusal(
+                f"runtime={self.runtime} runs a bundle, and ckpt={self.ckpt} is no directory; make "
+                f"one with export=[{self.runtime}]"
+            )
+        if bundle and (explain != "none" or self.export):
+            raise _refusal(
+                f"ckpt={self.ckpt} is a bundle, which can only be evaluated; name the checkpoint "
+                "that it was made of"
+            )
+        if self.export and explain != "none":
+            raise _refusal(f"export has no part in explain={explain}; leave one of them out")
+        _check_export(self.export, self.deploy, self.runtime)
+        if self.precision is not None and self.runtime != "openvino":
+            raise _refusal(f"precision={self.precision} is OpenVINO's; add runtime=openvino")
         if self.query == "rollout" and explain not in self.WITH_ROLLOUT:
             raise _refusal(
                 f"query=rollout is of no head; explain={explain} takes query=mean or cls"
@@ -632,6 +697,19 @@ def values_of(key: str) -> tuple[str, ...]:
     """The values that a top-level key of ``prune.py`` or ``evaluate.py`` takes."""
     field = {**Evaluate.model_fields, **Prune.model_fields}[key]
     return get_args(field.annotation)
+
+
+def _check_export(formats: Iterable[str], how: Deploy, runtime: ExportFormat | None = None) -> None:
+    """Refuse what cannot be exported, or run, with the packages that there are."""
+    formats = tuple(formats)
+    try:
+        check_installed(formats, write=True)
+        if formats:
+            check_precisions(how.precision, formats)
+        if runtime is not None:
+            check_installed([runtime], write=False)
+    except InputError as error:
+        raise _refusal(str(error)) from None
 
 
 def _refusal(line: str) -> PydanticCustomError:

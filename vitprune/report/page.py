@@ -13,6 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from vitprune.report import sections
 from vitprune.report.curves import LEFT, NOTES, CurveTable
+from vitprune.report.exported import HEADER as EXPORTED
+from vitprune.report.exported import exported_rows, measured_on
 from vitprune.report.formats import (
     AGREEMENT,
     ALPHA,
@@ -92,6 +94,7 @@ def render(
             tests=(TEST_HEADER, tests(pairs), TESTS),
             agreement=(*agreement(pairs), AGREEMENT),
             cost=_cost_rows(sweep),
+            exported=_exported(sweep),
             curves=sections.curves([found.measured for found in curves]),
             curve_tables=curves,
             curve_notes=NOTES,
@@ -226,6 +229,16 @@ def _cost_rows(sweep: Sweep) -> list[list[str]]:
                   for key in ("parameters", "flops", "latency_ms", "checkpoint_bytes")),
             ])  # fmt: skip
     return rows
+
+
+def _exported(sweep: Sweep) -> tuple[list[str], list[list[str]], list[str]] | None:
+    """Header and rows of what was exported, and where it was measured."""
+    cells = [cell for cell in sweep.finished.itertuples() if "exported" in cell.results]
+    if not cells:
+        return None
+    rows = [[cell.place, *row] for cell in cells for row in exported_rows(cell.results["exported"])]
+    notes = [measured_on(cell.results["exported"]["machine"]) for cell in cells]
+    return ["Cell", *EXPORTED], rows, [*dict.fromkeys(notes)]
 
 
 def _command(sweep: Sweep) -> str:

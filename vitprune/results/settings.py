@@ -29,6 +29,8 @@ FINE_TUNING_TRAINER = (
 def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a job's resolved configuration that its results depend on, in JSON's types."""
     settings = {str(key): value for key, value in values.items() if key not in NEUTRAL}
+    if not settings.get("export"):  # nothing depends on how nothing is exported
+        settings = {key: v for key, v in settings.items() if key not in ("export", "deploy")}
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     for section, key in NEUTRAL_PARTS:
         plain.get(section, {}).pop(key, None)

@@ -16,6 +16,7 @@ from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.curves import every_order, write_curves
 from vitprune.tasks.data import look_through
+from vitprune.tasks.export import export_model
 from vitprune.tasks.goal import Goal
 from vitprune.tasks.outputs import by_view, safety_cards, write_pruning
 from vitprune.tasks.recovery import Recovered, Recovering
@@ -158,6 +159,10 @@ def prune(cfg: Prune, run: Run) -> Pruned:
         print_comparison(results.plain())
         if curves is not None:
             print_curves([table])
+        if cfg.export:
+            name, smallest = list(smaller.others().items())[-1]
+            found, path = results.plain(), run.directory / f"{name}.ckpt"
+            export_model(cfg, run, smallest, path, data, found, found[name])
         run.say_where()
     return results
 

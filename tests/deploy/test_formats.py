@@ -1,0 +1,35 @@
+"""Packages that are missing are told of in one line, before anything is imported."""
+
+from __future__ import annotations
+
+import pytest
+
+from vitprune.deploy import formats
+from vitprune.errors import InputError
+
+
+def test_the_line_names_the_packages_and_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if "onnx" in name else name)
+    with pytest.raises(InputError) as refused:
+        formats.check_installed(["openvino"], write=True)
+    assert str(refused.value) == (
+        "export=openvino needs onnx and onnxscript, which are not installed: "
+        "pip install 'vitprune[deploy]'"
+    )
+    with pytest.raises(InputError, match=r"^runtime=onnx needs onnxruntime, which is not"):
+        formats.check_installed(["onnx"], write=False)
+    formats.check_installed(["openvino"], write=False)
+    formats.check_installed(["torch"], write=True)
+    assert not formats.runs("onnx")
+    assert formats.runs("openvino")
+
+
+def test_precisions_are_of_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    formats.check_precisions(["float16"], ["onnx", "openvino"])
+    with pytest.raises(
+        InputError, match=r"^deploy\.precision=\[int8\] is OpenVINO's; add openvino"
+    ):
+        formats.check_precisions(["int8"], ["onnx"])
+    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs nncf, which is not installed: pip install 'vit"):
+        formats.check_precisions(["int8"], ["openvino"])

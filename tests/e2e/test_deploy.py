@@ -1,0 +1,162 @@
+"""export= and runtime=, run as a user runs them."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_process import call
+from small_commands import ROOT, environment
+from test_jobs import assert_refused
+
+from vitprune.deploy import Bundle
+from vitprune.deploy.timing import latencies
+from vitprune.files import file_digest
+
+for package in ("onnxscript", "onnxruntime", "openvino"):
+    pytest.importorskip(package)
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hurried_runtimes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(latencies.__kwdefaults__, "seconds", 0.0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def exported(pruned: Path, run: Run, directory: Path) -> Path:
+    """The directory of a job of prune.py that exports what is left."""
+    out = directory / "exported"
+    done = run("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
+               "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"Bundle {out / 'bundle'}" in done.stdout
+    assert "torch, eager" in done.stdout
+    return out
+
+
+def results_of(out: Path) -> Any:
+    return json.loads((out / "results.json").read_text())
+
+
+def test_prune_exports_what_it_ends_with(exported: Path) -> None:
+    results, bundle = results_of(exported), Bundle.load(exported / "bundle")
+    known = bundle.description.provenance
+    assert known["ckpt"] == str(exported / "recovered.ckpt")
+    assert known["ckpt_digest"] == file_digest(exported / "recovered.ckpt")
+    assert known["top1"] == results["recovered"]["top1"]
+    assert known["top1_interval"][0] <= known["top1"] <= known["top1_interval"][1]
+    assert known["dataset"] == "demo_dai"
+    assert bundle.description.model["dropped"] == sorted(results["dropped"])
+    assert bundle.classes == results["dataset"]["classes"]
+    assert results["exported"]["measured"] == bundle.description.measured
+    names = ["onnx", "openvino", "openvino float16", "openvino int8"]
+    assert results["exported"]["models"] == names
+    rows = dict(zip(names, results["exported"]["measured"][1:], strict=True))
+    assert [row["model"] for row in rows.values()] == names
+    assert rows["onnx"]["top1"] == rows["openvino"]["top1"] == known["top1"]
+    assert 0 <= rows["openvino int8"]["top1"] <= 1
+    assert rows["onnx"]["deviation"] < 1e-4 < rows["openvino int8"]["deviation"]
+    sizes = [(exported / "bundle" / f"model{name}.bin").stat().st_size
+             for name in ("-int8", "-float16", "")]  # fmt: skip
+    assert sizes == sorted(sizes)
+    (video,) = list(Path(results["settings"]["dataset"]["root"]).rglob("*.mp4"))[:1]
+    assert sum(bundle.classify(video).values()) == pytest.approx(1)
+    page = (exported / "report.html").read_text()
+    assert "openvino" in page
+
+
+def test_a_reduced_precision_is_evaluated_as_such(
+    exported: Path, run: Run, directory: Path
+) -> None:
+    out = directory / "evaluate-int8"
+    done = run("evaluate", f"ckpt={exported / 'bundle'}", "runtime=openvino", "precision=int8",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results, rows = results_of(out), results_of(exported)["exported"]["measured"]
+    assert results["runtime"]["precision"] == "int8"
+    assert results["top1"] == rows[-1]["top1"]
+    done = call("-mvitprune.deploy.verify", [str(exported / "bundle")], ROOT,
+                environment(directory))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "openvino int8: largest deviation" in done.stdout
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_bundle_is_evaluated_beside_its_checkpoint(
+    runtime: str, exported: Path, run: Run, directory: Path
+) -> None:
+    out = directory / f"evaluate-{runtime}"
+    done = run("evaluate", f"ckpt={exported / 'bundle'}", f"runtime={runtime}", "logger=none",
+               f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Top-1 of the checkpoint" in done.stdout
+    results, pruned = results_of(out), results_of(exported)
+    assert results["top1"] == pruned["recovered"]["top1"]
+    assert results["flops"] == pruned["recovered"]["flops"]
+    assert results["parameters"] == pruned["recovered"]["parameters"]
+    found = results["runtime"]
+    assert (found["runtime"], found["precision"]) == (runtime, "float32")
+    assert found["torch"]["top1"] == results["top1"]
+    assert found["paired"]["right_to_wrong"] == found["paired"]["wrong_to_right"] == 0
+    assert found["deviation"] < 1e-5
+
+
+def test_a_bundle_alone_is_evaluated_too(exported: Path, run: Run, directory: Path) -> None:
+    alone, out = directory / "alone", directory / "evaluate-alone"
+    (exported / "bundle").rename(alone)
+    checkpoint = (exported / "recovered.ckpt").rename(directory / "away.ckpt")
+    try:
+        done = run("evaluate", f"ckpt={alone}", "logger=none", f"hydra.run.dir={out}")
+        assert done.returncode == 0, done.stderr
+        assert results_of(out)["runtime"] == {"runtime": "onnx", "precision": "float32"}
+        assert results_of(out)["top1"] == results_of(exported)["recovered"]["top1"]
+    finally:
+        alone.rename(exported / "bundle")
+        checkpoint.rename(exported / "recovered.ckpt")
+
+
+def test_evaluate_exports_any_checkpoint(exported: Path, run: Run, directory: Path) -> None:
+    out = directory / "evaluate-export"
+    done = run("evaluate", f"ckpt={exported / 'pruned.ckpt'}", "export=[torch]", "deploy.clips=2",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (out / "bundle").glob("model*")] == ["model.pt2"]
+    place = environment(directory)
+    done = call("-mvitprune.deploy.verify", [str(out / "bundle")], ROOT, place)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("torch: largest deviation")
+
+
+def test_what_cannot_be_exported_leaves_the_results(
+    exported: Path, run: Run, directory: Path
+) -> None:
+    out = directory / "evaluate-refused"
+    done = run("evaluate", f"ckpt={exported / 'pruned.ckpt'}", "export=[onnx]", "deploy.opset=99",
+               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    assert_refused(done, "deploy.opset=99 cannot be written by this torch; take 18")
+    assert_refused(done, f"(the job's results are in {out})")
+    assert results_of(out)["top1"] >= 0
+    assert not (out / "bundle").exists()
+
+
+def test_a_cell_without_its_bundle_is_run_anew(exported: Path, run: Run) -> None:
+    words = ("prune", "-m", "model=mvit", "k=14", "logger=none",
+             f"hydra.sweep.dir={exported / 'sweep'}")  # fmt: skip
+    assert run(*words).returncode == 0
+    (results,) = (exported / "sweep").rglob("results.json")
+    assert "Finished already" in run(*words).stdout
+    before = results.read_bytes()
+    (left,) = [path for path in results.parent.iterdir() if path.name == "bundle"] or [None]
+    assert left is None
+    again = run(*words, "export=[torch]")
+    assert again.returncode == 0, again.stderr
+    assert (results.parent / "bundle" / "model.pt2").is_file()
+    assert results.read_bytes() != before
+    assert "Finished already" in run(*words, "export=[torch]").stdout

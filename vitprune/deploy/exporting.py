@@ -1,0 +1,233 @@
+"""A classifier to a bundle, which is checked and measured before it is put in its place."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import vitprune
+from vitprune.deploy.bundle import Bundle
+from vitprune.deploy.clips import ClipRule, normalised
+from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
+from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
+from vitprune.deploy.precision import reduce
+from vitprune.deploy.program import OPSET, WRITERS, traced
+from vitprune.deploy.timing import latencies, machine
+from vitprune.errors import InputError
+from vitprune.files import content_size
+from vitprune.models.bridge import bridges
+from vitprune.models.chain import VideoTransformer
+from vitprune.results.writing import write_json
+from vitprune.training import VideoClassifier
+
+TOLERANCE = 1e-4
+"""By how much a logit may differ from torch's where both are computed in float32."""
+CHECKED = 4
+"""Clips of a check."""
+EAGER = "torch, eager"
+"""What the model as vitprune runs it is called where it is measured."""
+PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
+
+
+def export(
+    classifier: VideoClassifier,
+    directory: str | Path,
+    formats: Sequence[str] = ("onnx",),
+    *,
+    clips: NDArray[np.uint8] | None = None,
+    batch: int | None = 1,
+    opset: int = OPSET,
+    conv3d: bool = True,
+    precisions: Sequence[str] = (),
+    calibration: NDArray[np.uint8] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    seconds: float = 2.0,
+) -> Bundle:
+    """Export a classifier as a bundle.
+
+    Every model of the bundle answers the clips of the check before the bundle is put in its place.
+    What lies there already is left alone until then, and only a bundle is replaced.
+
+    Args:
+        classifier: full or pruned, with bridges or without.
+        directory: of the bundle.
+        formats: names of :data:`vitprune.deploy.formats.FORMATS`.
+        clips: pixels for the check, uint8 [N, T, H, W, 3], RGB; random ones if not given.
+        batch: how many clips the models take at once; None for any number.
+        opset: of ONNX.
+        conv3d: False for no convolutions over three axes, which some devices lack.
+        precisions: of OpenVINO's model besides float32; see
+            :func:`vitprune.deploy.precision.reduce`.
+        calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
+            none.
+        provenance: what else there is to say of where the classifier comes from.
+        seconds: for how long latency is measured, for each format.
+
+    Returns:
+        The bundle, opened with the first of ``formats``.
+
+    Raises:
+        InputError: packages are missing, an exporter or a runtime lacks an operator, a model fails
+            its check, or something else lies at ``directory``.
+    """
+    check_installed(formats, write=True)
+    check_precisions(precisions, formats)
+    directory, rule = Path(directory), ClipRule.of(classifier.clip_settings)
+    model = copy.deepcopy(classifier.model).cpu().float().eval().requires_grad_(False)
+    pixels = _drawn(rule) if clips is None else clips
+    inputs = normalised(pixels, rule)
+    with torch.inference_mode():
+        logits = np.concatenate([model(torch.from_numpy(one[None])).numpy() for one in inputs])
+    with _building(directory) as building:
+        np.savez_compressed(building / CHECK, clips=pixels, logits=logits)
+        if classifier.provenance is not None:
+            write_json(building / PROVENANCE, classifier.provenance.plain())
+        start = time.perf_counter()
+        clip = torch.from_numpy(inputs[:1])
+        program = traced(model, clip, batch=batch, conv3d=conv3d)
+        for name in formats:
+            WRITERS[name](program, building, opset)
+        del program
+        models = [_model_file(name, building, opset) for name in formats]
+        learnt_from = pixels if calibration is None else calibration
+        for precision in precisions:
+            files = reduce(precision, building, learnt_from, rule, batch)
+            models.append(_reduced(precision, files, building, opset))
+        description = Description(
+            classes=classifier.class_names,
+            clip=rule,
+            batch=batch,
+            models=models,
+            model=_described(model),
+            provenance=provenance or {},
+            versions=_versions(),
+            seconds=time.perf_counter() - start,
+        )
+        write_json(building / DESCRIPTION, description.plain())
+        measured = _measure(building, description, model, inputs[:1], seconds * len(models))
+        threads = torch.get_num_threads()
+        deviations = [row["deviation"] for row in measured[1:]]
+        described = replace(
+            description,
+            models=[_tolerant(*pair) for pair in zip(models, deviations, strict=True)],
+            measured=measured,
+            machine=machine(threads),
+        )
+        write_json(building / DESCRIPTION, described.plain())
+    return Bundle.load(directory, formats[0])
+
+
+def _measure(
+    directory: Path,
+    description: Description,
+    model: VideoTransformer,
+    clip: NDArray[np.float32],
+    seconds: float,
+) -> list[dict[str, Any]]:
+    """Check every model of a bundle, and measure all of them and torch's in turns."""
+    threads = torch.get_num_threads()
+    opened = [
+        Bundle.load(directory, one.runtime, precision=one.precision, threads=threads)
+        for one in description.models
+    ]
+    deviations = [bundle.check() for bundle in opened]
+    tensor = torch.from_numpy(clip)
+
+    def eager() -> None:
+        with torch.inference_mode():
+            model(tensor)
+
+    runs: dict[str, Callable[[], object]] = {EAGER: eager}
+    runs |= {one.opened.name: partial(one, clip) for one in opened}
+    found = latencies(runs, seconds=seconds)
+    rows: list[dict[str, Any]] = [{"model": EAGER, "deviation": 0.0, "bytes": None}]
+    rows += [
+        {"model": one.opened.name, "deviation": deviation, "bytes": one.opened.bytes}
+        for one, deviation in zip(opened, deviations, strict=True)
+    ]
+    for row in rows:
+        row["latency_ms"], row["latency_p95_ms"] = found[row["model"]]
+    return rows
+
+
+def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
+    """Clips of noise, the same every time."""
+    size = (CHECKED, rule.num_frames, rule.image_size, rule.image_size, 3)
+    return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
+
+
+def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
+    files = (FORMATS[name].file, *FORMATS[name].beside)
+    size = sum(content_size(directory / file) for file in files)
+    return ModelFile(name, "float32", files, size, TOLERANCE, None if name == "torch" else opset)
+
+
+def _reduced(precision: str, files: tuple[str, ...], directory: Path, opset: int) -> ModelFile:
+    size = sum(content_size(directory / file) for file in files)
+    return ModelFile("openvino", precision, files, size, math.inf, opset)
+
+
+def _tolerant(one: ModelFile, deviation: float) -> ModelFile:
+    """What of a reduced precision may be seen elsewhere: twice what was seen here."""
+    return one if one.precision == "float32" else replace(one, tolerance=2 * deviation)
+
+
+def _described(model: VideoTransformer) -> dict[str, Any]:
+    return {
+        "title": model.title,
+        "spec": asdict(model.spec),
+        "dropped": list(model.dropped),
+        "bridges": [bridge.described() for bridge in bridges(model)],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"vitprune": vitprune.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@contextmanager
+def _building(directory: Path) -> Iterator[Path]:
+    """A directory beside ``directory`` that takes its name, and place, when the block ends well."""
+    if directory.exists() and not (directory / DESCRIPTION).is_file():
+        if not directory.is_dir() or any(directory.iterdir()):
+            raise InputError(f"{directory} is there and is no bundle; remove it, or name another")
+        directory.rmdir()
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    place = tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-")
+    building = Path(place)
+    try:
+        yield building
+        umask = os.umask(0)
+        os.umask(umask)
+        building.chmod(0o777 & ~umask)  # mkdtemp's 0700 would hide it from a team
+        if directory.exists():
+            old = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
+            os.replace(directory, old / directory.name)
+            os.replace(building, directory)
+            shutil.rmtree(old)
+        else:
+            os.replace(building, directory)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

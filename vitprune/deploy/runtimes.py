@@ -1,0 +1,107 @@
+"""A model's file to a function that runs it, with the runtime that its format is for.
+
+All of them compute on the CPU.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitprune.deploy.formats import FORMATS, check_installed
+from vitprune.errors import InputError, in_one_line
+
+Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Clips [B, 3, T, H, W] to logits [B, C]."""
+
+
+def open_model(
+    path: Path, runtime: str, *, precision: str = "float32", threads: int | None = None
+) -> Model:
+    """A file as a function.
+
+    Args:
+        path: of the file.
+        runtime: a name of :data:`vitprune.deploy.formats.FORMATS`.
+        precision: in which it computes; a runtime must not take less where float32 is asked for.
+        threads: how many compute; None for as many as the runtime chooses.
+
+    Raises:
+        InputError: the runtime is not installed, or cannot run the file: then, or when it is
+            called, the line says why.
+    """
+    check_installed([runtime], write=False)
+    with _refusing(path, runtime):
+        run = OPENERS[runtime](path, precision, threads)
+
+    def model(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        with _refusing(path, runtime):
+            return run(clips)
+
+    return model
+
+
+def _onnx(path: Path, precision: str, threads: int | None) -> Model:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is raised, too
+    options.intra_op_num_threads = threads or 0
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    (name,) = (one.name for one in session.get_inputs())
+    return lambda clips: session.run(None, {name: clips})[0]
+
+
+def _openvino(path: Path, precision: str, threads: int | None) -> Model:
+    import openvino
+
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    # By itself it would take bfloat16 where the processor has it.
+    options["INFERENCE_PRECISION_HINT"] = "bf16" if precision == "bfloat16" else "f32"
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    return lambda clips: np.array(compiled(clips)[0])
+
+
+def _torch(path: Path, precision: str, threads: int | None) -> Model:
+    import torch
+
+    module = torch.export.load(path).module()
+
+    def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return module(torch.from_numpy(np.ascontiguousarray(clips))).numpy()
+
+    return run
+
+
+OPENERS: dict[str, Callable[[Path, str, int | None], Model]] = {
+    "onnx": _onnx, "openvino": _openvino, "torch": _torch,
+}  # fmt: skip
+
+
+PLACES = re.compile(r"Exception from \S+|Check '.*?' failed at \S+")
+"""Lines of OpenVINO's own source, which its messages begin with."""
+
+
+@contextmanager
+def _refusing(path: Path, runtime: str) -> Iterator[None]:
+    """Says in one line what a runtime cannot do; each has exceptions of its own."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        (package,) = FORMATS[runtime].runners
+        said = " ".join(PLACES.sub("", str(error)).split()) or in_one_line(error)
+        raise InputError(
+            f"{path}: {package} {version(package)} cannot run it: {said[:300]}"
+        ) from error
