@@ -54,7 +54,7 @@ class Description:
         clip: how clips are taken from videos.
         batch: how many clips the models take at once; None for any number.
         models: at least one.
-        model: title, specification, dropped layers and bridges of what was exported, parameters
+        model: title, specification, dropped units and bridges of what was exported, parameters
             and FLOPs.
         provenance: checkpoint, its digest, and Top-1 with its interval, as far as they are known.
         versions: of the packages that made it.

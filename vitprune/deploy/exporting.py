@@ -191,7 +191,7 @@ def _described(model: VideoTransformer) -> dict[str, Any]:
     return {
         "title": model.title,
         "spec": asdict(model.spec),
-        "dropped": list(model.dropped),
+        "dropped": [*map(str, model.dropped)],
         "bridges": [bridge.described() for bridge in bridges(model)],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }

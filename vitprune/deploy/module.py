@@ -12,6 +12,7 @@ from vitprune.deploy.bundle import Bundle
 from vitprune.deploy.description import PROVENANCE
 from vitprune.errors import InputError
 from vitprune.models.chain import ModelSpec, VideoTransformer
+from vitprune.models.unit import read_units
 from vitprune.training import VideoClassifier
 from vitprune.training.provenance import Provenance
 
@@ -21,14 +22,14 @@ class BundleModule(nn.Module):
 
     Attributes:
         spec: of the model that was exported.
-        dropped: the numbers of its layers that were dropped.
+        dropped: its units that were dropped.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__()
         self.bundle = bundle
         self.spec = ModelSpec(**bundle.description.model["spec"])
-        self.dropped = tuple(bundle.description.model["dropped"])
+        self.dropped = tuple(read_units(bundle.description.model["dropped"]))
 
     def forward(self, clips: Tensor) -> Tensor:
         return torch.from_numpy(self.bundle(clips.detach().cpu().numpy())).to(clips.device)
