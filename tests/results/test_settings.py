@@ -40,3 +40,10 @@ def test_differences_are_named() -> None:
     other = {"k": 5, "model": {"name": "mvit", "recipe": {"lr": 2e-3}}, "curve": True}
     assert differences(one, one) == []
     assert differences(one, other) == ["curve", "model.recipe.lr", "seed"]
+
+
+def test_how_to_export_counts_only_where_something_is_exported() -> None:
+    nothing = settings_of({"k": 3, "export": [], "deploy": {"batch": 1}})
+    assert nothing == settings_of({"k": 3}) == {"k": 3}
+    asked = settings_of({"k": 3, "export": ["onnx"], "deploy": {"batch": 1}})
+    assert differences(nothing, asked) == ["deploy", "export"]
