@@ -96,7 +96,7 @@ def test_it_says_what_it_is(bundle: Path) -> None:
     assert plain["clip"]["num_frames"] == 4
     assert plain["clip"]["colours"] == "RGB"
     assert plain["input"]["shape"] == [1, 3, 4, 32, 32]
-    assert plain["model"]["dropped"] == [1]
+    assert plain["model"]["dropped"] == ["1"]
     assert plain["provenance"] == {"top1": 0.5}
     assert [one["runtime"] for one in plain["models"]] == ["onnx", "openvino", "torch"]
     assert [row["model"] for row in plain["measured"]] == [EAGER, "onnx", "openvino", "torch"]

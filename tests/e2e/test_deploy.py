@@ -14,6 +14,7 @@ from test_jobs import assert_refused
 from vitprune.deploy import Bundle
 from vitprune.deploy.timing import latencies
 from vitprune.files import file_digest
+from vitprune.models.unit import read_units
 
 for package in ("onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package)
@@ -53,7 +54,7 @@ def test_prune_exports_what_it_ends_with(exported: Path) -> None:
     assert known["top1"] == results["recovered"]["top1"]
     assert known["top1_interval"][0] <= known["top1"] <= known["top1_interval"][1]
     assert known["dataset"] == "demo_dai"
-    assert bundle.description.model["dropped"] == sorted(results["dropped"])
+    assert read_units(bundle.description.model["dropped"]) == sorted(read_units(results["dropped"]))
     assert bundle.classes == results["dataset"]["classes"]
     assert results["exported"]["measured"] == bundle.description.measured
     names = ["onnx", "openvino", "openvino float16", "openvino int8"]

@@ -40,7 +40,7 @@ class Distillation(VideoClassifier):
         teacher: VideoTransformer,
         *,
         temperature: float = 2.0,
-        features: float = 1.0,
+        features: float = 0.1,
         labels: bool = False,
         **recipe: Any,
     ) -> None:
