@@ -225,7 +225,7 @@ def fit_share(rank: int, rendezvous: str, out: str) -> None:
 
 def test_two_processes_fit_the_same_model_to_all_clips(tmp_path: Path) -> None:
     arguments = (f"{tmp_path}/rendezvous", str(tmp_path))
-    multiprocessing.start_processes(fit_share, arguments, nprocs=2, start_method="fork")
+    multiprocessing.start_processes(fit_share, arguments, nprocs=2, start_method="spawn")
     (one, told), (other, also) = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert told == also
