@@ -1,13 +1,17 @@
-"""export= and runtime=, run as a user runs them."""
+"""export= and runtime=, run as a user runs them.
+
+Where runtimes have a part, each command has a process of its own: they leave threads behind, which
+the tests' process is not to collect.
+"""
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from in_process import call
 from small_commands import ROOT, environment
 from test_jobs import assert_refused
 
@@ -30,16 +34,24 @@ def hurried_runtimes() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def exported(pruned: Path, run: Run, directory: Path) -> Path:
+def exported(pruned: Path, run_alone: Run, directory: Path) -> Path:
     """The directory of a job of prune.py that exports what is left."""
     out = directory / "exported"
-    done = run("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
+    done = run_alone("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
                "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
                "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Bundle {out / 'bundle'}" in done.stdout
     assert "torch, eager" in done.stdout
     return out
+
+
+def verified(bundle: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What a bundle's own check says."""
+    return subprocess.run(
+        [sys.executable, "-m", "vitprune.deploy.verify", str(bundle)],
+        cwd=ROOT, env=environment(directory), capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def results_of(out: Path) -> Any:
@@ -74,27 +86,26 @@ def test_prune_exports_what_it_ends_with(exported: Path) -> None:
 
 
 def test_a_reduced_precision_is_evaluated_as_such(
-    exported: Path, run: Run, directory: Path
+    exported: Path, run_alone: Run, directory: Path
 ) -> None:
     out = directory / "evaluate-int8"
-    done = run("evaluate", f"ckpt={exported / 'bundle'}", "runtime=openvino", "precision=int8",
-               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    done = run_alone("evaluate", f"ckpt={exported / 'bundle'}", "runtime=openvino",
+                     "precision=int8", "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     results, rows = results_of(out), results_of(exported)["exported"]["measured"]
     assert results["runtime"]["precision"] == "int8"
     assert results["top1"] == rows[-1]["top1"]
-    done = call("-mvitprune.deploy.verify", [str(exported / "bundle")], ROOT,
-                environment(directory))  # fmt: skip
+    done = verified(exported / "bundle", directory)
     assert done.returncode == 0, done.stderr
     assert "openvino int8: largest deviation" in done.stdout
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_a_bundle_is_evaluated_beside_its_checkpoint(
-    runtime: str, exported: Path, run: Run, directory: Path
+    runtime: str, exported: Path, run_alone: Run, directory: Path
 ) -> None:
     out = directory / f"evaluate-{runtime}"
-    done = run("evaluate", f"ckpt={exported / 'bundle'}", f"runtime={runtime}", "logger=none",
+    done = run_alone("evaluate", f"ckpt={exported / 'bundle'}", f"runtime={runtime}", "logger=none",
                f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Top-1 of the checkpoint" in done.stdout
@@ -109,12 +120,12 @@ def test_a_bundle_is_evaluated_beside_its_checkpoint(
     assert found["deviation"] < 1e-5
 
 
-def test_a_bundle_alone_is_evaluated_too(exported: Path, run: Run, directory: Path) -> None:
+def test_a_bundle_alone_is_evaluated_too(exported: Path, run_alone: Run, directory: Path) -> None:
     alone, out = directory / "alone", directory / "evaluate-alone"
     (exported / "bundle").rename(alone)
     checkpoint = (exported / "recovered.ckpt").rename(directory / "away.ckpt")
     try:
-        done = run("evaluate", f"ckpt={alone}", "logger=none", f"hydra.run.dir={out}")
+        done = run_alone("evaluate", f"ckpt={alone}", "logger=none", f"hydra.run.dir={out}")
         assert done.returncode == 0, done.stderr
         assert results_of(out)["runtime"] == {"runtime": "onnx", "precision": "float32"}
         assert results_of(out)["top1"] == results_of(exported)["recovered"]["top1"]
@@ -129,18 +140,17 @@ def test_evaluate_exports_any_checkpoint(exported: Path, run: Run, directory: Pa
                "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert [path.name for path in (out / "bundle").glob("model*")] == ["model.pt2"]
-    place = environment(directory)
-    done = call("-mvitprune.deploy.verify", [str(out / "bundle")], ROOT, place)
+    done = verified(out / "bundle", directory)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("torch: largest deviation")
 
 
 def test_what_cannot_be_exported_leaves_the_results(
-    exported: Path, run: Run, directory: Path
+    exported: Path, run_alone: Run, directory: Path
 ) -> None:
     out = directory / "evaluate-refused"
-    done = run("evaluate", f"ckpt={exported / 'pruned.ckpt'}", "export=[onnx]", "deploy.opset=99",
-               "logger=none", f"hydra.run.dir={out}")  # fmt: skip
+    done = run_alone("evaluate", f"ckpt={exported / 'pruned.ckpt'}", "export=[onnx]",
+                     "deploy.opset=99", "logger=none", f"hydra.run.dir={out}")  # fmt: skip
     assert_refused(done, "deploy.opset=99 cannot be written by this torch; take 18")
     assert_refused(done, f"(the job's results are in {out})")
     assert results_of(out)["top1"] >= 0
