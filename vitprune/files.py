@@ -38,9 +38,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp's 0600 would hide results from a team
+        show(temporary, 0o666)
         os.replace(temporary, path)
     except Exception as error:
         for cause in causes(error):
@@ -49,6 +47,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def show(path: Path, mode: int) -> None:
+    """Give a temporary file or directory the mode that a plain one would have been made with.
+
+    Those of ``tempfile`` are their owner's alone, which would hide results from a team.
+    """
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(mode & ~umask)
 
 
 def remove_leftovers(directory: Path) -> None:

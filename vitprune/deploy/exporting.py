@@ -29,7 +29,7 @@ from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import OPSET, WRITERS, traced
 from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
-from vitprune.files import content_size
+from vitprune.files import content_size, show
 from vitprune.models.bridge import bridges
 from vitprune.models.chain import VideoTransformer
 from vitprune.results.writing import write_json
@@ -219,9 +219,7 @@ def _building(directory: Path) -> Iterator[Path]:
     building = Path(place)
     try:
         yield building
-        umask = os.umask(0)
-        os.umask(umask)
-        building.chmod(0o777 & ~umask)  # mkdtemp's 0700 would hide it from a team
+        show(building, 0o777)
         if directory.exists():
             old = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
             os.replace(directory, old / directory.name)
