@@ -54,6 +54,12 @@ def p_text(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
+def p_said(p: float) -> str:
+    """A p-value in a sentence: ``p = 0.03``, ``p < 0.001``."""
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
 def header(table: Table1) -> list[str]:
     """The columns' names."""
     names = list(HEADER)

@@ -26,7 +26,7 @@ from vitprune.report.formats import (
     figure,
     interval,
     notes,
-    p_text,
+    p_said,
     signed,
     tests,
     verdict,
@@ -146,7 +146,7 @@ def _cell_tiles(cell: Any) -> list[Tile]:
             f"95 % interval {interval_of(pruned['top1'], paired['videos'])}; {left}full model "
             f"{100 * full['top1']:.2f} %; {paired['right_to_wrong']} of "
             f"{paired['videos']} videos turned wrong, {paired['wrong_to_right']} right "
-            f"(McNemar p = {p_text(paired['p_value'])})",
+            f"(McNemar {p_said(paired['p_value'])})",
         ),
         _change("Parameters", full, pruned, "parameters", 1e6, "M"),
         _change("FLOPs per clip", full, pruned, "flops", 1e9, "G"),
