@@ -73,8 +73,12 @@ def test_a_pruned_checkpoint_is_pruned_again_explained_and_trained(
     once = f"ckpt={heads / 'pruned.ckpt'}"
     finished(
         run, "prune", again, once, "model=mvit", "k=2", "scope=head", "strategy=progressive",
-        "step=1", "recover=finetune", "recover.begin=dropped",
+        "step=1", "recover=linear", "recover.bridge=full",
     )  # fmt: skip
+    recovery = results_of(again)["recovery"]
+    assert recovery["bridges"] == {}
+    assert recovery["projections"]
+    assert results_of(again)["recovered"]["parameters"] == results_of(again)["pruned"]["parameters"]
     first, then = (read_units(results_of(out)["dropped"]) for out in (heads, again))
     assert set(first).isdisjoint(then)
     for name in ("pruned", "recovered"):

@@ -58,8 +58,6 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["metric=KL"], "metric=KL is unknown; metric takes JSD, dProb, R, cosine, "),
         ("prune", ["direction=low"], "direction takes lowest, highest"),
         ("prune", ["scope=layers"], "scope takes layer, attention, mlp, head, neurons"),
-        ("prune", ["scope=head", "recover=linear"], "recover=linear begins with bridges, which"),
-        ("prune", ["scope=mlp", "recover=distill"], "with scope=mlp use recover=distill or fin"),
         ("prune", ["neuron_groups=0"], "neuron_groups=0 is out of range; it takes null or whole"),
         ("prune", ["calibration=dev"], "calibration takes val, test, train"),
         ("prune", ["target=truth"], "target takes predicted, label"),

@@ -14,7 +14,8 @@ from vitprune.models import build_model
 from vitprune.models.bridge import Bridge, bridges, insert, reach, take_apart
 from vitprune.models.dropping import drop_layers
 from vitprune.recovery import fit_bridges
-from vitprune.recovery.linear import divergence, gaps
+from vitprune.recovery.linear import divergence
+from vitprune.recovery.sites import Gap, gaps
 
 KINDS = ["scale", "low_rank", "full"]
 
@@ -90,13 +91,13 @@ def test_what_auto_takes_is_the_best_of_all_on_held_out_clips() -> None:
 )
 def test_a_gap_ends_where_its_last_layer_ended(layers: list[int], places: list[int]) -> None:
     full = toy()
-    assert gaps(drop_layers(full, layers), full) == places
+    assert [gap.place for gap in gaps(drop_layers(full, layers), full)] == places
 
 
 def test_gaps_of_a_model_that_lacked_layers_before() -> None:
     full = drop_layers(toy(), [2])
-    assert gaps(drop_layers(full, [1]), full) == [2]
-    assert gaps(drop_layers(full, [0]), full) == [0]
+    assert gaps(drop_layers(full, [1]), full) == [Gap(2)]
+    assert gaps(drop_layers(full, [0]), full) == [Gap(0)]
 
 
 @pytest.mark.parametrize("name", ["mvit", "video_swin", "timesformer"])

@@ -494,11 +494,6 @@ class Prune(FineTuning):
             return [self.recover.split]
         return [] if self.recover.name == "none" else ["train", "val"]
 
-    def _bridges(self) -> bool:
-        """Whether bridges have a part in recovery."""
-        how = self.recover
-        return isinstance(how, Linear) or (isinstance(how, Finetune) and how.begin == "linear")
-
     def choices(self) -> dict[str, Any]:
         """How units are chosen, as ``results.json`` names it."""
         names = ("metric", "direction", "scope", "target", "strategy", "seed")
@@ -514,12 +509,6 @@ class Prune(FineTuning):
             raise _refusal(
                 "strategy=progressive recovers between droppings; say how: recover=linear, distill "
                 "or finetune"
-            )
-        bridged = self.recover.name if self._bridges() else ""
-        if self.scope != "layer" and bridged:
-            raise _refusal(
-                f"recover={bridged} begins with bridges, which stand for whole layers; with "
-                f"scope={self.scope} use recover=distill or finetune, and recover.begin=dropped"
             )
         if self.class_map is not None and self.ckpt is None:
             raise _refusal(

@@ -117,6 +117,8 @@ class PartedBranch(Branch):
     """How many columns of the last linear layer each of them has."""
     num_parts: int
     """Of the unpruned model."""
+    acts_on: slice = slice(None)
+    """The tokens that it adds anything to."""
 
     @abstractmethod
     def parts(self, tokens: Tokens) -> Tensor:
@@ -158,8 +160,23 @@ class PartedBranch(Branch):
         columns = self.columns(number)
         return nn.functional.linear(parts[..., columns], self.last.weight[:, columns])
 
+    def present(self, tokens: Tokens) -> Tensor:
+        """:meth:`parts`, of no columns where no part is left."""
+        return self.parts(tokens) if self.numbers else self.skip(tokens).x[..., :0]
+
+    @torch.no_grad()
+    def add(self, weight: Tensor, bias: Tensor) -> None:
+        """Have the update be ``parts @ weight + bias`` more than it is; in place.
+
+        Args:
+            weight: [sum(widths), C'].
+            bias: [C'].
+        """
+        self.last.weight.add_(weight.T)
+        self.last.bias.add_(bias)
+
     def update(self, tokens: Tokens) -> Tensor:
-        parts = self.parts(tokens) if self.numbers else self.skip(tokens).x[..., :0]
+        parts = self.present(tokens)
         if self.part_gate is not None:
             parts = parts * self._spread(self.part_gate).to(parts.dtype)
         return self.project(parts)

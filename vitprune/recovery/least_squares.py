@@ -94,7 +94,7 @@ class LeastSquares(Metric):
 
     def update(self, x: Tensor, y: Tensor) -> None:
         """Add rows: [N, P] and [N, Q]."""
-        rows = torch.cat([torch.ones_like(x[:, :1]), x, y], dim=1).double()
+        rows = torch.cat([torch.ones_like(y[:, :1]), x, y], dim=1).double()
         self.sums += rows.T @ rows
 
     def compute(self) -> Moments:

@@ -1,16 +1,19 @@
-"""Bridges and a classifier fitted to what the full model does: no training, no labels.
+"""Bridges, projections and a classifier fitted to what the full model does: no training, no labels.
 
-In order of depth every gap that dropped layers left gets the affine map that takes what arrives
-there in the pruned model to what the full model has at that place (ReplaceMe, arXiv:2505.02819,
-does it for one gap; LinearPatch, arXiv:2505.24680, and arXiv:2410.04941 have kindred ideas). Later
-ones see what earlier ones did. At last the classifier, a linear layer already, is fitted to the
-full model's logits on the features that arrive now: that adds no parameters.
+In order of depth every gap that dropped layers and branches left gets the affine map that takes
+what arrives there in the pruned model to what the full model has at that place (ReplaceMe,
+arXiv:2505.02819, does it for one gap; LinearPatch, arXiv:2505.24680, and arXiv:2410.04941 have
+kindred ideas). Of a branch that lacks heads or neurons, the last linear layer is fitted anew, so
+that what is left of it does the work of what is not (He, Zhang, Sun, arXiv:1707.06168, for channels
+of convolutions); that adds no parameters. Later fits see what earlier ones did. At last the
+classifier, a linear layer already, is fitted to the full model's logits on the features that arrive
+now: that adds none, either.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -23,6 +26,7 @@ from vitprune.importance.engine import evaluating
 from vitprune.models.bridge import KINDS, Bridge, fold, insert, reach
 from vitprune.models.chain import VideoTransformer
 from vitprune.recovery.least_squares import Affine, LeastSquares, Moments, best
+from vitprune.recovery.sites import Gap, Projection, Site, gaps, sites
 from vitprune.training.probing import into_classifier
 
 HELD_OUT = 5
@@ -40,8 +44,9 @@ class Fitted:
         kind: of the bridges; ``none`` where there are none.
         bridges: place of each -> its mean squared error on held-out clips, as a share of what the
             error is without it.
-        folded: places of those whose map something in front of them has taken up exactly, which
-            adds no parameters (see :func:`vitprune.models.bridge.fold`).
+        projections: of layers that lack heads or groups of neurons, such as ``3.mlp`` -> likewise.
+        folded: places of those bridges whose map something in front of them has taken up exactly,
+            which adds no parameters (see :func:`vitprune.models.bridge.fold`).
         divergence: Kullback-Leibler divergence of the model's answers from the full one's on
             held-out clips, in nats; of the model as it was before, ``divergence_before``.
         clips: how many, the held-out ones among them.
@@ -50,22 +55,11 @@ class Fitted:
     model: VideoTransformer
     kind: str
     bridges: dict[int, float]
+    projections: dict[str, float]
     folded: tuple[int, ...]
     divergence: float
     divergence_before: float
     clips: int
-
-
-def gaps(pruned: VideoTransformer, full: VideoTransformer) -> list[int]:
-    """Numbers of the last layer of every gap that ``pruned`` has and ``full`` has not."""
-    there = pruned.layers
-    missing = set(full.layers) - set(there)
-    starts, ends = (-1, *there), (*there, full.num_layers)
-    return [
-        end - 1
-        for start, end in zip(starts, ends, strict=True)
-        if any(start < layer < end for layer in missing)
-    ]
 
 
 @torch.inference_mode(False)  # what is made can be trained
@@ -83,32 +77,34 @@ def fit_bridges(
     """A copy of ``pruned`` that does more of what ``full`` does, fitted in closed form.
 
     Args:
-        pruned: ``full`` without some of its layers.
+        pruned: ``full`` without some of its units.
         full: what it was made of.
         clips: batches [B, 3, T, H, W], on the models' device; gone through several times. In a
             process group each process's share; all of them get the same model.
         kind: of the bridges: ``full`` (a matrix), ``low_rank``, ``scale`` (a factor and an offset
-            for each channel), ``none``, or ``auto``: whichever answers most like ``full`` on
-            held-out clips.
+            for each channel), ``none`` (no bridges, and projections stay as they are), or ``auto``:
+            whichever answers most like ``full`` on held-out clips.
         rank: of ``low_rank``.
         classifier: whether it is fitted, too.
         autocast: gives the context of each forward, for mixed precision.
         progress: whether a bar shows it.
 
     Raises:
-        ValueError: ``pruned`` lacks no layer of ``full``, or there are too few clips.
+        ValueError: ``pruned`` lacks nothing of ``full``, or there are too few clips.
     """
-    places = gaps(pruned, full)
-    if not places:
+    to_mend = sites(pruned, full)
+    if not to_mend:
         raise ValueError("nothing was dropped, so there is nothing to recover")
-    kinds = (*KINDS, "none") if kind == "auto" else (kind,)
+    bridged = any(isinstance(site, Gap) for site in to_mend)
+    kinds = (kind,) if kind != "auto" else (*KINDS, "none") if bridged else ("full", "none")
     bar = Progress(disable=not progress)
     with evaluating(pruned), evaluating(full), torch.no_grad(), bar:
-        # The first gap is reached alike whatever the kind; later ones are behind other bridges.
-        passes = 2 + len(kinds) + (len(places) - 1) * (len(kinds) - ("none" in kinds))
+        alike = _before_bridges(to_mend)
+        behind = len(to_mend) - alike
+        passes = 1 + len(kinds) + alike + behind * (len(kinds) - ("none" in kinds))
         task = bar.add_task("fitting bridges", total=passes)
         fitting = _Fitting(pruned, full, clips, autocast, lambda: bar.advance(task))
-        found = [fitting.fitted(places, one, rank, classifier) for one in kinds]
+        found = [fitting.fitted(to_mend, one, rank, classifier) for one in kinds]
     return min(found, key=lambda one: one.divergence)
 
 
@@ -119,7 +115,7 @@ def with_room(
     """A copy of ``pruned`` with a bridge that does nothing wherever :func:`fit_bridges` puts one.
 
     Args:
-        pruned: ``full`` without some of its layers.
+        pruned: ``full`` without some of its units.
         full: what it was made of.
         kind: of the bridges.
         rank: of ``low_rank``.
@@ -128,9 +124,9 @@ def with_room(
     size = (1, 3, spec.num_frames, spec.image_size, spec.image_size)
     like = next(model.parameters())
     with evaluating(model), torch.no_grad():
-        for place in gaps(model, full):
-            width = reach(model, torch.zeros(size).to(like), place).x.shape[-1]
-            bridge = Bridge(place, width, kind, rank).to(like)
+        for gap in gaps(model, full):
+            width = reach(model, torch.zeros(size).to(like), gap.place).x.shape[-1]
+            bridge = Bridge(gap.place, width, kind, rank).to(like)
             for parameter in bridge.parameters():
                 parameter.zero_()
             if not fold(model, bridge):
@@ -160,19 +156,28 @@ class _Fitting:
         self.logits, self.held_out = everyones(logits), everyones(held_out)
         self.before = divergence(self.logits[self.held_out], everyones(before)[self.held_out])
         self.advance()
-        self._first: list[Moments] = []
+        self._known: dict[Site, list[Moments]] = {}
 
-    def fitted(self, places: list[int], kind: str, rank: int, classifier: bool) -> Fitted:
+    def fitted(self, to_mend: Sequence[Site], kind: str, rank: int, classifier: bool) -> Fitted:
         model = copy.deepcopy(self.pruned)
-        shares: dict[int, float] = {}
+        bridges: dict[int, float] = {}
+        projections: dict[str, float] = {}
         folded: list[int] = []
-        for place in places if kind != "none" else ():
-            moments = self._moments(model, place, first=place == places[0])
-            found, shares[place] = _bridge(moments, kind, rank)
-            bridge = Bridge(place, len(found.bias), kind, rank).to(next(model.parameters()))
+        alike = _before_bridges(to_mend)
+        for number, site in enumerate(to_mend if kind != "none" else ()):
+            # What no bridge comes before is the same for every kind of them.
+            moments = self._known.get(site) or self._moments(model, site)
+            if number < alike:
+                self._known[site] = moments
+            if isinstance(site, Projection):
+                found, projections[str(site)] = _map(moments, "full", rank)
+                site.add(model, *found)
+                continue
+            found, bridges[site.place] = _map(moments, kind, rank)
+            bridge = Bridge(site.place, len(found.bias), kind, rank).to(next(model.parameters()))
             bridge.become(*found)
             if fold(model, bridge):
-                folded.append(place)
+                folded.append(site.place)
             else:
                 insert(model, bridge.eval())
         features = self._features(model)
@@ -181,25 +186,22 @@ class _Fitting:
         answers = _applied(model.head, features[self.held_out])
         now = divergence(self.logits[self.held_out], answers)
         self.advance()
-        return Fitted(model, kind, shares, tuple(folded), now, self.before, len(self.logits))
+        return Fitted(
+            model, kind, bridges, projections, tuple(folded), now, self.before, len(self.logits)
+        )
 
-    def _moments(self, model: VideoTransformer, place: int, *, first: bool) -> list[Moments]:
-        """Of tokens at a place and of what they lack: on clips to fit to, and on held-out ones."""
-        if first and self._first:
-            return self._first
+    def _moments(self, model: VideoTransformer, site: Site) -> list[Moments]:
+        """Of what there is at a site and what lacks: on clips to fit to, and on held-out ones."""
         sums: list[LeastSquares] = []
         for clips, held_out in self._batches():
             with self.autocast():
-                there, wanted = (reach(one, clips, place).x for one in (model, self.full))
-            x, lack = there.double(), wanted.double() - there.double()
+                x, lack = site.rows(model, self.full, clips)
             if not sums:
-                sums = [LeastSquares(x.shape[-1], x.shape[-1]).to(x.device) for _ in range(2)]
+                sums = [LeastSquares(x.shape[-1], lack.shape[-1]).to(x.device) for _ in range(2)]
             for one, which in zip(sums, (~held_out, held_out), strict=True):
                 one.update(x[which].flatten(0, 1), lack[which].flatten(0, 1))
         found = [one.compute() for one in sums]
         self.advance()
-        if first:
-            self._first = found
         return found
 
     def _features(self, model: VideoTransformer) -> Tensor:
@@ -221,8 +223,14 @@ class _Fitting:
             raise ValueError(f"{seen} clips are too few to fit bridges to; {HELD_OUT} are needed")
 
 
-def _bridge(moments: list[Moments], kind: str, rank: int) -> tuple[Affine, float]:
-    """The map from tokens to what they lack, and the share of the held-out error it leaves."""
+def _before_bridges(to_mend: Sequence[Site]) -> int:
+    """How many sites there are up to the first where a bridge can stand, that one among them."""
+    first = next((i for i, site in enumerate(to_mend) if isinstance(site, Gap)), len(to_mend))
+    return min(first + 1, len(to_mend))
+
+
+def _map(moments: list[Moments], kind: str, rank: int) -> tuple[Affine, float]:
+    """The map from what there is to what lacks, and the share of the held-out error it leaves."""
     fit, held_out = moments
     found, _ = best(fit, held_out, kind, rank)
     nothing = Affine(torch.zeros_like(found.weight), torch.zeros_like(found.bias))

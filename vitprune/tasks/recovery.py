@@ -119,13 +119,15 @@ class Recovering:
         fitted = self.run.at_work(self.full, work)
         clips = self.data.spread(how.split, how.clips)
         log.info(
-            "Bridges of kind %s behind layers %s; divergence from the full model %.3g, was %.3g",
-            fitted.kind, ", ".join(map(str, fitted.bridges)) or "none", fitted.divergence,
-            fitted.divergence_before,
+            "Bridges of kind %s behind layers %s, projections of %s; divergence from the full "
+            "model %.3g, was %.3g",
+            fitted.kind, ", ".join(map(str, fitted.bridges)) or "none",
+            ", ".join(fitted.projections) or "none", fitted.divergence, fitted.divergence_before,
         )  # fmt: skip
         found = {
             "bridge": fitted.kind,
             "bridges": {str(place): share for place, share in fitted.bridges.items()},
+            "projections": dict(fitted.projections),
             "folded": list(fitted.folded),
             "divergence": fitted.divergence,
             "divergence_before": fitted.divergence_before,

@@ -92,6 +92,8 @@ class TimeAttention(DividedAttention):
     included: the branch leaves the class token exactly as it is.
     """
 
+    acts_on = slice(1, None)
+
     def __init__(self, dim: int, num_heads: int, drop_path: float) -> None:
         super().__init__(dim, num_heads, drop_path)
         self.fc = nn.Linear(dim, dim)
@@ -112,6 +114,16 @@ class TimeAttention(DividedAttention):
 
     def project(self, parts: Tensor) -> Tensor:
         return F.pad(self.fc(super().project(parts[:, 1:])), (0, 0, 1, 0))
+
+    @torch.no_grad()
+    def add(self, weight: Tensor, bias: Tensor) -> None:
+        # Of two linear layers in a row the first does the work of both from now on.
+        both, offset = self.fc.weight @ self.proj.weight, self.fc(self.proj.bias)
+        self.proj.weight.copy_(both)
+        self.proj.bias.copy_(offset)
+        self.fc.weight.copy_(torch.eye(len(offset)))
+        self.fc.bias.zero_()
+        super().add(weight, bias)
 
     def contribution(self, parts: Tensor, number: int) -> Tensor:
         return F.linear(super().contribution(parts, number), self.fc.weight)
