@@ -466,6 +466,7 @@ class Prune(FineTuning):
     scope: Scope
     budget: Budgets
     neuron_groups: WholeOrNull = None
+    neuron_order: Literal["index", "activation"] = "index"
     calibration: SplitName
     target: Target
     strategy: Strategy

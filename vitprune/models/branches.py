@@ -299,6 +299,14 @@ class Mlp(PartedBranch):
         """
         self.divide(evenly(self.fc1.out_features, groups))
 
+    def reorder(self, order: Sequence[int]) -> None:
+        """Let hidden neuron ``order[i]`` be the i-th, in place; what comes out stays the same.
+
+        All must still be there.
+        """
+        keep_outputs(self.fc1, order)
+        keep_inputs(self.fc2, order)
+
     def parts(self, tokens: Tokens) -> Tensor:
         return self.dropout(self.act(self.fc1(self.norm(tokens.x))))
 

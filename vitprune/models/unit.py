@@ -12,6 +12,8 @@ SCOPES = ("layer", "attention", "mlp", "head", "neurons")
 """The kinds of units."""
 ANY = "any"
 """All kinds together."""
+NEURONS = "neurons"
+"""Groups of hidden neurons."""
 ATTENTION, MLP = "attention", "mlp"
 """What a layer's branches are called: all of its attentions, and its MLP."""
 

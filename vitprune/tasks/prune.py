@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 
-from vitprune.importance import Scores, Unit
+from vitprune.errors import InputError
+from vitprune.importance import Scores, Unit, order_neurons
 from vitprune.models.dropping import drop_units
+from vitprune.models.unit import ANY, NEURONS
 from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
@@ -103,6 +105,8 @@ def prune(cfg: Prune, run: Run) -> Pruned:
     ready = time.perf_counter()
     scoring = Scoring(cfg, run, data)
     with run:
+        if cfg.neuron_order == "activation" and cfg.scope in (ANY, NEURONS):
+            _order_neurons(cfg, run, scoring, full)
         recovering = Recovering(cfg, run, data, full, subject.path)
         smaller = make_smaller(cfg, run, scoring, full, recovering)
         made = time.perf_counter()
@@ -165,6 +169,19 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             export_model(cfg, run, smallest, path, data, found, found[name])
         run.say_where()
     return results
+
+
+def _order_neurons(cfg: Prune, run: Run, scoring: Scoring, full: VideoClassifier) -> None:
+    """Let the full model's groups of neurons be of such as add about as much."""
+
+    def work(trainer: pl.Trainer) -> None:
+        clips = scoring.clips(cfg.calibration)
+        order_neurons(full.model, clips, trainer.precision_plugin.forward_context)
+
+    try:
+        run.at_work(full, work)
+    except ValueError as error:
+        raise InputError(f"neuron_order=activation: {error}") from error
 
 
 @dataclass(frozen=True)
