@@ -15,6 +15,8 @@ BENCHMARKS = sorted((Path(__file__).resolve().parent.parent / "benchmarks").glob
 def test_it_ends_with_its_table(script: Path, tmp_path: Path) -> None:
     if script.stem == "forward":
         pytest.importorskip("transformers")
+    if script.stem == "torch_pruning_neurons":
+        pytest.importorskip("torch_pruning")
     if script.stem == "deploy":
         for package in ("onnxscript", "onnxruntime", "openvino"):
             pytest.importorskip(package)
