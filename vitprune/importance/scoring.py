@@ -76,7 +76,7 @@ def score(
     total = len(batches) if isinstance(batches, Sized) else None
     with evaluating(model), _reporting(progress, total, f"{measure}, {scope}") as report:
         for done, batch in enumerate(batches, 1):
-            clips = _one_view(batch["clips"]).to(like, non_blocking=True)
+            clips = one_view(batch["clips"]).to(like, non_blocking=True)
             labels = batch["label"].to(like.device)
             with autocast():
                 full, values = what.per_clip(model, clips, labels, units, max_streams)
@@ -86,7 +86,12 @@ def score(
     return gathered.compute()
 
 
-def _one_view(clips: Tensor) -> Tensor:
+def one_view(clips: Tensor) -> Tensor:
+    """Clips [B, 1, 3, T, H, W], or without the views' axis, as [B, 3, T, H, W].
+
+    Raises:
+        ValueError: several views.
+    """
     if clips.dim() == 6:
         if clips.shape[1] != 1:
             raise ValueError(f"relevance takes one view per clip, not {clips.shape[1]}")

@@ -2,30 +2,24 @@
 
 Users have a budget rather than a number of layers in mind: 40 ms on this machine, 30 MB on that
 one. Parameters, bytes and FLOPs of a candidate are counted. Its latency is predicted from what
-each unit takes (:func:`unit_latencies`), and then measured beside the full model's, in turns:
-what was measured decides.
+each unit saves (:mod:`vitprune.pruning.unit_costs`), and then measured beside the full model's, in
+turns: what was measured decides.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from vitprune.errors import InputError
-from vitprune.importance.engine import evaluating
-from vitprune.models.chain import Block, Branch, VideoTransformer
-from vitprune.models.places import places
+from vitprune.models.chain import VideoTransformer
 from vitprune.models.unit import Unit
-from vitprune.pruning.cost import Cost, costs, counted, wait_for
-
-Autocast = Callable[[], AbstractContextManager]
+from vitprune.pruning.cost import Cost, costs, counted
+from vitprune.pruning.unit_costs import Autocast, without
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,26 @@ class Budget:
         """What of it a model exceeds; empty if it keeps to it."""
         limits = self.limits()
         return {name: x for name, x in self.spent(cost, full).items() if x > limits[name]}
+
+    def needs(self, full: Cost) -> dict[str, float]:
+        """How much of what is limited a model has to save, where it has to; in the limit's units.
+
+        Empty without a limit that it exceeds.
+        """
+        limits = self.limits()
+        own = self.spent(full, full)
+        return {name: own[name] - limits[name] for name in limits if own[name] > limits[name]}
+
+    def worth(self, saved: Cost, full: Cost) -> float:
+        """How far what a unit saves goes: its share of what has to be saved.
+
+        Of several limits that the full model exceeds, the sum of the shares; so what is scarce
+        counts as much as what is not, and the figures of units still add up. Without any limit that
+        it exceeds: the share of its FLOPs.
+        """
+        own = self.spent(saved, full)
+        shares = [own[name] / need for name, need in self.needs(full).items()]
+        return sum(shares) if shares else saved.flops / full.flops
 
     @property
     def timed(self) -> bool:
@@ -135,6 +149,7 @@ def fewest(
     model: VideoTransformer,
     order: Sequence[Unit],
     smaller: Callable[[int], VideoTransformer],
+    saved: Mapping[Unit, Cost],
     budget: Budget,
     clip: Tensor,
     autocast: Autocast = nullcontext,
@@ -147,6 +162,7 @@ def fewest(
         model: full.
         order: the units that can go, the first to go first.
         smaller: how many go -> the model without them; more never cost more.
+        saved: what each unit saves; its latency tells where to begin to measure.
         budget: what it may cost.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
@@ -161,21 +177,23 @@ def fewest(
     def fit(k: int, limits: Budget) -> Fit:
         return measured(model, smaller(k), k, limits, clip, autocast, seconds=seconds)
 
-    least = _least(lambda k: not fit(k, untimed).exceeds(untimed), most)
+    counts = bool(untimed.limits())
+    least = _least(lambda k: not fit(k, untimed).exceeds(untimed), most) if counts else 0
     if not budget.timed or fit(most, untimed).exceeds(untimed):
         return _kept(fit(least, untimed), untimed)
-    whole = fit(0, budget).full.latency_ms
-    own = unit_latencies(model, clip, autocast)
-    predicted = [whole - sum(own[unit] for unit in order[:k]) for k in range(most + 1)]
-    limit = min(whole * (budget.latency or float("inf")), budget.latency_ms or float("inf"))
-    k = next((k for k in range(least, most + 1) if predicted[k] <= limit), most)
+    full = fit(0, budget).full
+    predicted = [without(full, saved, order[:k]).latency_ms for k in range(most + 1)]
+    inf = float("inf")
+    limit = min(full.latency_ms * (budget.latency or inf), budget.latency_ms or inf)
+    exceeding, keeping, off = least - 1, most + 1, 0.0
     tried: dict[int, Fit] = {}
-    while True:
-        tried[k] = tried.get(k) or fit(k, budget)
-        exceeds = tried[k].exceeds(budget)
-        if k == most if exceeds else k == least or k - 1 in tried:
-            return _kept(replace(tried[k], predicted_ms=predicted[k]), budget)
-        k += 1 if exceeds else -1
+    while keeping - exceeding > 1:
+        between = range(exceeding + 1, keeping)
+        k = next((k for k in between if predicted[k] + off <= limit), between[-1])
+        tried[k] = replace(fit(k, budget), predicted_ms=predicted[k])
+        off = tried[k].cost.latency_ms - predicted[k]
+        exceeding, keeping = (k, keeping) if tried[k].exceeds(budget) else (exceeding, k)
+    return _kept(tried[min(keeping, most)], budget)
 
 
 def _least(holds: Callable[[int], bool], most: int) -> int:
@@ -202,57 +220,3 @@ def impossible(budget: Budget, fit: Fit) -> InputError:
         f"budget.{name}={limits[name]:g} cannot be reached: without all {fit.k} units that can go "
         f"it is {value:.3g}; what can be reached: {reached}"
     )
-
-
-def unit_latencies(
-    model: VideoTransformer,
-    clip: Tensor,
-    autocast: Autocast = nullcontext,
-    *,
-    seconds: float = 1.0,
-    least: int = 5,
-) -> dict[Unit, float]:
-    """Milliseconds that dropping each unit alone should save.
-
-    Of a branch, the median of what it takes, less what its residual path takes; of a layer, that of
-    its branches together; of a head or a group of neurons, an equal share of its branch.
-
-    Args:
-        model: whose units they are.
-        clip: [1, 3, T, H, W].
-        autocast: gives the context of each forward, for mixed precision.
-        seconds: how long it goes on, for ``least`` turns in any case.
-    """
-    times: dict[Branch, list[float]] = {}
-    with evaluating(model), torch.inference_mode(), autocast():
-        _walk(model, clip, times)  # warms up
-        times.clear()
-        turns, end = 0, time.perf_counter() + seconds
-        while turns < least or time.perf_counter() < end:
-            _walk(model, clip, times)
-            turns += 1
-    own = {branch: statistics.median(found) for branch, found in times.items()}
-    found = {}
-    for unit, place in places(model).items():
-        whole = sum(own[branch] for branch in place.branches)
-        found[unit] = whole if unit.number is None else whole / len(place.parted.numbers)
-    return found
-
-
-def _walk(model: VideoTransformer, clip: Tensor, times: dict[Branch, list[float]]) -> None:
-    """One forward, by branches; adds to the times of each."""
-    tokens = model.embed(clip)
-    for block in cast("Iterable[Block]", model.blocks):
-        tokens = block.before(tokens)
-        for branch in cast("Iterable[Branch]", block.branches.values()):
-            start = _now(clip)
-            following = branch(tokens)
-            middle = _now(clip)
-            branch.skip(tokens)
-            times.setdefault(branch, []).append(1e3 * (2 * middle - start - _now(clip)))
-            tokens = following
-
-
-def _now(clip: Tensor) -> float:
-    wait_for(clip)
-    return time.perf_counter()
