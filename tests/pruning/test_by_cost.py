@@ -26,9 +26,7 @@ directions = st.sampled_from(["lowest", "highest"])
 
 @settings(deadline=None, max_examples=60)
 @given(relevances, directions)
-def test_what_lies_in_a_unit_that_went_is_out(
-    relevance: dict[Unit, float], direction: str
-) -> None:
+def test_what_lies_in_a_unit_that_went_is_out(relevance: dict[Unit, float], direction: str) -> None:
     order = by_cost(relevance, SAVED, direction)
     assert len({*order}) == len(order)
     for place, unit in enumerate(order):
