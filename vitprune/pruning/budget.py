@@ -16,9 +16,10 @@ from typing import Any
 from torch import Tensor
 
 from vitprune.errors import InputError
+from vitprune.importance.engine import evaluating
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.unit import Unit
-from vitprune.pruning.cost import Cost, costs, counted
+from vitprune.pruning.cost import Cost, counted, latencies
 from vitprune.pruning.unit_costs import Autocast, without
 
 
@@ -120,6 +121,7 @@ def measured(
     model: VideoTransformer,
     smaller: VideoTransformer,
     k: int,
+    full: Cost,
     budget: Budget,
     clip: Tensor,
     autocast: Autocast = nullcontext,
@@ -132,16 +134,17 @@ def measured(
         model: full.
         smaller: without ``k`` units.
         k: how many.
+        full: what is counted of the full model; its latency is measured anew.
         budget: says what is limited.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
         seconds: that measuring latency takes.
     """
-    both = [model, smaller]
+    cost = counted(smaller, clip)
     if budget.timed:
-        full, cost = costs(both, clip, autocast, seconds=seconds)
-    else:
-        full, cost = (counted(one, clip) for one in both)
+        with evaluating(model), evaluating(smaller):
+            whole, own = latencies([model, smaller], clip, autocast, seconds=seconds)
+        full, cost = replace(full, latency_ms=whole), replace(cost, latency_ms=own)
     return Fit(k, cost, full)
 
 
@@ -149,6 +152,7 @@ def fewest(
     model: VideoTransformer,
     order: Sequence[Unit],
     smaller: Callable[[int], VideoTransformer],
+    full: Cost,
     saved: Mapping[Unit, Cost],
     budget: Budget,
     clip: Tensor,
@@ -158,11 +162,15 @@ def fewest(
 ) -> Fit:
     """The fewest units to drop so that a model keeps to a budget.
 
+    What units save tells how many to try first; every try corrects what is expected of the next.
+    It ends with a number that keeps to the budget where one unit fewer does not.
+
     Args:
         model: full.
         order: the units that can go, the first to go first.
         smaller: how many go -> the model without them; more never cost more.
-        saved: what each unit saves; its latency tells where to begin to measure.
+        full: what the full model costs.
+        saved: what each unit saves.
         budget: what it may cost.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
@@ -172,37 +180,26 @@ def fewest(
         InputError: no number of units is enough; it says what can be reached.
     """
     most = len(order)
-    untimed = Budget(**{**asdict(budget), "latency": None, "latency_ms": None})
-
-    def fit(k: int, limits: Budget) -> Fit:
-        return measured(model, smaller(k), k, limits, clip, autocast, seconds=seconds)
-
-    counts = bool(untimed.limits())
-    least = _least(lambda k: not fit(k, untimed).exceeds(untimed), most) if counts else 0
-    if not budget.timed or fit(most, untimed).exceeds(untimed):
-        return _kept(fit(least, untimed), untimed)
-    full = fit(0, budget).full
-    predicted = [without(full, saved, order[:k]).latency_ms for k in range(most + 1)]
-    inf = float("inf")
-    limit = min(full.latency_ms * (budget.latency or inf), budget.latency_ms or inf)
-    exceeding, keeping, off = least - 1, most + 1, 0.0
+    expected = [without(full, saved, order[:k]) for k in range(most + 1)]
+    spent = [budget.spent(cost, full) for cost in expected]
+    limits = budget.limits()
+    off = dict.fromkeys(limits, 0.0)
+    exceeding, keeping = -1, most + 1
     tried: dict[int, Fit] = {}
     while keeping - exceeding > 1:
         between = range(exceeding + 1, keeping)
-        k = next((k for k in between if predicted[k] + off <= limit), between[-1])
-        tried[k] = replace(fit(k, budget), predicted_ms=predicted[k])
-        off = tried[k].cost.latency_ms - predicted[k]
-        exceeding, keeping = (k, keeping) if tried[k].exceeds(budget) else (exceeding, k)
+        fits = (
+            k for k in between if all(spent[k][name] + off[name] <= limits[name] for name in limits)
+        )
+        k = next(fits, between[-1])
+        found = measured(model, smaller(k), k, full, budget, clip, autocast, seconds=seconds)
+        real = budget.spent(found.cost, found.full)
+        off = {name: real[name] - spent[k][name] for name in limits}
+        if budget.timed:
+            found = replace(found, predicted_ms=expected[k].latency_ms)
+        tried[k] = found
+        exceeding, keeping = (k, keeping) if found.exceeds(budget) else (exceeding, k)
     return _kept(tried[min(keeping, most)], budget)
-
-
-def _least(holds: Callable[[int], bool], most: int) -> int:
-    """The least k for which it holds, as it does for all larger ones; ``most`` if for none."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
 
 
 def _kept(fit: Fit, budget: Budget) -> Fit:

@@ -87,7 +87,7 @@ class Goal:
             if self.fit is not None and not plan.dropped:
                 raise impossible(self.budget, self.fit)
             return plan
-        saved = self.costing.saved
+        whole, saved = self.costing.whole, self.costing.saved
 
         def smaller(k: int) -> VideoTransformer:
             pruned = drop_units(self.full, plan.dropped[:k]) if k else self.full
@@ -95,7 +95,7 @@ class Goal:
 
         self.fit = self.costing.at_work(
             lambda clip, autocast: fewest(
-                self.full, plan.dropped, smaller, saved, self.budget, clip, autocast
+                self.full, plan.dropped, smaller, whole, saved, self.budget, clip, autocast
             )
         )
         self._some_go(self.fit)
@@ -139,8 +139,9 @@ class Goal:
             raise InputError(f"the full model keeps to {self.budget}; nothing is to be dropped")
 
     def _measured(self, smaller: VideoTransformer, k: int) -> Fit:
+        whole = self.costing.whole
         return self.costing.at_work(
             lambda clip, autocast: measured(
-                self.full, smaller.to(clip.device), k, self.budget, clip, autocast
+                self.full, smaller.to(clip.device), k, whole, self.budget, clip, autocast
             )
         )
