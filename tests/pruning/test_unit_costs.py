@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from vitprune.pruning.cost import counted
 from vitprune.pruning.unit_costs import (
     LatencyStore,
     latency_entry,
+    latency_shares,
     unit_costs,
-    unit_latencies,
     without,
 )
 
@@ -49,44 +48,39 @@ def test_counts_are_those_of_the_smaller_model(name: str) -> None:
         assert abs(told.checkpoint_bytes - really.checkpoint_bytes) <= slack
 
 
-def test_latencies_are_of_branches_as_they_really_get_smaller(
+def test_shares_of_latency_are_of_branches_as_they_really_get_smaller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, clip = model_and_clip("mvit")
     model = drop_units(model, "4.1,5.mlp.3")
 
-    def milliseconds(step: Any, tokens: Any) -> float:
-        return 1e-3 * module._flops(step, tokens)
+    turns = []
 
-    monkeypatch.setattr(module, "_milliseconds", milliseconds)
-    monkeypatch.setattr(module, "_walk", walked := _counting(module._walk))
-    found = unit_latencies(model.train(), clip, seconds=0.0)
+    def timed(step: Any, given: Any, times: dict[Any, list[float]]) -> Any:
+        turns.append(step == model.embed)
+        times.setdefault(step, []).append(module._flops(step, given))
+        return step(given)
+
+    monkeypatch.setattr(module, "_timed", timed)
+    found = latency_shares(model.train(), clip, seconds=0.0)
     assert model.training
-    assert next(walked.turns) == 6  # one of them warms up
+    assert sum(turns) == 6  # one of them warms up
+    # Fused attention is counted, too, but on one path in full precision alone: look at the MLPs.
     counts = unit_costs(model, clip)
-    # Fused attention is not counted, so that only what of it depends on no head is told apart.
     mlps = [unit for unit in found if unit.branch == "mlp"]
-    assert {u: found[u] for u in mlps} == pytest.approx({u: 1e-3 * counts[u].flops for u in mlps})
-
-
-class _counting:
-    """Counts the calls of a function."""
-
-    def __init__(self, function: Any) -> None:
-        self.function, self.turns = function, itertools.count()
-
-    def __call__(self, *arguments: Any) -> Any:
-        next(self.turns)
-        return self.function(*arguments)
+    ratios = {found[unit] / counts[unit].flops for unit in mlps}
+    assert max(ratios) == pytest.approx(min(ratios))
+    assert 0 < sum(found[unit] for unit in found if unit.scope == "layer") < 1
 
 
 def test_measured_latencies_are_of_all_units_and_of_none_below_nothing() -> None:
     model, clip = model_and_clip("toy")
-    found = unit_latencies(model, clip, seconds=0.0)
+    found = latency_shares(model, clip, seconds=0.0)
     assert [*found] == units_of(model, "any")
     assert min(found.values()) >= 0
     layers = [found[unit] for unit in found if unit.scope == "layer"]
     assert min(layers) > 0
+    assert sum(layers) < 1
 
 
 def test_latencies_are_measured_once_for_a_form_a_size_and_a_device(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What dropping each unit alone saves: parameters, bytes, FLOPs, milliseconds.
+"""What dropping each unit alone saves: parameters, bytes, FLOPs, latency.
 
 Every branch is looked at by itself in the course of a forward, once whole and once with half of its
 parts really gone. What a head or a group of neurons saves is the difference for its share of the
@@ -14,11 +14,11 @@ import hashlib
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from math import isfinite
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vitprune.files import replacing
 from vitprune.importance.engine import evaluating
 from vitprune.importance.store import Store, fingerprint
-from vitprune.models.chain import Block, Branch, PartedBranch, Tokens, VideoTransformer
+from vitprune.models.chain import Branch, PartedBranch, Tokens, VideoTransformer
 from vitprune.models.places import blocks_of, places
 from vitprune.models.unit import Unit, outermost
 from vitprune.pruning.cost import Cost, wait_for
@@ -46,11 +46,14 @@ def unit_costs(model: VideoTransformer, clip: Tensor) -> dict[Unit, Cost]:
     halved = _halved(model)
     flops: dict[Branch, float] = {}
     with evaluating(model), torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
-        for branch, tokens in _walk(model, clip.to("meta")):
-            own, skipped = _flops(branch, tokens), _flops(branch.skip, tokens)
-            flops[branch] = own - skipped
-            if branch in halved:
-                flops[halved[branch]] = _flops(halved[branch], tokens) - skipped
+        tokens = model.embed(clip.to("meta"))
+        for block in blocks_of(model):
+            tokens = block.before(tokens)
+            for branch in cast("Iterable[Branch]", block.branches.values()):
+                skipped = _flops(branch.skip, tokens)
+                for one in filter(None, (branch, halved.get(branch))):
+                    flops[one] = _flops(one, tokens) - skipped
+                tokens = branch(tokens)
 
     def held(size: Callable[[nn.Module], int]) -> dict[Unit, float]:
         found: dict[Branch, float] = {}
@@ -68,7 +71,7 @@ def unit_costs(model: VideoTransformer, clip: Tensor) -> dict[Unit, Cost]:
     }
 
 
-def unit_latencies(
+def latency_shares(
     model: VideoTransformer,
     clip: Tensor,
     autocast: Autocast = nullcontext,
@@ -76,9 +79,10 @@ def unit_latencies(
     seconds: float = 1.0,
     least: int = 5,
 ) -> dict[Unit, float]:
-    """Milliseconds that dropping each unit saves for ``clip`` [1, 3, T, H, W].
+    """The share of a model's latency for ``clip`` [1, 3, T, H, W] that dropping each unit saves.
 
-    Medians of what branches take, less what their residual paths do.
+    Medians of what branches take, less what their residual paths do, over the sum of the medians of
+    all steps of a forward: so whatever else the machine does strikes both alike.
 
     Args:
         model: whose units they are.
@@ -87,27 +91,39 @@ def unit_latencies(
         seconds: how long it goes on, for ``least`` turns in any case.
     """
     halved = _halved(model)
-    times: dict[Branch, list[float]] = {}
+    steps: dict[Any, list[float]] = {}
+    beside: dict[Any, list[float]] = {}
 
     def turn() -> None:
-        for branch, tokens in _walk(model, clip):
-            skipped = _milliseconds(branch.skip, tokens)
-            for one in filter(None, (branch, halved.get(branch))):
-                times.setdefault(one, []).append(_milliseconds(one, tokens) - skipped)
+        tokens = _timed(model.embed, clip, steps)
+        for block in blocks_of(model):
+            tokens = _timed(block.before, tokens, steps)
+            for branch in cast("Iterable[Branch]", block.branches.values()):
+                _timed(branch.skip, tokens, beside)
+                if branch in halved:
+                    _timed(halved[branch], tokens, beside)
+                tokens = _timed(branch, tokens, steps)
+        _timed(model.classify, tokens, steps)
 
     with evaluating(model), torch.inference_mode(), autocast():
         turn()  # warms up
-        times.clear()
+        steps.clear()
+        beside.clear()
         turns, end = 0, time.perf_counter() + seconds
         while turns < least or time.perf_counter() < end:
             turn()
             turns += 1
-    medians = {branch: statistics.median(found) for branch, found in times.items()}
-    return {unit: max(0.0, saved) for unit, saved in _shared(model, halved, medians).items()}
+    taken = {step: statistics.median(found) for step, found in (steps | beside).items()}
+    whole = sum(taken[step] for step in steps)
+    found: dict[Branch, float] = {}
+    for branch in _branches(model):
+        for one in filter(None, (branch, halved.get(branch))):
+            found[one] = (taken[one] - taken[branch.skip]) / whole
+    return {unit: max(0.0, saved) for unit, saved in _shared(model, halved, found).items()}
 
 
 class LatencyStore(Store[dict[Unit, float]]):
-    """What units take by :func:`latency_entry`, so that it is measured once on a machine."""
+    """What :func:`latency_shares` gives by :func:`latency_entry`: measured once on a machine."""
 
     what, ending = "latencies", ".json"
 
@@ -175,16 +191,6 @@ def _halved(model: VideoTransformer) -> dict[Branch, PartedBranch]:
     return found
 
 
-def _walk(model: VideoTransformer, clip: Tensor) -> Iterator[tuple[Branch, Tokens]]:
-    """The branches in order of execution, each with the tokens that go into it."""
-    tokens = model.embed(clip)
-    for block in cast("Iterable[Block]", model.blocks):
-        tokens = block.before(tokens)
-        for branch in cast("Iterable[Branch]", block.branches.values()):
-            yield branch, tokens
-            tokens = branch(tokens)
-
-
 def _shared(
     model: VideoTransformer, halved: Mapping[Branch, PartedBranch], found: Mapping[Branch, float]
 ) -> dict[Unit, float]:
@@ -207,9 +213,12 @@ def _flops(step: Callable[[Tokens], Tokens], tokens: Tokens) -> int:
     return counter.get_total_flops()
 
 
-def _milliseconds(step: Callable[[Tokens], Tokens], tokens: Tokens) -> float:
-    wait_for(tokens.x)
+def _timed(step: Callable[[Any], Any], given: Any, times: dict[Any, list[float]]) -> Any:
+    """What a step makes of tokens or clips; adds the seconds that it takes to its times."""
+    where = given.x if isinstance(given, Tokens) else given
+    wait_for(where)
     start = time.perf_counter()
-    step(tokens)
-    wait_for(tokens.x)
-    return 1e3 * (time.perf_counter() - start)
+    made = step(given)
+    wait_for(where)
+    times.setdefault(step, []).append(time.perf_counter() - start)
+    return made

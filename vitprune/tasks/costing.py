@@ -15,7 +15,7 @@ from vitprune.deploy.timing import processor
 from vitprune.importance import Unit
 from vitprune.pruning.budget import Budget
 from vitprune.pruning.cost import Cost, costs, counted
-from vitprune.pruning.unit_costs import latency_entry, unit_costs, unit_latencies
+from vitprune.pruning.unit_costs import latency_entry, latency_shares, unit_costs
 from vitprune.tasks.run import Run
 from vitprune.training import VideoClassifier
 
@@ -58,8 +58,11 @@ class Costing:
         counts: dict[Unit, Cost] = self.at_work(lambda clip, _: unit_costs(self.full.model, clip))
         if not self.budget.timed:
             return counts
-        taken = self.run.at_work(self.full, self._latencies)
-        return {unit: replace(cost, latency_ms=taken[unit]) for unit, cost in counts.items()}
+        shares = self.run.at_work(self.full, self._shares)
+        whole = self.whole.latency_ms
+        return {
+            unit: replace(cost, latency_ms=whole * shares[unit]) for unit, cost in counts.items()
+        }
 
     def worth(self) -> dict[Unit, float]:
         """What each unit saves of what the budget limits; see :meth:`Budget.worth`."""
@@ -75,13 +78,13 @@ class Costing:
 
         return self.run.at_work(self.full, work)
 
-    def _latencies(self, trainer: pl.Trainer) -> dict[Unit, float]:
+    def _shares(self, trainer: pl.Trainer) -> dict[Unit, float]:
         model, clip = self.full.model, self._clip()
         device = torch.cuda.get_device_name(clip.device) if clip.is_cuda else processor()
 
         def measure() -> dict[Unit, float]:
             autocast = trainer.precision_plugin.forward_context
-            return trainer.strategy.broadcast(unit_latencies(model, clip, autocast))
+            return trainer.strategy.broadcast(latency_shares(model, clip, autocast))
 
         name = latency_entry(model, clip, device, str(trainer.precision))
         return self.run.latencies().get(name, measure)

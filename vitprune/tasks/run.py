@@ -139,7 +139,7 @@ class Run:
         return ScoreStore(Path(self.cfg.runs) / "cache" / "importance", enabled=self.cfg.cache)
 
     def latencies(self) -> LatencyStore:
-        """What units took when that was measured before."""
+        """What shares of latency units took when that was measured before."""
         return LatencyStore(Path(self.cfg.runs) / "cache" / "latency", enabled=self.cfg.cache)
 
     @contextmanager
