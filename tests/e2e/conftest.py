@@ -9,7 +9,9 @@ import pytest
 from in_process import call
 from small_commands import ROOT, command, environment
 
-from vitprune.pruning.cost import latencies
+from vitprune.pruning.budget import fewest, measured
+from vitprune.pruning.cost import costs, latencies
+from vitprune.pruning.unit_costs import latency_shares
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -19,7 +21,8 @@ Start = Callable[..., subprocess.Popen[bytes]]
 def hurried() -> Iterator[None]:
     """Latency is taken of five turns, and not of as many as there are in two seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(latencies.__kwdefaults__, "seconds", 0.0)
+        for function in (latencies, costs, measured, fewest, latency_shares):
+            patch.setitem(function.__kwdefaults__, "seconds", 0.0)
         yield
 
 

@@ -65,6 +65,49 @@ def test_the_lowest_units_are_dropped(
     assert full.is_file()
 
 
+def test_units_of_all_kinds_go_by_what_they_save_and_are_searched(
+    pruned: Path, run: Run, directory: Path, tmp_path: Path
+) -> None:
+    asked, oneshot, out = ["model=mvit", "scope=any"], tmp_path / "oneshot", tmp_path / "search"
+    finished(run, "prune", oneshot, *asked, "budget.latency=0.8")
+    (kept,) = (directory / "runs/cache/latency").glob("mvit-latency-*.json")
+    assert read_units(json.loads(kept.read_text())) == Scores.load(oneshot / "scores.npz").units
+
+    said = finished(
+        run, "prune", out, *asked, "budget.flops=0.75", "budget.parameters=0.8", "strategy=search",
+        "search.candidates=3", "search.rounds=2", "max_class_loss=100",
+    )  # fmt: skip
+    begun, results = results_of(oneshot), results_of(out)
+    for one in (begun, results):
+        units = read_units(one["dropped"])
+        assert all({*units}.isdisjoint(unit.within) for unit in units)
+        for name, limit in one["budget"]["limits"].items():
+            assert one["budget"]["spent"][name] <= limit
+    for name, limit in (("flops", 0.75), ("parameters", 0.8)):
+        assert results["pruned"][name] / results["full"][name] <= limit
+    assert len({unit.scope for unit in read_units(begun["dropped"])}) > 1
+    found = results["search"]
+    assert 1 < found["evaluated"] <= 1 + 3 * 2
+    assert "search" not in begun
+    assert f"Search: {found['evaluated']} sets of units, divergence" in said
+    assert "Relevance of the units" in (out / "report.html").read_text()
+    dropped = VideoClassifier.load(out / "pruned.ckpt").model.dropped
+    assert [*map(str, dropped)] == results["dropped"]
+
+
+def test_of_units_of_all_kinds_k_go(pruned: Path, run: Run, tmp_path: Path) -> None:
+    asked = ["model=mvit", "scope=any", "k=4"]
+    dropped = []
+    for name, how in (
+        ("lowest", ["strategy=greedy", "step=2"]),
+        ("random", ["metric=random", "direction=highest"]),
+    ):
+        finished(run, "prune", tmp_path / name, *asked, *how)
+        dropped.append(results_of(tmp_path / name)["dropped"])
+        assert len(dropped[-1]) == 4
+    assert dropped[0] != dropped[1]
+
+
 def test_a_pruned_checkpoint_is_pruned_again_explained_and_trained(
     pruned: Path, run: Run, directory: Path, tmp_path: Path
 ) -> None:

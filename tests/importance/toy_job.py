@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -11,7 +12,9 @@ from torch import distributed
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from toy_chain import CLIP, toy
 
-from vitprune.importance import Scores, ScoreStore, score
+from vitprune.importance import Scores, ScoreStore, score, units_of
+from vitprune.importance.scoring import Batch
+from vitprune.pruning.search import outcomes, search, swaps
 
 
 class Clips(Dataset):
@@ -50,6 +53,29 @@ def score_share(rank: int, world: int, rendezvous: str, out: str, length: int) -
     ScoreStore(Path(out) / "store").get("entry", never).save(f"{out}/stored-{rank}.npz")
     uneven = DataLoader(dataset, batch_size=3) if rank == 0 else []
     score(toy(), uneven, "head", progress=False).save(f"{out}/uneven-{rank}.npz")
+    distributed.destroy_process_group()
+
+
+def found_by_searching(batches: Iterable[Batch]) -> str:
+    """The candidates of a search, the best first, by what this process has of the clips."""
+    model = toy()
+    vary = swaps(units_of(model, "any"), lambda units: len(units) >= 3)
+    start = units_of(model, "mlp")[:3]
+    found = search(
+        start, vary, lambda sets: outcomes(model, batches, sets), candidates=3, rounds=2, seed=0
+    )
+    return "\n".join(" ".join(map(str, sorted(units))) for units in found.outcomes)
+
+
+def search_share(rank: int, world: int, rendezvous: str, out: str) -> None:
+    """One process of a group: searches with its share of six clips, and writes what it finds."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world
+    )
+    sampler = DistributedSampler(Clips(6), world, rank, shuffle=False)
+    batches = [*DataLoader(Clips(6), batch_size=2, sampler=sampler)]
+    Path(out, f"{rank}.txt").write_text(found_by_searching(batches))
     distributed.destroy_process_group()
 
 

@@ -57,13 +57,19 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
     [
         ("prune", ["metric=KL"], "metric=KL is unknown; metric takes JSD, dProb, R, cosine, "),
         ("prune", ["direction=low"], "direction takes lowest, highest"),
-        ("prune", ["scope=layers"], "scope takes layer, attention, mlp, head, neurons"),
+        ("prune", ["scope=layers"], "scope takes layer, attention, mlp, head, neurons, any"),
+        ("prune", ["scope=any", "curves=true"], "curves=true counts the units that go, and those"),
         ("prune", ["neuron_groups=0"], "neuron_groups=0 is out of range; it takes null or whole"),
         ("prune", ["calibration=dev"], "calibration takes val, test, train"),
         ("prune", ["target=truth"], "target takes predicted, label"),
-        ("prune", ["strategy=random"], "strategy takes oneshot, greedy, progressive"),
+        ("prune", ["strategy=random"], "strategy takes oneshot, greedy, progressive, search"),
+        ("prune", ["strategy=search", "direction=highest"], "is a control of the other strategies"),
+        ("prune", ["strategy=search", "search.rounds=0"], "search.rounds=0 is out of range; it"),
+        ("prune", ["strategy=search", "search.candidates=few"], "search.candidates=few is out of"),
+        ("prune", ["max_class_loss=5"], "max_class_loss=5 is looked for by strategy=search; strat"),
+        ("prune", ["strategy=search", "max_class_loss=-1"], "it takes null or numbers from 0"),
         ("prune", ["strategy=progressive"], "say how: recover=linear, distill or finetune"),
-        ("prune", ["step=0"], "step=0 is out of range; it takes whole numbers from 1"),
+        ("prune", ["step=0"], "step=0 is out of range; it takes null or whole"),
         ("prune", ["recover=linear", "recover.bridge=cubic"], "recover.bridge takes auto, full, "),
         ("prune", ["recover=linear", "recover.clips=4"], "it takes whole numbers from 5"),
         ("prune", ["recover=linear", "recover.split=test"], "recover.split takes train, val"),
@@ -167,17 +173,38 @@ def test_choices_are_those_of_the_code() -> None:
     from vitprune.heads.attention import QUERIES, ROLLOUT
     from vitprune.importance import DIRECTIONS, MEASURES, METRICS, SCOPES, TARGETS
     from vitprune.models.bridge import KINDS
+    from vitprune.models.unit import ANY
     from vitprune.tasks.explain import EXPLANATIONS
 
     assert set(values_of("metric")) == {*METRICS, *MEASURES} - {"ablation"}
     assert values_of("direction") == DIRECTIONS
-    assert values_of("scope") == SCOPES
+    assert values_of("scope") == (*SCOPES, ANY)
     assert set(values_of("target")) == set(TARGETS)
-    assert values_of("strategy") == ("oneshot", "greedy", "progressive")
+    assert values_of("strategy") == ("oneshot", "greedy", "progressive", "search")
     bridges = Linear.model_fields["bridge"].annotation
     assert set(get_args(bridges)) == {"auto", *KINDS, "none"}
     assert set(values_of("explain")) == {"none", *EXPLANATIONS}
     assert set(values_of("query")) == {*QUERIES, ROLLOUT}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "units"),
+    [
+        ([], None),
+        (["step=3"], None),
+        (["strategy=search"], None),
+        (["strategy=greedy"], 1),
+        (["strategy=greedy", "step=3"], 3),
+        (["strategy=progressive", "recover=linear"], 2),
+        (["strategy=progressive", "recover=linear", "step=3"], 3),
+    ],
+)
+def test_how_many_units_go_between_two_scorings(
+    composed: Compose, overrides: list[str], units: int | None
+) -> None:
+    cfg = parse(composed("prune", *overrides))
+    assert isinstance(cfg, Prune)
+    assert cfg.at_once() == units
 
 
 def test_fine_tunings_that_begin_with_other_weights_are_told_apart(

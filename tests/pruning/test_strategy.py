@@ -70,6 +70,22 @@ def test_between_two_scorings_go_as_many_as_are_asked_for() -> None:
     assert len(seen) == 4
 
 
+def test_of_units_within_units_as_many_go_as_are_not_part_of_each_other() -> None:
+    model, _ = model_and_clips()
+    order = [Unit(3, "mlp", 1), Unit(3, "mlp"), Unit(5), Unit(3), Unit(6), Unit(7)]
+
+    def score(model: VideoTransformer) -> Scores:
+        there = [unit for unit in order if unit in set(units_of(model, "any"))]
+        values = np.arange(len(there), dtype=float)[None]
+        none = np.zeros(1, dtype=int)
+        return Scores(there, clips=none, labels=none, predicted=none, values={"made-up": values})
+
+    for at_once in (None, 1, 2):
+        for k, count in ((1, 1), (2, 3), (3, 5), (4, 6), (9, 6)):
+            plan = choose(model, k, score, by_value, at_once=at_once)
+            assert plan.dropped == tuple(order[:count])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_sets_give_the_logits_of_the_dropped_models(name: str) -> None:
     model, clips = model_and_clips(name)

@@ -42,6 +42,14 @@ def test_classes_that_lose_are_named(tmp_path: Path) -> None:
         assert expected in " ".join(out.getvalue().split())
 
 
+def test_a_search_says_what_it_came_to(tmp_path: Path) -> None:
+    results = json.loads((write_cell(tmp_path) / "results.json").read_text())
+    results["search"] = {"evaluated": 129, "divergence": {"start": 0.0582, "found": 0.0317}}
+    out = StringIO()
+    print_comparison(results, Console(file=out, width=100))
+    assert "Search: 129 sets of units, divergence 0.0582 to 0.0317 bits" in out.getvalue()
+
+
 def test_a_recovered_model_has_a_column_and_its_tests(tmp_path: Path) -> None:
     path = write_cell(tmp_path, right=0.5)
     results = json.loads((path / "results.json").read_text())

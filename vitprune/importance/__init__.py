@@ -13,7 +13,7 @@ from vitprune.importance.metrics import METRICS, TARGETS, dprob, jsd, relevance
 from vitprune.importance.neurons import order_neurons
 from vitprune.importance.scores import DIRECTIONS, Scores
 from vitprune.importance.scoring import score
-from vitprune.importance.store import ScoreStore, entry_name
+from vitprune.importance.store import ScoreStore, Store, entry_name
 from vitprune.models.places import units_of
 from vitprune.models.unit import SCOPES, Unit
 
@@ -27,6 +27,7 @@ __all__ = [
     "RelevanceScores",
     "ScoreStore",
     "Scores",
+    "Store",
     "Unit",
     "ablate",
     "ablate_sets",

@@ -87,10 +87,10 @@ def score(
 
 
 def one_view(clips: Tensor) -> Tensor:
-    """Clips [B, 1, 3, T, H, W] without the axis of views.
+    """Clips [B, 1, 3, T, H, W], or without the views' axis, as [B, 3, T, H, W].
 
     Raises:
-        ValueError: there are several.
+        ValueError: several views.
     """
     if clips.dim() == 6:
         if clips.shape[1] != 1:

@@ -1,4 +1,4 @@
-"""Scores that were measured once are not measured again."""
+"""What was measured once, scores above all, is not measured again."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import logging
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import distributed
@@ -21,6 +22,8 @@ from vitprune.models.chain import VideoTransformer
 
 log = logging.getLogger(__name__)
 
+Kept = TypeVar("Kept")
+
 ROOT = Path("runs/cache/importance")
 VERSION = 2
 """Raise it when the same inputs would give other scores: old entries are then not read again."""
@@ -29,13 +32,18 @@ PATIENCE = 5.0
 process groups give up on a collective, since the other processes wait in one."""
 
 
-def fingerprint(model: VideoTransformer) -> str:
-    """A hash of all that a model computes with: its spec, its units and every tensor's bits."""
+def fingerprint(model: VideoTransformer, *, bits: bool = True) -> str:
+    """A hash of all that a model computes with: its spec, its units and every tensor's bits.
+
+    Without ``bits`` it is of its form alone: the same for the same amount of computing.
+    """
     digest = hashlib.sha256()
     form = [asdict(model.spec), model.neuron_groups, [*map(str, model.dropped)], model.num_layers]
     digest.update(json.dumps(form).encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        if not bits:
+            continue
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -67,65 +75,103 @@ def entry_name(
     return f"{model.spec.name}-{scope}-{measure}-{digest[:24]}"
 
 
-class ScoreStore:
-    """Scores by name, in files under one folder that concurrent jobs may share.
+class Store(ABC, Generic[Kept]):
+    """What was measured, by name, in files under one folder that concurrent jobs may share.
+
+    Subclasses write :meth:`read` and :meth:`write` of one such file, and say what is in it.
 
     Args:
         root: the folder.
         enabled: False to neither read nor write.
     """
 
-    def __init__(self, root: str | Path = ROOT, enabled: bool = True) -> None:
+    what: ClassVar[str]
+    """What an entry is, in the plural: ``scores``."""
+    ending: ClassVar[str]
+    """Of a file's name."""
+
+    def __init__(self, root: str | Path, enabled: bool = True) -> None:
         self.root = Path(root)
         self.enabled = enabled
 
-    def get(self, name: str, compute: Callable[[], Scores]) -> Scores:
-        """The scores kept under ``name``; if there are none yet, ``compute()``, then kept.
+    @abstractmethod
+    def read(self, path: Path) -> Kept:
+        """What :meth:`write` wrote.
+
+        Raises:
+            OSError, ValueError, KeyError, zipfile.BadZipFile: the file is damaged, or something
+                else.
+        """
+
+    @abstractmethod
+    def write(self, kept: Kept, path: Path) -> None:
+        """Writes a file, which is there whole or not at all."""
+
+    def get(self, name: str, compute: Callable[[], Kept]) -> Kept:
+        """What is kept under ``name``; if nothing is yet, ``compute()``, then kept.
 
         Where several jobs ask for the same name at once, one computes and the others wait for it;
         if it fails, the next one computes. A damaged entry is computed anew, with a warning. All
-        processes of a group call this together and get the same scores; only the first touches
-        files.
+        processes of a group call this together and get the same; only the first touches files.
         """
         if not self.enabled:
             return compute()
         lock = Lock(self.root / f"{name}.lock")
         try:
-            while (found := _from_first(lambda: self._look(name, lock))) == "wait":
+            while (found := _from_first(lambda: self._look(name, lock))) == WAIT:
                 pass
-            if isinstance(found, Scores):
+            if found != COMPUTE:
                 return found
-            scores = compute()
+            computed = compute()
             if lock.is_locked:
-                scores.save(self._path(name))
-            return scores
+                self.write(computed, self._path(name))
+            return computed
         finally:
             lock.release()
 
     def _path(self, name: str) -> Path:
-        return self.root / f"{name}.npz"
+        return self.root / f"{name}{self.ending}"
 
-    def _look(self, name: str, lock: Lock) -> Scores | Literal["wait", "compute"]:
+    def _look(self, name: str, lock: Lock) -> Any:
         """The entry; or whether to wait for another job or, now holding the lock, to compute."""
         path = self._path(name)
         self.root.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except TimeoutError:
-            log.info("another job is computing these scores; waiting for %s", path)
+            log.info("another job is computing these %s; waiting for %s", self.what, path)
             try:
                 lock.acquire(timeout=PATIENCE)
             except TimeoutError:
-                return "wait"
+                return WAIT
         if not path.exists():
-            return "compute"
+            return COMPUTE
         try:
-            scores = Scores.load(path)
+            kept = self.read(path)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            log.warning("%s is damaged (%s); computing its scores again", path, error)
-            return "compute"
-        log.info("scores taken from the store: %s", path)
-        return scores
+            log.warning("%s is damaged (%s); computing its %s again", path, error, self.what)
+            return COMPUTE
+        log.info("%s taken from the store: %s", self.what, path)
+        return kept
+
+
+WAIT, COMPUTE = "wait", "compute"
+"""What to do where there is no entry."""
+
+
+class ScoreStore(Store[Scores]):
+    """Scores by name; see :func:`entry_name`."""
+
+    what, ending = "scores", ".npz"
+
+    def __init__(self, root: str | Path = ROOT, enabled: bool = True) -> None:
+        super().__init__(root, enabled)
+
+    def read(self, path: Path) -> Scores:
+        return Scores.load(path)
+
+    def write(self, kept: Scores, path: Path) -> None:
+        kept.save(path)
 
 
 def _from_first(ask: Callable[[], Any]) -> Any:

@@ -35,10 +35,10 @@ Metric = Literal["JSD", "dProb", "R", "cosine", "taylor", "random", "magnitude"]
 PaperMetric = Literal["JSD", "dProb", "R"]
 """Those that ablation gives per clip."""
 Direction = Literal["lowest", "highest"]
-Scope = Literal["layer", "attention", "mlp", "head", "neurons"]
+Scope = Literal["layer", "attention", "mlp", "head", "neurons", "any"]
 SplitName = Literal["val", "test", "train"]
 Target = Literal["predicted", "label"]
-Strategy = Literal["oneshot", "greedy", "progressive"]
+Strategy = Literal["oneshot", "greedy", "progressive", "search"]
 Explanation = Literal[
     "none", "relevance", "attention", "boxes", "transfer", "causal", "explorer"
 ]  # fmt: skip
@@ -312,6 +312,18 @@ class Budgets(Section):
         return {name: limit for name, limit in self.model_dump().items() if limit is not None}
 
 
+class Search(Section):
+    """How ``strategy=search`` goes about it."""
+
+    candidates: Whole
+    rounds: Whole
+
+
+NotNegativeOrNull = Annotated[
+    float | None, _takes("null or numbers from 0", _number(lambda x: x >= 0), optional=True)
+]
+
+
 class Trainer(Open):
     """Lightning's trainer."""
 
@@ -470,7 +482,9 @@ class Prune(FineTuning):
     calibration: SplitName
     target: Target
     strategy: Strategy
-    step: Whole
+    step: WholeOrNull
+    search: Search
+    max_class_loss: NotNegativeOrNull
     recover: Recover
     curves: Flag
     draws: Whole
@@ -502,7 +516,8 @@ class Prune(FineTuning):
 
     def at_once(self) -> int | None:
         """How many units go between two scorings; None for all."""
-        return {"oneshot": None, "greedy": 1, "progressive": self.step}[self.strategy]
+        steps = {"greedy": self.step or 1, "progressive": self.step or 2}
+        return steps.get(self.strategy)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Prune:
@@ -510,6 +525,21 @@ class Prune(FineTuning):
             raise _refusal(
                 "strategy=progressive recovers between droppings; say how: recover=linear, distill "
                 "or finetune"
+            )
+        if self.strategy == "search" and self.direction == "highest":
+            raise _refusal(
+                "strategy=search looks for what changes answers least; direction=highest is a "
+                "control of the other strategies: oneshot, greedy, progressive"
+            )
+        if self.max_class_loss is not None and self.strategy != "search":
+            raise _refusal(
+                f"max_class_loss={self.max_class_loss:g} is looked for by strategy=search; "
+                f"strategy={self.strategy} takes what relevance says"
+            )
+        if self.curves and self.scope == "any":
+            raise _refusal(
+                "curves=true counts the units that go, and those of scope=any are not alike; give "
+                "one of them"
             )
         if self.class_map is not None and self.ckpt is None:
             raise _refusal(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import TypeAlias
@@ -68,6 +68,19 @@ class Unit:
             return self.branch or "layer"
         return "neurons" if self.branch == MLP else "head"
 
+    @property
+    def within(self) -> tuple[Unit, ...]:
+        """The units that it is part of, the largest first.
+
+        >>> [str(unit) for unit in Unit(3, "mlp", 5).within], Unit(3).within
+        (['3', '3.mlp'], ())
+        """
+        if self.scope == "layer":
+            return ()
+        if self.number is None:
+            return (Unit(self.layer),)
+        return Unit(self.layer), Unit(self.layer, MLP if self.branch == MLP else ATTENTION)
+
     def __lt__(self, other: Unit) -> bool:
         return self._key() < other._key()
 
@@ -122,6 +135,33 @@ def read_units(given: Units) -> list[Unit]:
         return [given]
     every = given.split(",") if isinstance(given, str) else given
     return [one if isinstance(one, Unit) else Unit.parse(str(one).strip()) for one in every]
+
+
+def outermost(units: Sequence[Unit], among: Iterable[Unit]) -> list[Unit]:
+    """The units without those that are part of others; dropping them drops the same.
+
+    All branches of a layer are the layer, which goes when the last of them does.
+
+    Args:
+        units: in the order in which they go.
+        among: all that there were to choose from.
+
+    Example:
+        >>> units = read_units("3.5,4.mlp,3,4.attention,2.mlp.1")
+        >>> [str(unit) for unit in outermost(units, read_units("2,3,4,4.attention,4.mlp"))]
+        ['3', '4', '2.mlp.1']
+    """
+    there = set(among)
+    branches: dict[Unit, set[Unit]] = {unit: set() for unit in there if unit.scope == "layer"}
+    for unit in there:
+        if unit.scope in (ATTENTION, MLP) and unit.within[0] in there:
+            branches[unit.within[0]].add(unit)
+    going = {unit: place for place, unit in enumerate(units)}
+    for layer, own in branches.items():
+        if own and layer not in going and own <= going.keys():
+            going[layer] = max(going[branch] for branch in own)
+    outer = [unit for unit in going if going.keys().isdisjoint(unit.within)]
+    return sorted(outer, key=lambda unit: going[unit])
 
 
 def in_words(units: Iterable[Unit]) -> str:

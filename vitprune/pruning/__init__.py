@@ -1,8 +1,10 @@
 """From relevance to a smaller model: dropping layers, comparing answers, measuring cost.
 
-`strategy` chooses the layers that go, `callback` has smaller models answer along with a test,
-`comparison` sets all models' answers side by side, `curves` drops 0, 1, ... layers, `cost`
-counts parameters, FLOPs and milliseconds, `objective` is what a search maximises.
+`strategy` chooses the units that go, `by_cost` ranks units of all kinds by what they save, which
+`unit_costs` finds, `search` looks for better sets of them. `callback` has smaller models answer
+along with a test, `comparison` sets all models' answers side by side, `curves` drops 0, 1, ...
+units, `cost` counts parameters, FLOPs and milliseconds, `budget` finds the fewest units for what a
+model may cost, `objective` is what a search over settings maximises.
 """
 
 from vitprune.models.dropping import drop_layers, drop_units

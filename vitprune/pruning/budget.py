@@ -2,30 +2,25 @@
 
 Users have a budget rather than a number of layers in mind: 40 ms on this machine, 30 MB on that
 one. Parameters, bytes and FLOPs of a candidate are counted. Its latency is predicted from what
-each unit takes (:func:`unit_latencies`), and then measured beside the full model's, in turns:
-what was measured decides.
+each unit saves (:mod:`vitprune.pruning.unit_costs`), and then measured beside the full model's, in
+turns: what was measured decides.
 """
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from vitprune.errors import InputError
 from vitprune.importance.engine import evaluating
-from vitprune.models.chain import Block, Branch, VideoTransformer
-from vitprune.models.places import places
+from vitprune.models.chain import VideoTransformer
 from vitprune.models.unit import Unit
-from vitprune.pruning.cost import Cost, costs, counted, wait_for
-
-Autocast = Callable[[], AbstractContextManager]
+from vitprune.pruning.cost import Cost, counted, latencies
+from vitprune.pruning.unit_costs import Autocast, without
 
 
 @dataclass(frozen=True)
@@ -69,6 +64,26 @@ class Budget:
         limits = self.limits()
         return {name: x for name, x in self.spent(cost, full).items() if x > limits[name]}
 
+    def needs(self, full: Cost) -> dict[str, float]:
+        """How much of what is limited a model has to save, where it has to; in the limit's units.
+
+        Empty without a limit that it exceeds.
+        """
+        limits = self.limits()
+        own = self.spent(full, full)
+        return {name: own[name] - limits[name] for name in limits if own[name] > limits[name]}
+
+    def worth(self, saved: Cost, full: Cost) -> float:
+        """How far what a unit saves goes: its share of what has to be saved.
+
+        Of several limits that the full model exceeds, the sum of the shares; so what is scarce
+        counts as much as what is not, and the figures of units still add up. Without any limit that
+        it exceeds: the share of its FLOPs.
+        """
+        own = self.spent(saved, full)
+        shares = [own[name] / need for name, need in self.needs(full).items()]
+        return sum(shares) if shares else saved.flops / full.flops
+
     @property
     def timed(self) -> bool:
         """Whether it limits the latency, which has to be measured."""
@@ -106,6 +121,7 @@ def measured(
     model: VideoTransformer,
     smaller: VideoTransformer,
     k: int,
+    full: Cost,
     budget: Budget,
     clip: Tensor,
     autocast: Autocast = nullcontext,
@@ -118,16 +134,17 @@ def measured(
         model: full.
         smaller: without ``k`` units.
         k: how many.
+        full: what is counted of the full model; its latency is measured anew.
         budget: says what is limited.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
         seconds: that measuring latency takes.
     """
-    both = [model, smaller]
+    cost = counted(smaller, clip)
     if budget.timed:
-        full, cost = costs(both, clip, autocast, seconds=seconds)
-    else:
-        full, cost = (counted(one, clip) for one in both)
+        with evaluating(model), evaluating(smaller):
+            whole, own = latencies([model, smaller], clip, autocast, seconds=seconds)
+        full, cost = replace(full, latency_ms=whole), replace(cost, latency_ms=own)
     return Fit(k, cost, full)
 
 
@@ -135,6 +152,8 @@ def fewest(
     model: VideoTransformer,
     order: Sequence[Unit],
     smaller: Callable[[int], VideoTransformer],
+    full: Cost,
+    saved: Mapping[Unit, Cost],
     budget: Budget,
     clip: Tensor,
     autocast: Autocast = nullcontext,
@@ -143,10 +162,15 @@ def fewest(
 ) -> Fit:
     """The fewest units to drop so that a model keeps to a budget.
 
+    What units save tells how many to try first; every try corrects what is expected of the next.
+    It ends with a number that keeps to the budget where one unit fewer does not.
+
     Args:
         model: full.
         order: the units that can go, the first to go first.
         smaller: how many go -> the model without them; more never cost more.
+        full: what the full model costs.
+        saved: what each unit saves.
         budget: what it may cost.
         clip: [1, 3, T, H, W].
         autocast: gives the context of each forward, for mixed precision.
@@ -156,35 +180,26 @@ def fewest(
         InputError: no number of units is enough; it says what can be reached.
     """
     most = len(order)
-    untimed = Budget(**{**asdict(budget), "latency": None, "latency_ms": None})
-
-    def fit(k: int, limits: Budget) -> Fit:
-        return measured(model, smaller(k), k, limits, clip, autocast, seconds=seconds)
-
-    least = _least(lambda k: not fit(k, untimed).exceeds(untimed), most)
-    if not budget.timed or fit(most, untimed).exceeds(untimed):
-        return _kept(fit(least, untimed), untimed)
-    whole = fit(0, budget).full.latency_ms
-    own = unit_latencies(model, clip, autocast)
-    predicted = [whole - sum(own[unit] for unit in order[:k]) for k in range(most + 1)]
-    limit = min(whole * (budget.latency or float("inf")), budget.latency_ms or float("inf"))
-    k = next((k for k in range(least, most + 1) if predicted[k] <= limit), most)
+    expected = [without(full, saved, order[:k]) for k in range(most + 1)]
+    spent = [budget.spent(cost, full) for cost in expected]
+    limits = budget.limits()
+    off = dict.fromkeys(limits, 0.0)
+    exceeding, keeping = -1, most + 1
     tried: dict[int, Fit] = {}
-    while True:
-        tried[k] = tried.get(k) or fit(k, budget)
-        exceeds = tried[k].exceeds(budget)
-        if k == most if exceeds else k == least or k - 1 in tried:
-            return _kept(replace(tried[k], predicted_ms=predicted[k]), budget)
-        k += 1 if exceeds else -1
-
-
-def _least(holds: Callable[[int], bool], most: int) -> int:
-    """The least k for which it holds, as it does for all larger ones; ``most`` if for none."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle + 1, high)
-    return low
+    while keeping - exceeding > 1:
+        between = range(exceeding + 1, keeping)
+        fits = (
+            k for k in between if all(spent[k][name] + off[name] <= limits[name] for name in limits)
+        )
+        k = next(fits, between[-1])
+        found = measured(model, smaller(k), k, full, budget, clip, autocast, seconds=seconds)
+        real = budget.spent(found.cost, found.full)
+        off = {name: real[name] - spent[k][name] for name in limits}
+        if budget.timed:
+            found = replace(found, predicted_ms=expected[k].latency_ms)
+        tried[k] = found
+        exceeding, keeping = (k, keeping) if found.exceeds(budget) else (exceeding, k)
+    return _kept(tried[min(keeping, most)], budget)
 
 
 def _kept(fit: Fit, budget: Budget) -> Fit:
@@ -202,57 +217,3 @@ def impossible(budget: Budget, fit: Fit) -> InputError:
         f"budget.{name}={limits[name]:g} cannot be reached: without all {fit.k} units that can go "
         f"it is {value:.3g}; what can be reached: {reached}"
     )
-
-
-def unit_latencies(
-    model: VideoTransformer,
-    clip: Tensor,
-    autocast: Autocast = nullcontext,
-    *,
-    seconds: float = 1.0,
-    least: int = 5,
-) -> dict[Unit, float]:
-    """Milliseconds that dropping each unit alone should save.
-
-    Of a branch, the median of what it takes, less what its residual path takes; of a layer, that of
-    its branches together; of a head or a group of neurons, an equal share of its branch.
-
-    Args:
-        model: whose units they are.
-        clip: [1, 3, T, H, W].
-        autocast: gives the context of each forward, for mixed precision.
-        seconds: how long it goes on, for ``least`` turns in any case.
-    """
-    times: dict[Branch, list[float]] = {}
-    with evaluating(model), torch.inference_mode(), autocast():
-        _walk(model, clip, times)  # warms up
-        times.clear()
-        turns, end = 0, time.perf_counter() + seconds
-        while turns < least or time.perf_counter() < end:
-            _walk(model, clip, times)
-            turns += 1
-    own = {branch: statistics.median(found) for branch, found in times.items()}
-    found = {}
-    for unit, place in places(model).items():
-        whole = sum(own[branch] for branch in place.branches)
-        found[unit] = whole if unit.number is None else whole / len(place.parted.numbers)
-    return found
-
-
-def _walk(model: VideoTransformer, clip: Tensor, times: dict[Branch, list[float]]) -> None:
-    """One forward, by branches; adds to the times of each."""
-    tokens = model.embed(clip)
-    for block in cast("Iterable[Block]", model.blocks):
-        tokens = block.before(tokens)
-        for branch in cast("Iterable[Branch]", block.branches.values()):
-            start = _now(clip)
-            following = branch(tokens)
-            middle = _now(clip)
-            branch.skip(tokens)
-            times.setdefault(branch, []).append(1e3 * (2 * middle - start - _now(clip)))
-            tokens = following
-
-
-def _now(clip: Tensor) -> float:
-    wait_for(clip)
-    return time.perf_counter()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from vitprune.importance import Scores, Unit
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.dropping import drop_units
+from vitprune.models.unit import outermost
 
 Score = Callable[[VideoTransformer], Scores]
 """Measures the relevance of a model's units of a scope."""
@@ -19,7 +20,8 @@ class Plan(NamedTuple):
     """The units to drop, and what the choice rests on.
 
     Attributes:
-        dropped: k units; the first is the first to go.
+        dropped: the first is the first to go; where units of all kinds go, some may be parts of
+            later ones, so that any beginning of it is a plan, too.
         scores: of the full model.
     """
 
@@ -35,7 +37,7 @@ def choose(
     *,
     at_once: int | None = None,
 ) -> Plan:
-    """The ``k`` units that are to go.
+    """The units that are to go: ``k`` that are not part of each other, or all that can.
 
     With all at once they are the first of one ranking: the paper's way. With fewer, what is left
     is scored again after each time: one at a time is greedy, costs k scorings, each of a smaller
@@ -48,15 +50,21 @@ def choose(
         rank: orders them.
         at_once: how many go between two scorings; None for all.
     """
-    first: Scores | None = None
+    first = scores = score(model)
     dropped: list[Unit] = []
-    smaller = model
-    while len(dropped) < k:
-        scores = score(smaller)
-        first = first or scores
-        now = list(rank(scores)[: min(at_once or k, k - len(dropped))])
+    while now := _beginning(rank(scores)[:at_once], dropped, k, first.units):
         dropped += now
-        if len(dropped) < k:
-            smaller = drop_units(smaller, now)
-    assert first is not None
+        if at_once is None or len(outermost(dropped, first.units)) == k:
+            break
+        scores = score(drop_units(model, dropped))
     return Plan(tuple(dropped), first)
+
+
+def _beginning(
+    order: Sequence[Unit], gone: Sequence[Unit], k: int, among: Sequence[Unit]
+) -> list[Unit]:
+    """As much of an order as it takes, after those that are gone, to ``k`` outermost units."""
+    for count in range(len(order) + 1):
+        if len(outermost([*gone, *order[:count]], among)) == k:
+            return list(order[:count])
+    return list(order)

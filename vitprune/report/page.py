@@ -32,7 +32,7 @@ from vitprune.report.formats import (
     verdict,
 )
 from vitprune.report.style import COLOURS, DARK
-from vitprune.report.terminal import interval_of, spent
+from vitprune.report.terminal import interval_of, searched, spent
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, called, counted, title
 from vitprune.results.reading import (
@@ -272,6 +272,9 @@ def _facts(sweep: Sweep) -> list[tuple[str, str]]:
         if budget := cell.results.get("budget"):
             told = spent(budget)
             note("Budget", told if sweep.single else f"{cell.place}: {told}")
+        if search := cell.results.get("search"):
+            told = searched(search)
+            note("Search", told if sweep.single else f"{cell.place}: {told}")
         if how := leakage(cell.results):
             note("Leakage", how if sweep.single else cell.place)
         if how := left_out(cell.results):

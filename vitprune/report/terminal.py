@@ -69,6 +69,8 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
         )
     if budget := results.get("budget"):
         console.print(f"Budget: {spent(budget)}", highlight=False)
+    if search := results.get("search"):
+        console.print(f"Search: {searched(search)}", highlight=False)
     if card := card_of(results):
         console.print(_costs_whom(card), highlight=False)
     if how := left_out(results):
@@ -79,6 +81,13 @@ def spent(budget: Mapping[str, Any]) -> str:
     """What is spent of a budget: ``latency 0.58 of 0.6, megabytes 20 of 30``."""
     limits = budget["limits"].items()
     return ", ".join(f"{name} {budget['spent'][name]:.3g} of {limit:g}" for name, limit in limits)
+
+
+def searched(search: Mapping[str, Any]) -> str:
+    """What a search came to: ``129 sets of units, divergence 0.058 to 0.032 bits``."""
+    found = search["divergence"]
+    change = f"{found['start']:.3g} to {found['found']:.3g} bits"
+    return f"{search['evaluated']} sets of units, divergence {change}"
 
 
 def _costs_whom(card: SafetyCard) -> str:

@@ -12,25 +12,28 @@ import pytorch_lightning as pl
 from vitprune.errors import InputError
 from vitprune.importance import Scores, Unit, order_neurons
 from vitprune.models.dropping import drop_units
-from vitprune.models.unit import ANY, NEURONS
+from vitprune.models.unit import ANY, NEURONS, outermost
 from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
+from vitprune.tasks.costing import Costing
 from vitprune.tasks.curves import every_order, write_curves
 from vitprune.tasks.data import look_through
 from vitprune.tasks.export import export_model
 from vitprune.tasks.goal import Goal
 from vitprune.tasks.outputs import by_view, safety_cards, write_pruning
+from vitprune.tasks.ranking import Ranking
 from vitprune.tasks.recovery import Recovered, Recovering
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.scoring import Scoring
+from vitprune.tasks.searching import searched
 from vitprune.tasks.subject import pruning_subject
 from vitprune.training import VideoClassifier
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Prune
 
-OPTIONAL = ("val", "views", "recovered", "recovery", "budget")
+OPTIONAL = ("val", "views", "recovered", "recovery", "budget", "search")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Pruned:
             several), what was found in the last turn, and ``paired`` with ``full`` and with
             ``pruned``.
         budget: what was allowed and what is spent, where there is a budget.
+        search: of a search, how many sets of units were ``evaluated``; of the one that it began
+            with (``start``) and the one that was ``found``, ``divergence`` (mean JSD from the full
+            model's answers to the calibration clips, in bits) and ``class_loss`` (points of recall
+            of the class that loses most of them).
         val: all models on the validation split, where an objective wants it.
         views: Top-1 of each on the test videos of each camera, where there are several.
         safety: name of a smaller model -> what it costs whom
@@ -84,6 +91,7 @@ class Pruned:
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
     budget: Mapping[str, Any] | None = None
+    search: Mapping[str, Any] | None = None
     recovered: Mapping[str, Any] | None = None
     recovery: Mapping[str, Any] | None = None
     val: Mapping[str, Any] | None = None
@@ -141,6 +149,7 @@ def prune(cfg: Prune, run: Run) -> Pruned:
             dropped=[str(unit) for unit in smaller.plan.dropped],
             k=len(smaller.plan.dropped),
             budget=smaller.budget,
+            search=smaller.search,
             paired=answers.paired("full", "pruned"),
             safety={name: card.plain() for name, card in cards.items()},
             recovery=recovery,
@@ -194,6 +203,7 @@ class Smaller:
         recovered: what recovery made of it; None for none.
         seconds_of_recovery: of every recovery on the way.
         budget: what was allowed and what is spent; None for no budget.
+        search: what a search tells of itself; None for none.
     """
 
     plan: Plan
@@ -201,6 +211,7 @@ class Smaller:
     recovered: Recovered | None
     seconds_of_recovery: float
     budget: Mapping[str, Any] | None
+    search: Mapping[str, Any] | None
 
     def others(self) -> dict[str, VideoClassifier]:
         """The models besides the full one, by name."""
@@ -212,15 +223,20 @@ def make_smaller(
     cfg: Prune, run: Run, scoring: Scoring, full: VideoClassifier, recover: Recovering
 ) -> Smaller:
     """Choose, drop and recover: once, or in turns where the strategy is ``progressive``."""
-    goal = Goal(cfg, run, full, recover)
+    costing = Costing(cfg, run, full)
+    goal, ranking = Goal(cfg, costing, recover), Ranking(cfg, scoring, costing)
     dropped: list[Unit] = []
     first: Scores | None = None
     recovered: Recovered | None = None
+    search: Mapping[str, Any] | None = None
     current, seconds = full, 0.0
     while count := goal.next(current, len(dropped)):
-        plan = goal.cut(_chosen(cfg, run, scoring, current, count))
+        plan = goal.cut(_chosen(cfg, run, scoring, ranking, current, count), count)
+        if cfg.strategy == "search":
+            order = ranking.each(plan.scores)
+            plan, search = searched(cfg, run, scoring, full, goal, plan, order)
         first = first or plan.scores
-        dropped += plan.dropped
+        dropped = outermost([*dropped, *plan.dropped], first.units)
         current = current.with_model(drop_units(current.model, plan.dropped))
         if cfg.recover.name != "none":
             recovered = recover(current)
@@ -231,17 +247,22 @@ def make_smaller(
     assert first is not None
     # Beside what recovery gives there is always what dropping the same units alone leaves.
     pruned = full.with_model(drop_units(full.model, dropped))
-    return Smaller(Plan(tuple(dropped), first), pruned, recovered, seconds, goal.spent)
+    plan = Plan(tuple(dropped), first)
+    return Smaller(plan, pruned, recovered, seconds, goal.spent, search)
 
 
 def _chosen(
-    cfg: Prune, run: Run, scoring: Scoring, classifier: VideoClassifier, count: int
+    cfg: Prune,
+    run: Run,
+    scoring: Scoring,
+    ranking: Ranking,
+    classifier: VideoClassifier,
+    count: int,
 ) -> Plan:
     """The units that go next."""
 
     def work(trainer: pl.Trainer) -> Plan:
         scoring.trainer = trainer
-        model = classifier.model
-        return choose(model, count, scoring.score, scoring.rank, at_once=cfg.at_once())
+        return choose(classifier.model, count, scoring.score, ranking, at_once=cfg.at_once())
 
     return run.at_work(classifier, work)

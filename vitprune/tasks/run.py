@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from vitprune.errors import InputError
 from vitprune.importance import ScoreStore
+from vitprune.pruning.unit_costs import LatencyStore
 from vitprune.results.environment import environment
 from vitprune.results.writing import publishing
 from vitprune.tracking import Tracker
@@ -136,6 +137,10 @@ class Run:
     def store(self) -> ScoreStore:
         """Scores that were measured before."""
         return ScoreStore(Path(self.cfg.runs) / "cache" / "importance", enabled=self.cfg.cache)
+
+    def latencies(self) -> LatencyStore:
+        """What shares of latency units took when that was measured before."""
+        return LatencyStore(Path(self.cfg.runs) / "cache" / "latency", enabled=self.cfg.cache)
 
     @contextmanager
     def publishing(self, results: Mapping[str, Any]) -> Iterator[None]:
