@@ -12,7 +12,7 @@ from toy_chain import CLIP, Toy, toy
 
 from vitprune.models import build_model
 from vitprune.models.bridge import Bridge, bridges, insert, reach, take_apart
-from vitprune.models.dropping import drop_layers
+from vitprune.models.dropping import drop_layers, drop_units
 from vitprune.recovery import fit_bridges
 from vitprune.recovery.linear import divergence, gaps
 
@@ -182,6 +182,19 @@ def test_nothing_to_recover_and_too_few_clips_are_refused() -> None:
         fit_bridges(drop_layers(full, [1]), full, batches(1, 4))
     with pytest.raises(ValueError, match="no kind of bridge"):
         fit_bridges(drop_layers(full, [1]), full, batches(), kind="cubic")
+
+
+@pytest.mark.parametrize("units", ["1.attention", "0.mlp", "1.0,2.1", "1.mlp.0,2.mlp.1"])
+def test_parts_of_layers_leave_no_gap_and_the_classifier_alone_is_fitted(units: str) -> None:
+    full = toy()
+    pruned = drop_units(full, units)
+    found = fit_bridges(pruned, full, batches())
+    assert (found.kind, found.bridges) == ("none", {})
+    assert found.divergence < found.divergence_before
+    assert found.model.dropped == pruned.dropped
+    ours, theirs = found.model.state_dict(), pruned.state_dict()
+    changed = {name for name in theirs if not torch.equal(ours[name], theirs[name])}
+    assert changed == {"head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize("classifier", [True, False])

@@ -36,6 +36,8 @@ PaperMetric = Literal["JSD", "dProb", "R"]
 """Those that ablation gives per clip."""
 Direction = Literal["lowest", "highest"]
 Scope = Literal["layer", "attention", "mlp", "head", "neurons"]
+WITHIN_LAYERS = ("attention", "mlp", "head", "neurons")
+"""Scopes of which no unit is a layer."""
 SplitName = Literal["val", "test", "train"]
 Target = Literal["predicted", "label"]
 Strategy = Literal["oneshot", "greedy", "progressive"]
@@ -494,10 +496,12 @@ class Prune(FineTuning):
             return [self.recover.split]
         return [] if self.recover.name == "none" else ["train", "val"]
 
-    def _bridges(self) -> bool:
-        """Whether bridges have a part in recovery."""
+    def _in_closed_form(self) -> Linear | None:
+        """The part of recovery that needs no training."""
         how = self.recover
-        return isinstance(how, Linear) or (isinstance(how, Finetune) and how.begin == "linear")
+        if isinstance(how, Finetune):
+            return how.bridges if how.begin == "linear" else None
+        return how if isinstance(how, Linear) else None
 
     def choices(self) -> dict[str, Any]:
         """How units are chosen, as ``results.json`` names it."""
@@ -515,11 +519,12 @@ class Prune(FineTuning):
                 "strategy=progressive recovers between droppings; say how: recover=linear, distill "
                 "or finetune"
             )
-        bridged = self.recover.name if self._bridges() else ""
-        if self.scope != "layer" and bridged:
+        closed = self._in_closed_form()
+        if closed is not None and not closed.classifier and self.scope in WITHIN_LAYERS:
+            key = f"recover.{'' if closed is self.recover else 'bridges.'}classifier"
             raise _refusal(
-                f"recover={bridged} begins with bridges, which stand for whole layers; with "
-                f"scope={self.scope} use recover=distill or finetune, and recover.begin=dropped"
+                "without its classifier recovery fits bridges alone, which stand for whole layers; "
+                f"with scope={self.scope} leave {key}=true"
             )
         if self.class_map is not None and self.ckpt is None:
             raise _refusal(

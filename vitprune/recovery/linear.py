@@ -4,7 +4,8 @@ In order of depth every gap that dropped layers left gets the affine map that ta
 there in the pruned model to what the full model has at that place (ReplaceMe, arXiv:2505.02819,
 does it for one gap; LinearPatch, arXiv:2505.24680, and arXiv:2410.04941 have kindred ideas). Later
 ones see what earlier ones did. At last the classifier, a linear layer already, is fitted to the
-full model's logits on the features that arrive now: that adds no parameters.
+full model's logits on the features that arrive now: that adds no parameters. Where parts of layers
+were dropped and no whole one, there is no gap, and the classifier is all that is fitted.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def fit_bridges(
     """A copy of ``pruned`` that does more of what ``full`` does, fitted in closed form.
 
     Args:
-        pruned: ``full`` without some of its layers.
+        pruned: ``full`` without some of its units.
         full: what it was made of.
         clips: batches [B, 3, T, H, W], on the models' device; gone through several times. In a
             process group each process's share; all of them get the same model.
@@ -96,12 +97,14 @@ def fit_bridges(
         progress: whether a bar shows it.
 
     Raises:
-        ValueError: ``pruned`` lacks no layer of ``full``, or there are too few clips.
+        ValueError: ``pruned`` lacks nothing of ``full``, or there are too few clips.
     """
-    places = gaps(pruned, full)
-    if not places:
+    if pruned.dropped == full.dropped:
         raise ValueError("nothing was dropped, so there is nothing to recover")
+    places = gaps(pruned, full)
     kinds = (*KINDS, "none") if kind == "auto" else (kind,)
+    if not places:
+        kinds = ("none",)
     bar = Progress(disable=not progress)
     with evaluating(pruned), evaluating(full), torch.no_grad(), bar:
         # The first gap is reached alike whatever the kind; later ones are behind other bridges.
