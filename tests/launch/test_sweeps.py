@@ -76,8 +76,8 @@ def test_every_cell_of_the_front_has_a_place_that_names_its_budget() -> None:
     assert cells_made[0].hydra.sweep.dir == "R/sweep/front-mvit"
     places = [cell.hydra.sweep.subdir for cell in cells_made]
     assert len({*places}) == len(cells_of)
-    assert places[0] == "demo_dai/mvit/R-lowest-latency0.9-linear"
-    assert places[-1] == "demo_dai/mvit/random-lowest-latency0.5-neurons-linear"
+    assert places[0] == "demo_dai/mvit/R-lowest-latency0.5-linear"
+    assert places[-1] == "demo_dai/mvit/random-lowest-latency0.9-neurons-linear"
 
 
 def test_controls_of_recovery_are_cells_of_their_own() -> None:

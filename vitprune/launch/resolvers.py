@@ -73,7 +73,7 @@ def goal(k: int, budget: DictConfig) -> str:
     >>> goal(5, OmegaConf.create({"latency": 0.7, "flops": 0.5}))
     'latency0.7-flops0.5'
     """
-    limits = [f"{name}{limit}" for name, limit in budget.items() if limit is not None]
+    limits = [f"{name!s}{limit}" for name, limit in budget.items() if limit is not None]
     return "-".join(limits) or f"k{k}"
 
 
