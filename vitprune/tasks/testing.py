@@ -28,10 +28,10 @@ def at_input(own: Subject[Evaluate], cfg: Evaluate, path: Path) -> Subject[Evalu
         InputError: the model takes no clips of that size.
     """
     spec = own.classifier.model.spec
-    asked = cfg.frames or spec.num_frames, cfg.size or spec.image_size
-    if asked == (spec.num_frames, spec.image_size):
+    frames, size = cfg.frames or spec.num_frames, cfg.size or spec.image_size
+    if (frames, size) == (spec.num_frames, spec.image_size):
         return own
-    return subject_of(cfg, path, own.classifier.at_input(*asked))
+    return subject_of(cfg, path, own.classifier.at_input(frames, size))
 
 
 @dataclass(frozen=True)

@@ -226,10 +226,17 @@ class VideoClassifier(pl.LightningModule):
         )
 
     def at_input(self, num_frames: int, image_size: int) -> VideoClassifier:
-        """The same for clips of another size; see :func:`vitprune.models.inputs.at_input`.
+        """The same for clips of another size, or itself if it is for such clips.
 
-        Fewer frames cover as much of a video: where they are taken a stride apart, it grows.
+        See :func:`vitprune.models.inputs.at_input`. Fewer frames cover as much of a video: where
+        they are taken a stride apart, it grows.
+
+        Raises:
+            InputError: the architecture takes no such clips.
         """
+        spec = self.model.spec
+        if (num_frames, image_size) == (spec.num_frames, spec.image_size):
+            return self
         found = self.with_model(at_input(self.model, num_frames, image_size))
         settings = found.clip_settings
         stride = round(settings["stride"] * settings["num_frames"] / num_frames)
