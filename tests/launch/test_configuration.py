@@ -46,7 +46,7 @@ def test_every_recovery_is_right(composed: Compose, recover: str) -> None:
     assert cfg.choices()["recover"] == composed("prune", f"recover={recover}")["recover"]
 
 
-@pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k", "curves"])
+@pytest.mark.parametrize("experiment", ["table1", "table1_demo", "search_k", "curves", "front"])
 def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     assert isinstance(parse(composed("prune", f"experiment={experiment}")), Prune)
@@ -87,6 +87,11 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["export=onnx"], "export=onnx is out of range; it takes a list of onnx"),
         ("prune", ["export=[torch]", "deploy.precision=[int8]"], "is OpenVINO's; add openvino to"),
         ("prune", ["deploy.precision=[int4]"], "it takes a list of float16, bfloat16, int8"),
+        ("evaluate", ["ckpt=a.ckpt", "frames=0"], "frames=0 is out of range; it takes null or who"),
+        ("evaluate", ["ckpt=a.ckpt", "size=wide"], "size=wide is out of range; it takes null or w"),
+        ("evaluate", ["ckpt=a.ckpt", "size=48", "explain=attention"],
+         "size has no part in explain=attention"),
+        ("evaluate", ["ckpt=conf", "frames=4"], "frames has no part in a bundle, which takes "),
         ("evaluate", ["ckpt=a.ckpt", "precision=int8"], "precision=int8 is OpenVINO's; add runt"),
         ("prune", ["deploy.batch=0"], "deploy.batch=0 is out of range; it takes dynamic or whole"),
         ("prune", ["deploy.opset=17"], "it takes whole numbers from 18"),

@@ -99,9 +99,3 @@ def test_text_of_a_chart_cannot_become_markup() -> None:
     assert ET.fromstring(chart.svg)[0].text == "<b>"
     assert 'loss</svg>"' in {e.text for e in ET.fromstring(chart.svg).iter()}
     assert 'epoch 1: loss</svg>" 2' in {e.text for e in ET.fromstring(chart.svg).iter()}
-
-
-def test_pareto_front() -> None:
-    points = [(3, 90.0), (1, 50.0), (2, 90.0), (4, 95.0), (5, 94.0), (1, 40.0)]
-    assert charts.pareto(points) == [(1, 50.0), (2, 90.0), (4, 95.0)]
-    assert charts.pareto([]) == []

@@ -571,6 +571,8 @@ class Evaluate(Job):
     other_dataset: Clips | None = None
     model: Sizes
     ckpt: TextOrNull
+    frames: WholeOrNull = None
+    size: WholeOrNull = None
     explain: Explanation
     split: SplitName
     calibration: SplitName
@@ -631,6 +633,17 @@ class Evaluate(Job):
                 f"ckpt={self.ckpt} is a bundle, which can only be evaluated; name the checkpoint "
                 "that it was made of"
             )
+        if other := [key for key in ("frames", "size") if getattr(self, key) is not None]:
+            if bundle:
+                raise _refusal(
+                    f"{other[0]} has no part in a bundle, which takes clips of one size; name the "
+                    "checkpoint that it was made of"
+                )
+            if explain != "none":
+                raise _refusal(
+                    f"{other[0]} has no part in explain={explain}; heads are explained with the "
+                    "checkpoint's own input"
+                )
         if self.export and explain != "none":
             raise _refusal(f"export has no part in explain={explain}; leave one of them out")
         _check_export(self.export, self.deploy, self.runtime)

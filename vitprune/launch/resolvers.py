@@ -65,6 +65,18 @@ def suffix_of_recovery(name: str) -> str:
     return "" if name == "none" else f"-{name}"
 
 
+def goal(k: int, budget: DictConfig) -> str:
+    """What tells the places of jobs apart by how far they go: ``k5``, with a budget ``latency0.7``.
+
+    >>> goal(5, OmegaConf.create({"latency": None, "flops": None}))
+    'k5'
+    >>> goal(5, OmegaConf.create({"latency": 0.7, "flops": 0.5}))
+    'latency0.7-flops0.5'
+    """
+    limits = [f"{name!s}{limit}" for name, limit in budget.items() if limit is not None]
+    return "-".join(limits) or f"k{k}"
+
+
 def suffix_of_ckpt(ckpt: str | None) -> str:
     """What tells a fine-tuning that goes on from a checkpoint from others: ``-from-pruned``.
 
@@ -112,5 +124,6 @@ def _said(weights: str, revision: str | None) -> dict[str, Any]:
 OmegaConf.register_new_resolver("suffix_of_seed", suffix_of_seed, replace=True)
 OmegaConf.register_new_resolver("suffix_of_scope", suffix_of_scope, replace=True)
 OmegaConf.register_new_resolver("suffix_of_recovery", suffix_of_recovery, replace=True)
+OmegaConf.register_new_resolver("goal", goal, replace=True)
 OmegaConf.register_new_resolver("suffix_of_ckpt", suffix_of_ckpt, replace=True)
 OmegaConf.register_new_resolver("hub", _value, replace=True)

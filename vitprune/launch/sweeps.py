@@ -114,12 +114,19 @@ def _check_told_apart(config: DictConfig) -> None:
     for (key, place), name in product(places.items(), swept):
         value = f"hydra:runtime.choices.{name}" if name in config.hydra.runtime.choices else name
         chosen = rf"hydra[.:]runtime\.choices\.{re.escape(name)}}}"
-        known = rf"\$\{{({re.escape(name)}[.}}]|{chosen}|hydra[.:]job\.)"
+        whole = "".join(f"|{re.escape(node)}}}" for node in _nodes_around(name))
+        known = rf"\$\{{({re.escape(name)}[.}}]{whole}|{chosen}|hydra[.:]job\.)"
         if not re.search(known, made_of[key]):
             raise InputError(
                 f"{key} does not name {name}, so that cells would overwrite each other; "
                 f"add '{key}={place}-${{{value}}}'"
             )
+
+
+def _nodes_around(name: str) -> list[str]:
+    """The nodes that a dotted name lies in: whoever names one names all that is in it."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _made_of(place: str, plain: Mapping[str, Any]) -> str:

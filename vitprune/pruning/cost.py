@@ -45,26 +45,27 @@ def count_flops(model: VideoTransformer, clip: Tensor) -> int:
 
 def latencies(
     models: Sequence[VideoTransformer],
-    clip: Tensor,
+    clips: Tensor | Sequence[Tensor],
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     *,
     seconds: float = 2.0,
     least: int = 5,
 ) -> list[float]:
-    """Median milliseconds of a forward of ``clip`` for each model.
+    """Median milliseconds of a forward for each model, of one clip for all or of one for each.
 
     The models take turns, so that whatever else the machine does strikes all of them alike. It
     goes on for about ``seconds``, and for ``least`` turns in any case. ``autocast`` gives the
     context of each forward, for mixed precision.
     """
     times: list[list[float]] = [[] for _ in models]
+    every = _one_each(models, clips)
     with torch.inference_mode():
-        for model in models:
+        for model, clip in zip(models, every, strict=True):
             with autocast():
                 model(clip)
         end = time.perf_counter() + seconds
         while len(times[0]) < least or time.perf_counter() < end:
-            for model, taken in zip(models, times, strict=True):
+            for model, clip, taken in zip(models, every, times, strict=True):
                 wait_for(clip)
                 start = time.perf_counter()
                 with autocast():
@@ -76,25 +77,30 @@ def latencies(
 
 def costs(
     models: Sequence[VideoTransformer],
-    clip: Tensor,
+    clips: Tensor | Sequence[Tensor],
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     *,
     seconds: float = 2.0,
 ) -> list[Cost]:
-    """The cost of each model on ``clip`` [1, 3, T, H, W], measured side by side in eval mode for
-    about so many ``seconds``."""
+    """The cost of each model on a clip [1, 3, T, H, W], one for all or one for each, measured side
+    by side in eval mode for about so many ``seconds``."""
     training = [model.training for model in models]
     for model in models:
         model.eval()
     try:
-        found = latencies(models, clip, autocast, seconds=seconds)
+        found = latencies(models, clips, autocast, seconds=seconds)
         return [
             replace(counted(model, clip), latency_ms=latency)
-            for model, latency in zip(models, found, strict=True)
+            for model, clip, latency in zip(models, _one_each(models, clips), found, strict=True)
         ]
     finally:
         for model, mode in zip(models, training, strict=True):
             model.train(mode)
+
+
+def _one_each(models: Sequence[object], clips: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    """The clip of each model."""
+    return [clips] * len(models) if isinstance(clips, Tensor) else clips
 
 
 def counted(model: VideoTransformer, clip: Tensor) -> Cost:

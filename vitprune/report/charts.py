@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from vitprune.report.style import COLOURS, DIRECTION, MARKERS, PALETTE, WIDTH, Chart, styled, tip
-from vitprune.results.paper import called
+from vitprune.results.front import KINDS, Front, Point, Way, non_dominated
+from vitprune.results.groups import ordered
+from vitprune.results.paper import METRICS, called
 from vitprune.results.safety import NOTABLE, Change
 from vitprune.results.statistics import proportion_interval
 
@@ -299,7 +301,7 @@ def costs(title: str, models: Sequence[Costing], label: str) -> Chart:
     """
     figure, axis = _panel()
     everyone = [point for model in models for point in (model.full, *(p for _, p in model.pruned))]
-    front = pareto(everyone)
+    front = [everyone[i] for i in non_dominated(everyone)]
     right = 1.06 * max(cost for cost, _ in everyone)
     lowest, highest = min(gain for _, gain in everyone), max(gain for _, gain in everyone)
     axis.set(xlabel=label, ylabel="Top-1 (%)", xlim=(0, right))
@@ -334,13 +336,113 @@ def costs(title: str, models: Sequence[Costing], label: str) -> Chart:
     return Chart(title, "; ".join(says), figure)
 
 
-def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Those (cost, gain) that no other one beats in both, by ascending cost."""
-    front: list[tuple[float, float]] = []
-    for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or gain > front[-1][1]:
-            front.append((cost, gain))
-    return front
+@styled
+def front(title: str, found: Front) -> Chart:
+    """Top-1 against latency: a panel for every choice of units, a line for every kind of them.
+
+    Hollow points on dashed lines are models as dropped, or with a cheaper input; filled ones on
+    solid lines are recovered. All lines begin at the full model. A ring is around every point that
+    no other one dominates, with its number in :attr:`Front.best`; a dotted step leads from ring to
+    ring.
+
+    Args:
+        title: of the chart.
+        found: what is shown.
+    """
+    full, *others = found.points
+    choices = ordered({point.way.choice for point in others} - {""}, METRICS) or [""]
+    names = ordered({point.way.what for point in others}, KINDS)
+    recoveries = list(dict.fromkeys(p.way.recovery for p in others if p.way.recovery))
+    figure = Figure(figsize=(max(1.6, 0.95 * len(choices)) * WIDTH, 1.6 * TALL))
+    axes = figure.subplots(1, len(choices), sharex=True, sharey=True, squeeze=False)[0]
+    says = []
+    for axis, choice in zip(axes, choices, strict=True):
+        lines: dict[Way, list[Point]] = {}
+        for point in sorted(others, key=lambda point: -point.share):
+            if point.way.choice in ("", choice):  # an input is beside every choice of units
+                lines.setdefault(point.way, [full]).append(point)
+        for way, points in lines.items():
+            colour, marker = _series(names.index(way.what))
+            face, style = _look(way.recovery, recoveries, colour)
+            axis.plot(
+                [p.share for p in points], [p.top1 for p in points], color=colour, lw=0.9, ls=style
+            )
+            for point in points[1:]:
+                axis.vlines(point.share, *point.ends, color=colour, lw=0.6, alpha=0.6, zorder=1.8)
+                told = _told(point, found)
+                axis.plot(
+                    point.share, point.top1, marker, color=colour, mfc=face, ms=4, gid=tip(told)
+                )
+                says.append(f"{told}.")
+        axis.vlines(full.share, *full.ends, color=COLOURS["ink"], lw=0.8)
+        axis.plot(
+            full.share, full.top1, "*", color=COLOURS["ink"], ms=7, gid=tip(_told(full, found))
+        )
+        _rings(axis, found.best, choice)
+        axis.grid(axis="y")
+        axis.set(
+            title=str(Way("units", choice)) if len(choices) > 1 else "",
+            xlabel=f"latency, 100 % = {found.full_ms:.3g} ms",
+        )
+        axis.xaxis.set_major_formatter(PercentFormatter(1.0))
+        axis.xaxis.set_major_locator(MultipleLocator(0.1))
+    axes[0].set(ylabel="Top-1 (%)", xlim=(min(p.share for p in found.points) - 0.05, 1.04))
+    lowest = min(point.ends[0] for point in found.points)
+    highest = max(point.ends[1] for point in found.points)
+    axes[0].set_ylim(max(-2.0, lowest - 3), min(103.0, highest + 5))
+    handles = [_handle("full model", COLOURS["ink"], marker="*", lw=0, ms=7)]
+    handles += [_handle(name, _series(i)[0], marker=_series(i)[1]) for i, name in enumerate(names)]
+    for recovery in ("", *recoveries) if recoveries else ():
+        face, style = _look(recovery, recoveries, COLOURS["muted"])
+        name = recovery or "not recovered"
+        handles.append(_handle(name, COLOURS["muted"], marker="o", mfc=face, ls=style))
+    handles.append(_handle("not dominated", COLOURS["ink"], ls=":", marker="o", ms=8, mfc="none"))
+    _legend(figure, handles, 3 if len(choices) < 3 else 6)
+    return Chart(title, " ".join(dict.fromkeys(says)), figure)
+
+
+RECOVERED = ("-", "-.", (0, (6, 1)))
+"""How lines of several recoveries are drawn."""
+
+
+def _look(recovery: str, recoveries: Sequence[str], colour: str) -> tuple[str, Any]:
+    """The face of a point and the style of its line: hollow and dashed without a recovery."""
+    if not recovery:
+        return COLOURS["card"], (0, (2, 1.5))
+    return colour, RECOVERED[recoveries.index(recovery) % len(RECOVERED)]
+
+
+def _told(point: Point, found: Front) -> str:
+    """What a point says when it is pointed at."""
+    ends = " to ".join(f"{end:.1f}" for end in point.ends)
+    size = f", {point.size}" if point.size else ""
+    return (
+        f"{point.way}{size}: {point.top1:.2f} % ({ends}) at {100 * point.share:.1f} %, "
+        f"{point.share * found.full_ms:.3g} ms"
+    )
+
+
+def _rings(axis: Axes, best: Sequence[Point], choice: str) -> None:
+    """The steps of a front, and rings with numbers around those of its points that are shown."""
+    shares, top1 = [point.share for point in best], [point.top1 for point in best]
+    axis.step(
+        [*shares, 1.04], [*top1, top1[-1]], ":", where="post", color=COLOURS["ink"], lw=0.8,
+        zorder=1.5,
+    )  # fmt: skip
+    for number, point in enumerate(best, 1):
+        if point.way.choice in ("", choice):
+            axis.plot(
+                point.share, point.top1, "o", ms=8, mfc="none", color=COLOURS["ink"], mew=0.8,
+                zorder=4,
+            )  # fmt: skip
+            axis.annotate(
+                str(number), (point.share, point.top1), xytext=(-3.5, 3.5), fontsize=6.5,
+                textcoords="offset points", ha="right", va="bottom",
+            )  # fmt: skip
+
+
+def _handle(name: str, colour: str, **look: Any) -> Line2D:
+    return Line2D([], [], color=colour, label=name, **look)
 
 
 @styled

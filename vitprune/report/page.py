@@ -31,8 +31,13 @@ from vitprune.report.formats import (
     tests,
     verdict,
 )
+from vitprune.report.front import HEADER as FRONT
+from vitprune.report.front import LEFT as FRONT_LEFT
+from vitprune.report.front import NOTES as FRONT_NOTES
+from vitprune.report.front import front_heading, front_rows, hole_notes
 from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of, searched, spent
+from vitprune.results.front import Front
 from vitprune.results.groups import ordered
 from vitprune.results.paper import DIRECTIONS, called, counted, title
 from vitprune.results.reading import (
@@ -73,7 +78,11 @@ def templates() -> Environment:
 
 
 def render(
-    sweep: Sweep, table: Table1, pairs: pd.DataFrame, curves: Sequence[CurveTable] = ()
+    sweep: Sweep,
+    table: Table1,
+    pairs: pd.DataFrame,
+    curves: Sequence[CurveTable] = (),
+    fronts: Sequence[Front] = (),
 ) -> str:
     """The page: one file that needs no other."""
     cells = list(sweep.finished.itertuples())
@@ -81,7 +90,7 @@ def render(
         templates()
         .get_template("report.html.jinja")
         .render(
-            heading=_heading(cells[0]) if sweep.single else _sweep_heading(sweep),
+            heading=_heading(cells[0]) if sweep.single else _sweep_heading(sweep, fronts),
             source=sweep.directory.resolve().name,
             tiles=_cell_tiles(cells[0]) if sweep.single else _sweep_tiles(sweep, table, pairs),
             table=table,
@@ -99,6 +108,11 @@ def render(
             curve_tables=curves,
             curve_notes=NOTES,
             curve_left=LEFT,
+            front=sections.front(fronts),
+            front_tables=[(front_heading(one), front_rows(one), hole_notes(one)) for one in fronts],
+            front_header=FRONT,
+            front_left=FRONT_LEFT,
+            front_notes=FRONT_NOTES,
             over_k=sections.over_k(sweep),
             recovery=sections.recovery(sweep),
             relevance=sections.relevance(sweep),
@@ -121,7 +135,9 @@ def _heading(cell: Any) -> str:
     )
 
 
-def _sweep_heading(sweep: Sweep) -> str:
+def _sweep_heading(sweep: Sweep, fronts: Sequence[Front]) -> str:
+    if fronts:
+        return "What a faster model costs"
     recovers = (sweep.cells["recovery"] != "").any()
     return "What recovery gives back" if recovers else "Table 1: which layers can go"
 

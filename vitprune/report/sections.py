@@ -13,6 +13,7 @@ from vitprune.report.formats import p_text, signed
 from vitprune.report.style import Chart
 from vitprune.results.agreement import relevance_by_metric
 from vitprune.results.curves import RANDOM, SHARES, Measured
+from vitprune.results.front import Front
 from vitprune.results.groups import ordered, rank
 from vitprune.results.paper import DATASETS, METRICS, TITLES, called, counted, title
 from vitprune.results.reading import Sweep, card_of, dropped, read_history, smallest
@@ -93,7 +94,7 @@ def over_k(sweep: Sweep) -> dict[str, Chart]:
 def recovery(sweep: Sweep) -> dict[str, Chart]:
     """Top-1 over the number of dropped units, as dropped and after every recovery."""
     found = {}
-    for place, cells in by_dataset_and_model(sweep):
+    for place, cells in by_dataset_model_and_scope(sweep):
         if (cells["recovery"] == "").all():
             continue
         panels: dict[str, dict[str, dict[int, dict[Hashable, float]]]] = {}
@@ -115,6 +116,16 @@ def recovery(sweep: Sweep) -> dict[str, Chart]:
 
 
 DROPPED = "as dropped"
+
+
+def front(found: Sequence[Front]) -> dict[str, Chart]:
+    """Top-1 against latency of all that was made of a model."""
+    return {one.heading: front_chart(one) for one in found}
+
+
+def front_chart(found: Front) -> Chart:
+    """The chart of a model on a dataset."""
+    return charts.front(f"Top-1 against latency: {found.heading}", found)
 
 
 def safety(sweep: Sweep) -> Safety | None:
@@ -174,10 +185,16 @@ class Safety(NamedTuple):
 SWEEP = ["Model", "Dataset", "Relevance", "Metric", "k", "Points lost by class", "ECE (%)"]
 
 
-def by_dataset_and_model(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The finished cells of each dataset and model, whatever their seed: ``MViT, DAI``."""
-    for (dataset, _), found in sweep.finished.groupby(["dataset", "model"], sort=False):
-        yield f"{found['group'].iloc[0].title}, {title(dataset)}", found
+def by_dataset_model_and_scope(sweep: Sweep) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The finished cells of each dataset, model and scope, whatever their seed: ``MViT, DAI``;
+    with the scope where there are several."""
+    scopes = sweep.finished["group"].map(lambda group: group.scope)
+    several = scopes.nunique() > 1
+    for (dataset, _, scope), found in sweep.finished.groupby(
+        ["dataset", "model", scopes], sort=False
+    ):
+        parts = [found["group"].iloc[0].title, title(dataset), *[called(scope)] * several]
+        yield ", ".join(parts), found
 
 
 def costs(sweep: Sweep) -> dict[str, Chart]:

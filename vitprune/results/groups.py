@@ -73,6 +73,8 @@ DERIVED = ("dataset.seed",)
 """Settings that are the job's seed."""
 RECOVERY = "recover."
 """Begins the settings of recovery, which the table shows by rows of their own."""
+BUDGET = "budget."
+"""Begins the settings of budgets, which the number of units says the outcome of."""
 
 
 def varying(cells: pd.DataFrame) -> list[str]:
@@ -94,7 +96,9 @@ def varying(cells: pd.DataFrame) -> list[str]:
     numbers = values.groupby(places).transform(lambda column: column.factorize()[0])
     names = numbers.columns[numbers.any()]
     others = [
-        name for name in names if name not in (SEED, *DERIVED) and not name.startswith(RECOVERY)
+        name
+        for name in names
+        if name not in (SEED, *DERIVED) and not name.startswith((RECOVERY, BUDGET))
     ]
     return [*numbers[others].T.drop_duplicates().index, *names.intersection([SEED])]
 

@@ -107,6 +107,20 @@ def read_sweep(directory: str | Path) -> Sweep:
     )
 
 
+def read_cheaper_inputs(directory: str | Path) -> dict[str, Any]:
+    """Place -> ``results.json`` of every evaluation below ``directory`` in which a checkpoint was
+    shown fewer frames or pixels than its own; of those of the same the last written one."""
+    found: dict[str, tuple[str, Any]] = {}
+    paths = Path(directory).rglob(RESULTS)
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns):
+        results = read_json(path) or {}
+        own = results.get("own_input")
+        if own and all(results["clip_settings"][k] <= own[k] for k in ("num_frames", "image_size")):
+            place = path.parent.relative_to(directory).as_posix()
+            found[json.dumps([results["ckpt_digest"], results["settings"]])] = place, results
+    return dict(found.values())
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds; None if it is not there or cannot be read."""
     try:
@@ -192,6 +206,8 @@ def _read(path: Path, directory: Path) -> dict[str, Any] | None:
         return {**cell, "state": "finished", "results": results, **asked}
     if "settings" in started:
         cell |= _settings(started["settings"], started["settings"])
+        if any(limit is not None for limit in started["settings"].get("budget", {}).values()):
+            cell["k"] = None  # it would have said how many units go
     if results is None and (path / RESULTS).is_file():
         return {**cell, "state": "failed", "error": f"{RESULTS} cannot be read"}
     if failure is not None:

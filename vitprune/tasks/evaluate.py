@@ -1,4 +1,8 @@
-"""``evaluate.py``: Top-1, Top-5 and cost of any checkpoint on any dataset's test split."""
+"""``evaluate.py``: Top-1, Top-5 and cost of any checkpoint on any dataset's test split.
+
+With ``frames`` or ``size`` it is shown a cheaper input than its own, and beside it, on the same
+videos, its own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vitprune.pruning import costs
 from vitprune.report.terminal import interval_of, print_summary
 from vitprune.results.reading import left_out
 from vitprune.tasks.explain import Explained, explain
@@ -16,8 +19,8 @@ from vitprune.tasks.outputs import by_view
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.runtime import RunBundle, beside_torch
 from vitprune.tasks.subject import subject_of
+from vitprune.tasks.testing import at_input, beside_own, costs_of, tested
 from vitprune.training import VideoClassifier
-from vitprune.training.callbacks import AnsweredRight
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Evaluate
@@ -35,6 +38,9 @@ class Evaluated:
         views: Top-1 on the test videos of each camera; None where there are not several.
         parameters, checkpoint_bytes, flops, latency_ms: see :class:`vitprune.pruning.Cost`;
             ``flops`` of a bundle that does not say it is None.
+        own_input: where the checkpoint is shown another input than its own, what it has with that:
+            ``num_frames`` and ``image_size``, Top-1, Top-5 and cost, latency measured in turns; and
+            ``paired``, how many videos changed sides from there, with McNemar's exact p.
         runtime: of a bundle, how it was run and how it compares; see
             :meth:`vitprune.tasks.runtime.RunBundle.described`.
     """
@@ -56,6 +62,7 @@ class Evaluated:
     settings: Mapping[str, Any]
     asked: Mapping[str, Any]
     views: Mapping[str, Any] | None = None
+    own_input: Mapping[str, Any] | None = None
     runtime: Mapping[str, Any] | None = None
 
 
@@ -67,22 +74,19 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
     asked, path = cfg.settings(), Path(str(cfg.ckpt))
     bundle = RunBundle(path, cfg.runtime, cfg.precision) if path.is_dir() else None
     if bundle is None:
-        subject = subject_of(cfg, path, VideoClassifier.load(path))
+        own = subject_of(cfg, path, VideoClassifier.load(path))
     else:
-        subject = subject_of(cfg, bundle.path, bundle.classifier)
+        own = subject_of(cfg, bundle.path, bundle.classifier)
+    subject = at_input(own, cfg, path)
     classifier, test = subject.classifier, subject.data.splits["test"]
     with run:
-        hits = AnsweredRight()
-        trainer = run.trainer([hits] if bundle is None else [hits, bundle])
-        trainer.test(classifier, datamodule=subject.data, verbose=False)
-        metrics = trainer.callback_metrics  # test() returns those that a logger got
-        clip = test[0]["clips"][:1]
+        of_own = None if subject is own else tested(run, own)
+        shown = tested(run, subject, *([] if bundle is None else [bundle]))
+        trainer = shown.trainer
         if bundle is None:
-            classifier.to(trainer.strategy.root_device)  # the trainer has put it back on the CPU
-            clip, forward = clip.to(next(classifier.parameters())), trainer.precision_plugin
-            (cost,) = map(asdict, costs([classifier.model], clip, forward.forward_context))
+            cost, *own_cost = costs_of([shown, *([] if of_own is None else [of_own])])
         else:
-            cost = bundle.cost(clip)
+            cost = bundle.cost(shown.clip)
         described = subject.described()
         described["dataset"]["videos"] = len(test)
         model = classifier.model
@@ -90,11 +94,12 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
             **described,
             **cost,
             model={**asdict(model.spec), "dropped": [*map(str, model.dropped)]},
-            top1=float(metrics["test/top1"]),
-            top5=float(metrics["test/top5"]),
+            top1=shown.accuracy["top1"],
+            top5=shown.accuracy["top5"],
             environment=surroundings(trainer),
             asked=asked,
-            views=by_view(hits.videos, {"top1": hits.right}, subject.data),
+            views=by_view(shown.hits.videos, {"top1": shown.hits.right}, subject.data),
+            own_input=None if of_own is None else beside_own(of_own, own_cost[0], shown),
             runtime=None if bundle is None else bundle.described(),
         )
         if trainer.is_global_zero:
@@ -112,7 +117,9 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
 def _summary(results: Evaluated) -> dict[str, str]:
     videos = results.dataset["videos"]
     lost = left_out({"dataset": results.dataset})
+    input_ = results.clip_settings
     return {
+        "Input": f"{input_['num_frames']} frames of {input_['image_size']} pixels",
         "Top-1": f"{100 * results.top1:.2f} %",
         "  95 % interval": interval_of(results.top1, videos),
         **{
@@ -127,4 +134,19 @@ def _summary(results: Evaluated) -> dict[str, str]:
         "FLOPs per clip": "unknown" if results.flops is None else f"{results.flops / 1e9:.3g} G",
         "Latency per clip": f"{results.latency_ms:.3g} ms",
         **(beside_torch(results.runtime) if results.runtime else {}),
+        **(_beside(results.own_input, results) if results.own_input else {}),
+    }
+
+
+def _beside(own: Mapping[str, Any], results: Evaluated) -> dict[str, str]:
+    """What the summary says of the checkpoint's own input."""
+    paired = own["paired"]
+    return {
+        "Its own input": f"{own['num_frames']} frames of {own['image_size']} pixels",
+        "  Top-1": f"{100 * own['top1']:.2f} %",
+        "  latency per clip": f"{own['latency_ms']:.3g} ms",
+        "  of it this takes": f"{100 * results.latency_ms / own['latency_ms']:.0f} %",
+        "  from right to wrong": f"{paired['right_to_wrong']} of {paired['videos']}",
+        "  from wrong to right": f"{paired['wrong_to_right']}",
+        "  McNemar's exact p": f"{paired['p_value']:.3g}",
     }

@@ -56,7 +56,9 @@ class RunBundle(pl.Callback):
         named = Path(provenance.get("ckpt", ""))
         for path in (named, self.bundle.directory.parent / named.name):  # where both were moved
             if path.is_file() and file_digest(path) == provenance["ckpt_digest"]:
-                return VideoClassifier.load(path)
+                clips = self.classifier.clip_settings  # perhaps a cheaper input than its own
+                original = VideoClassifier.load(path)
+                return original.at_input(clips["num_frames"], clips["image_size"])
         log.info("The checkpoint that %s was made of is not there", self.bundle.directory)
         return None
 

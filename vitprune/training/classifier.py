@@ -23,6 +23,7 @@ from vitprune.models.bridge import bridges, take_apart
 from vitprune.models.build import build_model
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.finite import NotFinite, check_logits, names_of, remedy
+from vitprune.models.inputs import at_input
 from vitprune.training.per_video import MeanPerVideo, rank
 from vitprune.training.provenance import DESCRIPTION, Provenance
 
@@ -223,6 +224,25 @@ class VideoClassifier(pl.LightningModule):
         return VideoClassifier(
             model, self.class_names, self.clip_settings, provenance=self.provenance
         )
+
+    def at_input(self, num_frames: int, image_size: int) -> VideoClassifier:
+        """The same for clips of another size, or itself if it is for such clips.
+
+        See :func:`vitprune.models.inputs.at_input`. Fewer frames cover as much of a video: where
+        they are taken a stride apart, it grows.
+
+        Raises:
+            InputError: the architecture takes no such clips.
+        """
+        spec = self.model.spec
+        if (num_frames, image_size) == (spec.num_frames, spec.image_size):
+            return self
+        found = self.with_model(at_input(self.model, num_frames, image_size))
+        settings = found.clip_settings
+        stride = round(settings["stride"] * settings["num_frames"] / num_frames)
+        changed = {"num_frames": num_frames, "image_size": image_size, "stride": max(1, stride)}
+        found.clip_settings = {**settings, **changed}
+        return found.eval()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint[DESCRIPTION] = self._description()
