@@ -7,9 +7,10 @@ In these models that can be done for the hidden neurons of MLPs; it is asked for
 them competing, by magnitude and by Taylor expansion of the loss on the validation clips. vitprune
 drops groups of neurons by R, in index order and in the order of what they add, and layers by R. All
 drop until the model has so many of the full one's FLOPs. Prints Top-1 on the test clips, how many
-answers change sides beside Torch-Pruning's by magnitude (McNemar's exact p), and the median latency
-of a clip, in turns. FILE is of train.py, DIR of a dataset in the layout of DAI, such as
-``data/demo_dai``. ``--tiny`` shows in seconds that it works, on random clips: no meaning.
+answers change sides beside Torch-Pruning's by magnitude (beside the full model's where it fails;
+McNemar's exact p), and the median latency of a clip, in turns. FILE is of train.py, DIR of a dataset
+in the layout of DAI, such as ``data/demo_dai``. ``--tiny`` shows in seconds that it works, on random
+clips: no meaning.
 """
 
 from __future__ import annotations
@@ -158,15 +159,23 @@ def main() -> None:
         "neurons, R, order of what they add": lambda: relevance(ordered, "neurons"),
         "layers, R": lambda: relevance(model, "layer"),
     }
-    try:
-        made = {name: make() for name, make in ways.items()}
-    except ModuleNotFoundError as error:
-        sys.exit(f"{error}: pip install -e '.[test]'")
+    made: dict[str, VideoTransformer] = {}
+    failed: dict[str, str] = {}
+    for name, make in ways.items():
+        try:
+            made[name] = make()
+        except ModuleNotFoundError as error:
+            sys.exit(f"{error}: pip install -e '.[test]'")
+        except (TypeError, RuntimeError, IndexError, ValueError) as error:
+            if "Torch-Pruning" not in name:
+                raise
+            failed[name] = f"{type(error).__name__}: {error}"[:60]
     hits = {name: right(one, test) for name, one in made.items()}
-    beside = hits["neurons, Torch-Pruning, magnitude"]
+    first = "neurons, Torch-Pruning, magnitude"
+    beside, reference = (hits[first], "magnitude") if first in hits else (hits["full"], "full")
     taken = latencies([*made.values()], clip, seconds=0.0 if arguments.tiny else 10.0)
     table = Table(
-        "dropped", "FLOPs", "Top-1", "better, worse than magnitude", "p", "ms", "of full",
+        "dropped", "FLOPs", "Top-1", f"better, worse than {reference}", "p", "ms", "of full",
         title=f"{spec.name} {spec.variant}, {torch.get_num_threads()} threads of {processor()}",
     )  # fmt: skip
     for (name, one), latency in zip(made.items(), taken, strict=True):
@@ -178,7 +187,9 @@ def main() -> None:
             f"{100 * hits[name].float().mean():.1f}", f"{better}, {worse}",
             f"{mcnemar(worse, better):.2g}", f"{latency:.2f}", f"{latency / taken[0]:.2f}",
         )  # fmt: skip
-    Console(width=120).print(table)
+    for name, why in failed.items():
+        table.add_row(name, why)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":
