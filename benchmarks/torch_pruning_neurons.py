@@ -8,9 +8,9 @@ them competing, by magnitude and by Taylor expansion of the loss on the validati
 drops groups of neurons by R, in index order and in the order of what they add, and layers by R. All
 drop until the model has so many of the full one's FLOPs. Prints Top-1 on the test clips, how many
 answers change sides beside Torch-Pruning's by magnitude (beside the full model's where it fails;
-McNemar's exact p), and the median latency of a clip, in turns. FILE is of train.py, DIR of a dataset
-in the layout of DAI, such as ``data/demo_dai``. ``--tiny`` shows in seconds that it works, on random
-clips: no meaning.
+McNemar's exact p), and the median latency of a clip, in turns. FILE is of train.py, DIR of a
+dataset in the layout of DAI, such as ``data/demo_dai``. ``--tiny`` shows in seconds that it works,
+on random clips: no meaning.
 """
 
 from __future__ import annotations
