@@ -122,11 +122,16 @@ def test_what_is_no_point_says_why(sweep: Path) -> None:
 
 def test_seeds_are_one_point(sweep: Path) -> None:
     write_budgeted(sweep, "head", 0.5, 0.9, seed=1)
-    points = {(str(p.way), p.command): p for p in front_of(sweep).points}
+    front = front_of(sweep)
+    points = {(str(p.way), p.command): p for p in front.points}
     words = "scope=head metric=R budget.latency=0.5 recover=linear"
     both = points["heads by R, linear", words]
     assert (both.top1, len(both.seeds)) == (pytest.approx(75), 2)
     assert len(points[FULL, ""].seeds) == 2
+    # What is not there for both is none: seeds differ by more than ways do.
+    assert len(points) == 3
+    alone = "layers by R, linear (metric=R budget.latency=0.5 recover=linear)"
+    assert front.holes[alone] == "of seed 0 alone, others of 0, 1"
 
 
 def test_the_chart_tells_of_every_point_and_rings_the_best(sweep: Path, tmp_path: Path) -> None:

@@ -435,9 +435,10 @@ def _rings(axis: Axes, best: Sequence[Point], choice: str) -> None:
                 point.share, point.top1, "o", ms=8, mfc="none", color=COLOURS["ink"], mew=0.8,
                 zorder=4,
             )  # fmt: skip
+            up = number % 2 == 1  # neighbours may lie close together
             axis.annotate(
-                str(number), (point.share, point.top1), xytext=(-3.5, 3.5), fontsize=6.5,
-                textcoords="offset points", ha="right", va="bottom",
+                str(number), (point.share, point.top1), xytext=(-3.5, 3.5 if up else -3.5),
+                textcoords="offset points", ha="right", va="bottom" if up else "top", fontsize=6.5,
             )  # fmt: skip
 
 

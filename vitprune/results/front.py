@@ -215,7 +215,8 @@ def read_fronts(sweep: Sweep) -> list[Front]:
 
     Those are sweeps over budgets or scopes, and such below whose directory there are evaluations
     with a cheaper input (``frames=`` and ``size=`` of evaluate.py). An evaluation counts only if
-    it is of the checkpoint and the test videos of one of the sweep's cells.
+    it is of the checkpoint and the test videos of one of the sweep's cells; a point counts only if
+    it is there for every seed.
     """
     if sweep.single:
         return []
@@ -251,7 +252,13 @@ def read_fronts(sweep: Sweep) -> list[Front]:
             for results in cells["results"]
         }
         points = [Point(Way(FULL), "", full)]
-        points += [Point(*key, by_seed) for key, by_seed in found.items()]
+        for (way, command), by_seed in found.items():
+            if by_seed.keys() == full.keys():
+                points.append(Point(way, command, by_seed))
+            else:  # seeds differ by more than ways do
+                seen, every = (", ".join(map(str, sorted(seeds))) for seeds in (by_seed, full))
+                which = "seed" if len(by_seed) == 1 else "seeds"
+                holes[f"{way} ({command})"] = f"of {which} {seen} alone, others of {every}"
         heading = f"{cells['group'].iloc[0].title} on {title(dataset)}"
         full_ms = float(cells["full.latency_ms"].median())
         fronts.append(Front(model, dataset, heading, full_ms, points, holes))

@@ -23,6 +23,7 @@ UNITS = {
     "mlp": ("MLP", "MLPs"),
     "head": ("head", "heads"),
     "neurons": ("group of neurons", "groups of neurons"),
+    "any": ("unit of any kind", "units of any kind"),
 }
 """What one unit of a scope is called, and what several are."""
 DIRECTIONS = ("lowest", "highest")
