@@ -1,6 +1,6 @@
 """What recovery in closed form takes at real size: seconds, and memory beside that of scoring.
 
-``python benchmarks/recovery.py [--clips N] [--kind full] [--tiny]``
+``python benchmarks/recovery.py [--clips N] [--kind full] [--only NAME] [--tiny]``
 
 Every model loses half of its layers, every second one of its middle and a run of them, so that
 there are several gaps; bridges are fitted to random clips that are made as they are asked for.
@@ -105,6 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--kind", default="full")
+    parser.add_argument("--only", choices=MODELS, help="one model")
     parser.add_argument("--tiny", action="store_true", help="tiny models: seconds, no meaning")
     arguments = parser.parse_args()
     count = 6 if arguments.tiny else arguments.clips
@@ -113,6 +114,8 @@ def main() -> None:
         "fitting / scoring", title=f"Bridges of kind {arguments.kind}, {count} random clips",
     )  # fmt: skip
     for name, variant in MODELS.items():
+        if arguments.only not in (None, name):
+            continue
         variant = "tiny" if arguments.tiny else variant
         found = {
             work: measured(Case(name, variant, count, arguments.kind, work))
