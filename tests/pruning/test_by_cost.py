@@ -52,6 +52,14 @@ def test_the_outermost_units_are_what_is_dropped_and_drop_as_they_are_ablated(
         torch.testing.assert_close(smaller(CLIPS), ablate_together(MODEL, CLIPS, outer))
 
 
+def test_the_last_part_of_a_branch_saves_as_much_as_beside_the_others() -> None:
+    # The residual path of this branch costs something, too, and is gone through once.
+    last = Unit(3, "mlp", 7)
+    others = [Unit(3, "mlp", number) for number in range(7)]
+    smaller = drop_units(MODEL, ["0", "1", "2", "4", "3.attention", *others])
+    assert unit_costs(smaller, CLIPS[:1])[last].flops == SAVED[last]
+
+
 @settings(deadline=None, max_examples=25)
 @given(relevances, st.integers(1, 30))
 def test_what_is_left_to_save_is_what_the_smaller_model_can_save(

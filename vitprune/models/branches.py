@@ -65,10 +65,13 @@ class Branch(nn.Module, ABC):
         skip = self.skip(tokens)
         if self.ablated:
             return skip
-        update = self.drop_path(self.update(tokens))
+        update = self.drop_path(self._added(tokens, skip))
         if self.gate is not None:
             update = update * self.gate
         return Tokens(skip.x + update, skip.grid)  # torch 2.6 cannot compile _replace
+
+    def _added(self, tokens: Tokens, skip: Tokens) -> Tensor:
+        return self.update(tokens)
 
     @property
     def touched(self) -> bool:
@@ -180,6 +183,10 @@ class PartedBranch(Branch):
         if self.part_gate is not None:
             parts = parts * self._spread(self.part_gate).to(parts.dtype)
         return self.project(parts)
+
+    def _added(self, tokens: Tokens, skip: Tokens) -> Tensor:
+        # Without any part, all that is needed of the residual path is its shape.
+        return self.update(tokens) if self.numbers else self.project(skip.x[..., :0])
 
     def drop(self, numbers: Collection[int]) -> None:
         """Let go of parts for good, in place; the others keep their numbers."""
