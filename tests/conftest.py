@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hypothesis import settings
 from omegaconf import OmegaConf
 
 # isort: off
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
+
+settings.register_profile("seeded", derandomize=True)
+settings.load_profile("seeded")
 
 PATIENCE = 180_000
 """Milliseconds that a page may take for a step, as on a machine whose cores do other things."""

@@ -76,7 +76,8 @@ def test_where_all_save_the_same_relevance_alone_decides(
     relevance: dict[Unit, float], scope: str, direction: str
 ) -> None:
     units = units_of(MODEL, scope)
-    own = {unit: relevance[unit] for unit in units}
+    # Rounded, so that they differ by more than what dividing them does.
+    own = {unit: round(relevance[unit], 6) for unit in units}
     sign = 1 if direction == "lowest" else -1
     expected = sorted(units, key=lambda unit: sign * own[unit])
     assert by_price(own, dict.fromkeys(units, 7.0), direction) == expected
