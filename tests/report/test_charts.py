@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,3 +100,26 @@ def test_text_of_a_chart_cannot_become_markup() -> None:
     assert ET.fromstring(chart.svg)[0].text == "<b>"
     assert 'loss</svg>"' in {e.text for e in ET.fromstring(chart.svg).iter()}
     assert 'epoch 1: loss</svg>" 2' in {e.text for e in ET.fromstring(chart.svg).iter()}
+
+
+@pytest.mark.parametrize(
+    "units",
+    [
+        [str(i) for i in range(48)],
+        [f"{i}.{j}" for i in range(16) for j in range(8)],
+        [f"{i}.mlp.{j}" for i in range(24) for j in range(8)],
+        [f"{i}{part}" for i in range(16) for part in ("", ".attention", ".mlp", ".0", ".mlp.0")],
+    ],
+    ids=["layers", "heads", "neurons", "any"],
+)
+def test_names_of_many_units_have_room(units: list[str], tmp_path: Path) -> None:
+    mean = {"R": np.linspace(0, 1, len(units))}
+    chart = charts.relevance("Relevance", units, mean, mean, {})
+    assert chart.figure.get_figwidth() <= charts.WIDEST
+    chart.write(tmp_path / "chart.png")  # lays it out
+    labels = chart.figure.axes[-1].get_xticklabels()
+    ends = [(box.x0, box.x1) for box in (label.get_window_extent() for label in labels)]
+    assert len(labels) > 10
+    assert all(one[1] < other[0] for one, other in pairwise(ends))
+    if "0.attention" in units:
+        assert [label.get_text() for label in labels] == [str(i) for i in range(16)]

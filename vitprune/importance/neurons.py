@@ -37,7 +37,9 @@ class Contributions(Metric):
         self.norms = mlp.fc2.weight.detach().float().norm(dim=0)
         zeros = torch.zeros(len(self.norms), dtype=torch.float64)
         self.add_state("sums", default=zeros, dist_reduce_fx="sum")
-        self.add_state("tokens", default=torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state(
+            "tokens", default=torch.tensor(0.0, dtype=torch.float64), dist_reduce_fx="sum"
+        )
 
     def update(self, activations: Tensor) -> None:
         """Adds activations [..., H]."""
@@ -68,7 +70,7 @@ def order_neurons(
         ValueError: groups of neurons were dropped, which have their numbers by the old order.
     """
     mlps = [module for module in model.modules() if isinstance(module, Mlp)]
-    if any(len(mlp.numbers) < mlp.num_parts for mlp in mlps):
+    if not all(mlp.whole for mlp in mlps):
         raise ValueError("groups of neurons are gone, so the order of the others stays")
     like = next(model.parameters())
     found = [Contributions(mlp).to(like.device) for mlp in mlps]

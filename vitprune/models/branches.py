@@ -145,6 +145,11 @@ class PartedBranch(Branch):
         self.numbers, self.widths = tuple(range(len(widths))), tuple(widths)
         self.num_parts = len(widths)
 
+    @property
+    def whole(self) -> bool:
+        """Whether no part was dropped."""
+        return len(self.numbers) == self.num_parts
+
     def columns(self, number: int) -> slice:
         """Where a part lies in what goes into the last linear layer."""
         part = self.numbers.index(number)

@@ -287,7 +287,7 @@ class VideoTransformer(nn.Module, ABC):
         if groups == self.neuron_groups:
             return
         mlps = [module for module in self.modules() if isinstance(module, Mlp)]
-        if any(len(mlp.numbers) < mlp.num_parts for mlp in mlps):
+        if not all(mlp.whole for mlp in mlps):
             raise ValueError(
                 f"groups of neurons are gone of {self.neuron_groups} in each MLP, so they stay "
                 f"{self.neuron_groups}, not {groups}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ from vitprune.results.statistics import proportion_interval
 UNITS = {"JSD": "bits"}
 POINTS = {"lowest": "v", "highest": "^"}
 WAYS = ("lowest", "highest", "random")
+WIDEST = 14.0
+"""Of a chart with many bars, in inches."""
+LETTERS = 18
+"""Of tick labels, that fit into an inch."""
 TALL = 2.3
 """Of a chart with one panel, without its legend, in inches."""
 
@@ -49,7 +54,8 @@ def relevance(
         dropped: metric -> direction -> the units that go.
         scope: of the units.
     """
-    figure = Figure(figsize=(max(WIDTH, 0.13 * len(units) + 0.6), 1.05 * len(mean) + 0.5))
+    width = min(max(WIDTH, 0.13 * len(units) + 0.6), WIDEST)
+    figure = Figure(figsize=(width, 1.05 * len(mean) + 0.5))
     axes = figure.subplots(len(mean), 1, sharex=True, squeeze=False)[:, 0]
     says, seen, kind = [], set(), called(scope, 1)
     for axis, metric in zip(axes, mean, strict=True):
@@ -81,8 +87,11 @@ def relevance(
         axis.set_ylabel(f"{metric} ({UNITS[metric]})" if metric in UNITS else metric)
         axis.yaxis.set_major_locator(MaxNLocator(4))
         axis.grid(axis="y")
-    every = -(-len(units) // int(5 * figure.get_figwidth()))
-    axes[-1].set_xticks(range(0, len(units), every), units[::every])
+    layers = [place for place, unit in enumerate(units) if unit.isdigit()]
+    labelled = layers or [*range(len(units))]  # of units of all kinds, layers tell where one is
+    room = width * LETTERS / (1 + max(len(units[place]) for place in labelled))
+    labelled = labelled[:: ceil(len(labelled) / room)]
+    axes[-1].set_xticks(labelled, [units[place] for place in labelled])
     axes[-1].set(xlabel=kind, xlim=(-0.6, len(units) - 0.4))
     handles = [
         Line2D([], [], color=DIRECTION[which], marker=POINTS[which], lw=0, label=f"{which} dropped")
