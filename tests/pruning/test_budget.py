@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -93,6 +93,24 @@ def test_what_is_measured_decides_not_what_is_predicted(
     assert found.cost.latency_ms == timed[5 - k]
     assert found.predicted_ms == 60 - 10 * k
     assert not budget.exceeded(found.cost, found.full)
+
+
+def test_a_moment_in_which_the_machine_does_other_things_costs_no_units(
+    timed: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = module.latencies
+    disturbed = {3: 2.0, 2: 2.0}  # models of so many layers, the first time
+
+    def noisy(models: Sequence[VideoTransformer], *_: object, **__: object) -> list[float]:
+        full, own = calm(models, CLIP_OF_ONE)
+        return [full, own * disturbed.pop(len(models[1].layers), 1.0)]
+
+    monkeypatch.setattr(module, "latencies", noisy)
+    model = toy()
+    found = fewest(model, ORDER, without(model), FULL, SAVED, Budget(latency_ms=40), CLIP_OF_ONE)
+    assert not disturbed
+    assert found.k == 2
+    assert found.cost.latency_ms == timed[3]
 
 
 def test_a_latency_that_cannot_be_reached_is_refused_with_what_can(

@@ -163,7 +163,8 @@ def fewest(
     """The fewest units to drop so that a model keeps to a budget.
 
     What units save tells how many to try first; every try corrects what is expected of the next.
-    It ends with a number that keeps to the budget where one unit fewer does not.
+    It ends with a number that keeps to the budget where one unit fewer does not; where latency is
+    limited, one unit fewer has exceeded it twice.
 
     Args:
         model: full.
@@ -184,21 +185,38 @@ def fewest(
     spent = [budget.spent(cost, full) for cost in expected]
     limits = budget.limits()
     off = dict.fromkeys(limits, 0.0)
-    exceeding, keeping = -1, most + 1
     tried: dict[int, Fit] = {}
-    while keeping - exceeding > 1:
-        between = range(exceeding + 1, keeping)
-        fits = (
-            k for k in between if all(spent[k][name] + off[name] <= limits[name] for name in limits)
-        )
-        k = next(fits, between[-1])
+
+    def exceeds(k: int) -> bool:
+        nonlocal off
         found = measured(model, smaller(k), k, full, budget, clip, autocast, seconds=seconds)
-        real = budget.spent(found.cost, found.full)
-        off = {name: real[name] - spent[k][name] for name in limits}
         if budget.timed:
             found = replace(found, predicted_ms=expected[k].latency_ms)
         tried[k] = found
-        exceeding, keeping = (k, keeping) if found.exceeds(budget) else (exceeding, k)
+        real = budget.spent(found.cost, found.full)
+        off = {name: real[name] - spent[k][name] for name in limits}
+        return found.exceeds(budget)
+
+    exceeding, keeping = -1, most + 1
+    again: set[int] = set()
+    while True:
+        while keeping - exceeding > 1:
+            between = range(exceeding + 1, keeping)
+            fits = (
+                k
+                for k in between
+                if all(spent[k][name] + off[name] <= limits[name] for name in limits)
+            )
+            k = next(fits, between[-1])
+            exceeding, keeping = (k, keeping) if exceeds(k) else (exceeding, k)
+        # One measurement that something else on the machine drove up must not cost units.
+        if not budget.timed or exceeding < 1 or exceeding in again:
+            break
+        again.add(exceeding)
+        if exceeds(exceeding):
+            break
+        keeping = exceeding
+        exceeding = max((k for k in tried if k < keeping and tried[k].exceeds(budget)), default=-1)
     return _kept(tried[min(keeping, most)], budget)
 
 
