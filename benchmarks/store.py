@@ -62,6 +62,7 @@ def sweep(out: Path, arguments: list[str]) -> None:
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
+        VideoFile.read = read  # type: ignore[method-assign]
         seconds = time.process_time() - start
         out.write_text(json.dumps({"reads": reads, "decoding": spent, "seconds": seconds}))
 

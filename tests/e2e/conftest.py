@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from in_process import call
 from small_commands import ROOT, command, environment
+from torch import Tensor
 
+from vitprune.models.chain import VideoTransformer
 from vitprune.pruning.budget import fewest, measured
-from vitprune.pruning.cost import costs, latencies
+from vitprune.pruning.cost import costs, count_flops, latencies
 from vitprune.pruning.unit_costs import latency_shares
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,10 +21,21 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture(scope="session", autouse=True)
 def hurried() -> Iterator[None]:
-    """Latency is taken of five turns, and not of as many as there are in two seconds."""
+    """Latency is taken of five turns, and not of as many as there are in two seconds; the FLOPs of
+    models of the same make are counted once."""
+    known: dict[tuple[object, ...], int] = {}
+
+    def count_once(model: VideoTransformer, clip: Tensor) -> int:
+        shapes = [(name, values.shape) for name, values in model.state_dict().items()]
+        make = (str(model), *shapes, clip.shape)
+        if make not in known:
+            known[make] = count_flops(model, clip)
+        return known[make]
+
     with pytest.MonkeyPatch.context() as patch:
         for function in (latencies, costs, measured, fewest, latency_shares):
             patch.setitem(function.__kwdefaults__, "seconds", 0.0)
+        patch.setattr("vitprune.pruning.cost.count_flops", count_once)
         yield
 
 

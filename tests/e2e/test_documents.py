@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import subprocess
@@ -76,6 +77,8 @@ class Reader:
     def __init__(self, directory: Path, place: Path) -> None:
         self.place = place
         self.environment = environment(directory)
+        self.done: set[tuple[str, ...]] = set()
+        """Programs and arguments that have run: several pages begin with the same command."""
 
     def do(self, words: list[str]) -> None:
         """Run a command, or check what can be checked of one that is not to be run.
@@ -112,8 +115,8 @@ class Reader:
             check_lists(words)
         multirun = "-m" in words or composed(task, one_each(values)).hydra.mode == RunMode.MULTIRUN
         cells = sweep_of(task, [*values, f"runs={self.place / 'runs'}"]) if multirun else [values]
-        names = [composed(task, cell).dataset.name for cell in cells]
-        if not all(name.startswith("demo_") for name in names):
+        jobs = [composed(task, cell) for cell in cells]
+        if not all(job.dataset.name.startswith("demo_") for job in jobs):
             return
         flags = ["-m"] if multirun else []
         small = [a for a in SMALL if task != "evaluate" or not a.startswith("model.")]
@@ -121,6 +124,9 @@ class Reader:
             small += [a.replace("dataset.", "other_dataset.", 1) for a in small[:2]]
         if not any(word.startswith("logger") for word in values):
             small.append("logger=none")
+        if task == "prune":
+            small += ["draws=1"] if any(job.curves for job in jobs) else []
+            small += ["k=14"] if any(job.export for job in jobs) else []  # two layers to export
         if multirun:
             params = composed(task, one_each(values)).hydra.sweeper.params or {}
             first = {key: str(value).split(",")[0] for key, value in params.items()}
@@ -139,8 +145,11 @@ class Reader:
         self.succeed(f"-m{name}", [*arguments, *small])
 
     def succeed(self, program: str, arguments: list[str]) -> None:
+        if (program, *arguments) in self.done:
+            return
         done = call(program, arguments, self.place, self.environment)
         assert done.returncode == 0, done.stderr
+        self.done.add((program, *arguments))
 
     def without_account(self) -> dict[str, str]:
         kept = {k: v for k, v in self.environment.items() if not k.startswith("WANDB_")}
@@ -202,17 +211,23 @@ def test_keys_that_are_mentioned_exist(document: Path) -> None:
         words = [word.split("|")[0] for word in words]
         if any(missing(word) for word in words):
             continue
-        reasons = []
-        choices = [*(f"dataset={name}" for name in DATASETS), "hydra/launcher=ray"]
-        jobs = [(task, []) for task in (*TASKS, "check")] + [("prune", [c]) for c in choices]
-        for task, chosen in jobs:
-            try:
-                composed(task, [*chosen, *words])
-                break
-            except (HydraException, InputError) as error:
-                reasons.append(error)
-        else:
-            pytest.fail(f"{document.name}: `{code}`: {reasons[-1]}")
+        if reason := refused(tuple(words)):
+            pytest.fail(f"{document.name}: `{code}`: {reason}")
+
+
+@functools.cache
+def refused(words: tuple[str, ...]) -> Exception | None:
+    """Why no command takes these overrides, or None if one does."""
+    reason: Exception | None = None
+    choices = [*(f"dataset={name}" for name in DATASETS), "hydra/launcher=ray"]
+    jobs = [(task, []) for task in (*TASKS, "check")] + [("prune", [c]) for c in choices]
+    for task, chosen in jobs:
+        try:
+            composed(task, [*chosen, *words])
+            return None
+        except (HydraException, InputError) as error:
+            reason = error
+    return reason
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
@@ -255,7 +270,7 @@ def test_commands_that_are_mentioned_exist() -> None:
     ]  # fmt: skip
     found = list(mentioned(sources))
     assert len(found) > 15
-    for line, (program, *words) in found:
+    for (program, *words), line in {tuple(words): line for line, words in found}.items():
         task = program.removesuffix(".py")
         if any(missing(word) for word in words):
             continue

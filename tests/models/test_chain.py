@@ -244,10 +244,16 @@ def test_gradients_after_inference_mode(model: VideoTransformer) -> None:
     model.zero_grad()
 
 
+def shallow(name: str, **size: int) -> VideoTransformer:
+    """Its first three layers and its last, and all that lies between layers."""
+    model = build_model(name, "tiny", num_classes=3, **size)
+    return drop_layers(model, range(3, model.num_layers - 1))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_shapes_alone_leave_no_traces(name: str) -> None:
     """What was made in a run without values is not taken for the real thing later."""
-    model = build_model(name, "tiny", num_classes=3, num_frames=6, image_size=96).eval()
+    model = shallow(name, num_frames=6, image_size=96).eval()
     with FakeTensorMode(allow_non_fake_inputs=True):
         assert model(torch.empty(1, 3, 6, 96, 96)).shape == (1, 3)
     assert model(torch.randn(1, 3, 6, 96, 96)).isfinite().all()
@@ -272,7 +278,7 @@ class SeenOnCpu(TorchDispatchMode):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_remembered_of_a_size_lies_on_the_device(name: str) -> None:
     """Forward, backward and scoring elsewhere than on the CPU touch nothing that lies there."""
-    model = build_model(name, "tiny", num_classes=3).to("meta")
+    model = shallow(name).to("meta")
     size = model.spec.image_size
     more = (0, 0) if name in ONE_SIZE else (2, 16)
     clips = torch.randn(2, 3, model.spec.num_frames + more[0], size, size + more[1], device="meta")

@@ -164,12 +164,12 @@ def test_parameters_fall_by_those_of_the_parts(model: VideoTransformer, scope: s
 def test_parameters_of_a_branch_are_gone_but_for_its_residual_path(
     model: VideoTransformer, scope: str
 ) -> None:
-    for unit in units_of(model, scope):
-        branches = places(model)[unit].branches
-        own = sum(p.numel() for branch in branches for p in branch.parameters())
-        paths = [path for branch in branches if (path := branch.leftover()) is not None]
-        left = sum(p.numel() for path in paths for p in path.parameters())
-        assert size(model) - size(drop_units(model, [unit])) == own - left
+    units, there = units_of(model, scope), places(model)
+    branches = [branch for unit in units for branch in there[unit].branches]
+    own = sum(p.numel() for branch in branches for p in branch.parameters())
+    paths = [path for branch in branches if (path := branch.leftover()) is not None]
+    left = sum(p.numel() for path in paths for p in path.parameters())
+    assert size(model) - size(drop_units(model, units)) == own - left
 
 
 @pytest.mark.parametrize("scope", PARTS)

@@ -168,8 +168,8 @@ def test_mvit(
     assert_same(ours, theirs, mvit_name, clips(batch, frames, size, size))
 
 
-@pytest.mark.parametrize(("batch", "frames", "size"), [(1, 8, 224), (2, 5, 64)])
-def test_timesformer(batch: int, frames: int, size: int) -> None:
+def test_timesformer() -> None:
+    batch, frames, size = 2, 5, 64  # nothing in it depends on them but the number of positions
     transformers = pytest.importorskip("transformers")
     config = transformers.TimesformerConfig(num_frames=frames, image_size=size, num_labels=400)
     theirs = transformers.TimesformerForVideoClassification(config)
