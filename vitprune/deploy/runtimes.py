@@ -48,6 +48,30 @@ def open_model(
     return model
 
 
+def batched(model: Model, batch: int | None) -> Model:
+    """A model that takes any number of clips, of one that takes ``batch`` at once.
+
+    Args:
+        model: what is lacking in its last batch is filled up with the last clip.
+        batch: None if it takes any number already.
+    """
+    if batch is None:
+        return model
+
+    def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = []
+        for start in range(0, len(clips), batch):
+            part = clips[start : start + batch]
+            lacking = batch - len(part)
+            whole = (
+                np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
+            )
+            logits.append(model(whole)[: len(part)])
+        return np.concatenate(logits)
+
+    return run
+
+
 def _onnx(path: Path, precision: str, threads: int | None) -> Model:
     import onnxruntime
 
@@ -74,6 +98,8 @@ def _openvino(path: Path, precision: str, threads: int | None) -> Model:
 def _torch(path: Path, precision: str, threads: int | None) -> Model:
     import torch
 
+    if threads:
+        torch.set_num_threads(threads)
     module = torch.export.load(path).module()
 
     def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
