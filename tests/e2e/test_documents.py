@@ -121,6 +121,8 @@ class Reader:
             small += [a.replace("dataset.", "other_dataset.", 1) for a in small[:2]]
         if not any(word.startswith("logger") for word in values):
             small.append("logger=none")
+        if any(word.startswith("export=") for word in values):
+            small.append("deploy.seconds=0")
         if multirun:
             params = composed(task, one_each(values)).hydra.sweeper.params or {}
             first = {key: str(value).split(",")[0] for key, value in params.items()}
