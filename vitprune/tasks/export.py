@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from vitprune.training import VideoClassifier
 
 if TYPE_CHECKING:
     from vitprune.launch.configuration import Evaluate, Prune
+
+log = logging.getLogger(__name__)
 
 BUNDLE = "bundle"
 """The directory of the bundle, in the job's own."""
@@ -63,21 +66,22 @@ def export_model(
         InputError: it cannot be exported or measured; the line also says what is there all the
             same.
     """
-    directory, (last, classifier) = run.directory / BUNDLE, [*models.items()][-1]
-    shared = _shared(cfg, data)
-    provenance = _provenance(classifier, checkpoint, data, results, figures[last])
+    directory, shared = run.directory / BUNDLE, _shared(cfg, data)
+    *others, last = models
+    provenance = _provenance(models[last], checkpoint, data, results, figures[last])
     run.tracker.send()  # as the results are there whatever comes of this
     try:
-        bundle = export(classifier, directory, cfg.export, provenance=provenance, **shared)
+        bundle = export(models[last], directory, cfg.export, provenance=provenance, **shared)
         with TemporaryDirectory(dir=run.directory, prefix=".beside-") as place:
-            bundles = {last: directory}
-            for name in [*models][:-1] if cfg.deploy.compare else []:
-                bundles[name] = Path(place) / name
-                export(models[name], bundles[name], cfg.export, **shared)
+            bundles = {name: Path(place) / name for name in others if cfg.deploy.compare}
+            for name, beside in bundles.items():
+                log.info("Exporting the %s model, too, for the table only", name)
+                export(models[name], beside, cfg.export, **shared)
+            bundles[last] = directory
+            log.info("Measuring what was exported (%s), with all its runtimes", ", ".join(bundles))
             candidates = [
-                Candidate(name, as_deployed(model), bundles[name], figures[name]["flops"])
-                for name, model in models.items()
-                if name in bundles
+                Candidate(name, as_deployed(models[name]), path, figures[name]["flops"])
+                for name, path in bundles.items()
             ]
             videos = _videos(data, cfg.deploy.videos)
             measured = measure(candidates, videos, seconds=cfg.deploy.seconds)
