@@ -70,5 +70,5 @@ def bundle(
         pytest.importorskip(package)
     directory = tmp_path_factory.mktemp("deploy") / "bundle"
     one = classifier("mvit", "pruned")
-    export(one, directory, ("onnx", "openvino", "torch"), seconds=0, provenance={"top1": 0.5})
+    export(one, directory, ("onnx", "openvino", "torch"), provenance={"top1": 0.5})
     return directory

@@ -17,7 +17,6 @@ from vitprune.data.dataset import Clip, ClipSpec, VideoDataset
 from vitprune.deploy import Bundle, export
 from vitprune.deploy.clips import ClipRule, normalised, pixels_of, read_pixels
 from vitprune.deploy.description import DESCRIPTION
-from vitprune.deploy.exporting import EAGER
 from vitprune.deploy.module import classifier_of
 from vitprune.deploy.runtimes import open_model
 from vitprune.errors import InputError
@@ -99,10 +98,9 @@ def test_it_says_what_it_is(bundle: Path) -> None:
     assert plain["model"]["dropped"] == ["1"]
     assert plain["provenance"] == {"top1": 0.5}
     assert [one["runtime"] for one in plain["models"]] == ["onnx", "openvino", "torch"]
-    assert [row["model"] for row in plain["measured"]] == [EAGER, "onnx", "openvino", "torch"]
-    for row, one in zip(plain["measured"][1:], plain["models"], strict=True):
-        assert row["deviation"] <= one["tolerance"] == 1e-4
-        assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    assert plain["measured"] == []
+    for one in plain["models"]:
+        assert one["tolerance"] == 1e-4
         assert one["bytes"] == sum((bundle / file).stat().st_size for file in one["files"])
 
 
@@ -186,21 +184,21 @@ def test_a_bundle_that_fails_is_not_left_behind(
     )  # fmt: skip
     other = classifier("mvit", "bridged")
     with pytest.raises(InputError, match="onnx fails its check"):
-        export(other, tmp_path / "bundle", seconds=0)
+        export(other, tmp_path / "bundle")
     assert not [*tmp_path.iterdir()]
     # The one that is there stays; another one takes its place.
     same = classifier("mvit", "pruned")
-    assert export(same, tmp_path / "bundle", seconds=0).check() < 1e-5
+    assert export(same, tmp_path / "bundle").check() < 1e-5
     before = (tmp_path / "bundle" / "check.npz").read_bytes()
     with pytest.raises(InputError, match="onnx fails its check"):
-        export(other, tmp_path / "bundle", seconds=0)
+        export(other, tmp_path / "bundle")
     assert (tmp_path / "bundle" / "check.npz").read_bytes() == before
-    export(same, tmp_path / "bundle", seconds=0)
+    export(same, tmp_path / "bundle")
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("kept")
     with pytest.raises(InputError, match="mine is there and is no bundle"):
-        export(same, tmp_path / "mine", seconds=0)
+        export(same, tmp_path / "mine")
 
 
 def test_what_is_not_there_is_said(bundle: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_every_runtime_gives_the_logits_of_torch(
     name: str, kind: str, classifier: Make, tmp_path: Path
 ) -> None:
     one = classifier(name, kind)
-    export(one, tmp_path / "bundle", ("onnx", "openvino"), seconds=0)
+    export(one, tmp_path / "bundle", ("onnx", "openvino"))
     check(tmp_path / "bundle", one)
 
 
@@ -62,7 +62,7 @@ def test_shapes_are_static_and_the_opset_is_as_asked(bundle: Path, classifier: M
 
 def test_no_convolution_is_over_three_axes_if_so_asked(classifier: Make, tmp_path: Path) -> None:
     one = classifier("mvit")
-    export(one, tmp_path / "bundle", ("onnx", "openvino"), conv3d=False, seconds=0)
+    export(one, tmp_path / "bundle", ("onnx", "openvino"), conv3d=False)
     check(tmp_path / "bundle", one)
     assert ranks_of_convolutions(tmp_path / "bundle") == {4}
 
@@ -76,11 +76,11 @@ def ranks_of_convolutions(bundle: Path) -> set[int]:
 
 def test_any_batch_on_request(classifier: Make, tmp_path: Path) -> None:
     one = classifier("timesformer", "pruned")
-    bundle = export(one, tmp_path / "bundle", ("onnx", "openvino"), batch=None, seconds=0)
+    bundle = export(one, tmp_path / "bundle", ("onnx", "openvino"), batch=None)
     check(tmp_path / "bundle", one)
     assert bundle.description.shape == (None, 3, 4, 32, 32)
     with pytest.raises(
         InputError, match=r"^torch cannot export this model with any batch: [^\n]+$"
     ):
-        export(classifier("video_swin"), tmp_path / "other", batch=None, seconds=0)
+        export(classifier("video_swin"), tmp_path / "other", batch=None)
     assert not [path for path in tmp_path.iterdir() if path.name != "bundle"]

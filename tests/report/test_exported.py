@@ -1,31 +1,62 @@
 """What exporting gave, as a table."""
 
 from io import StringIO
+from typing import Any
 
 from rich.console import Console
 
-from vitprune.report.exported import HEADER, exported_rows, print_exported
+from vitprune.report.exported import HEADER, by_name, exported_rows, plain_table, print_exported
 
-EXPORTED = {
+EXPORTED: dict[str, Any] = {
+    "batch": 1,
     "measured": [
-        {"model": "torch, eager", "deviation": 0.0, "bytes": None, "latency_ms": 20.0,
-         "latency_p95_ms": 25.0},
-        {"model": "openvino int8", "deviation": 0.123, "bytes": 1_230_000, "latency_ms": 4.0,
-         "latency_p95_ms": 5.0, "top1": 0.9},
+        {"model": "full", "runtime": "eager", "precision": "float32", "top1": 0.95,
+         "top1_interval": [0.9, 0.98], "videos": 100, "deviation": 0.0, "latency_ms": 20.0,
+         "latency_p95_ms": 25.0, "bytes": 9_000_000, "peak_bytes": 700_000_000},
+        {"model": "pruned", "runtime": "openvino", "precision": "int8", "top1": 0.9,
+         "top1_interval": [0.8, 0.97], "videos": 100, "deviation": 0.123, "latency_ms": 4.0,
+         "latency_p95_ms": 5.0, "bytes": 1_230_000, "peak_bytes": 120_400_000,
+         "paired": {"videos": 100, "right_to_wrong": 3, "wrong_to_right": 2, "p_value": 1.0},
+         "of_full": {"latency": 0.7, "flops": 0.66}},
+        {"model": "pruned", "runtime": "onnx", "precision": "float32", "deviation": 1e-6,
+         "latency_ms": 4.0, "latency_p95_ms": 5.0, "bytes": 1_230_000, "peak_bytes": 60_000_000,
+         "of_full": {"latency": 0.7, "flops": None}},
     ],
     "machine": {"processor": "Some CPU", "cpus": 2, "threads": 1},
 }  # fmt: skip
 
 
-def test_torch_has_no_deviation_and_no_file() -> None:
-    by_torch, reduced = exported_rows(EXPORTED)
-    assert by_torch == ["torch, eager", "", "20 ms", "25 ms", "", ""]
-    assert reduced == ["openvino int8", "1.2e-01", "4 ms", "5 ms", "1.23 MB", "90.00 %"]
-    assert len(by_torch) == len(HEADER)
+def test_a_row_for_every_model_in_every_runtime() -> None:
+    eager, reduced, untested = exported_rows(EXPORTED)
+    assert eager == ["full", "torch, eager", "95.00 (90.0–98.0)", "", "", "20", "25", "", "", "9",
+                     "700"]  # fmt: skip
+    assert reduced == ["pruned", "openvino int8", "90.00 (80.0–97.0)", "−3 +2, p = 1", "1e-01",
+                       "4", "5", "0.70", "0.66", "1.23", "120"]  # fmt: skip
+    assert untested == ["pruned", "onnx", "", "", "1e-06", "4", "5", "0.70", "", "1.23", "60"]
+    assert len(eager) == len(HEADER)
 
 
 def test_the_table_says_where_it_was_measured() -> None:
     out = StringIO()
-    print_exported("runs/bundle", EXPORTED, Console(file=out, width=200))
+    print_exported("runs/bundle", EXPORTED, Console(file=out, width=400))
     assert "Bundle runs/bundle" in out.getvalue()
-    assert "on Some CPU with 1 thread\n" in out.getvalue()
+    assert "Top-1 of 100 test videos" in out.getvalue()
+    assert "latency of one clip" in out.getvalue()
+    assert "on Some CPU with 1 thread;" in out.getvalue()
+    out = StringIO()
+    machine = {**EXPORTED["machine"], "threads": 2}
+    print_exported("b", {**EXPORTED, "batch": 4, "machine": machine}, Console(file=out, width=400))
+    assert "latency of 4 clips at once" in out.getvalue()
+    assert "with 2 threads;" in out.getvalue()
+
+
+def test_the_same_as_plain_numbers() -> None:
+    columns, rows = plain_table(EXPORTED["measured"])
+    found = [dict(zip(columns, row, strict=True)) for row in rows]
+    assert [row["top1_low"] for row in found] == [0.9, 0.8, None]
+    assert [row["paired_right_to_wrong"] for row in found] == [None, 3, None]
+    assert [row["of_full_flops"] for row in found] == [None, 0.66, None]
+    named = by_name(EXPORTED["measured"])
+    assert named["pruned"]["openvino_int8"]["peak_bytes"] == 120_400_000
+    assert "runtime" not in named["pruned"]["onnx_float32"]
+    assert list(named) == ["full", "pruned"]

@@ -26,6 +26,7 @@ def test_the_workspace_is_one_that_wandb_can_be_sent() -> None:
         "relevance/R",
         "curves/oneshot/R",
         "val/top1",
+        "exported.pruned.onnx_float32.latency_ms",
         "table1",
     ):
         assert key in text

@@ -95,6 +95,18 @@ def test_a_job_that_fails_is_marked_and_sends_nothing_more(tmp_path: Path) -> No
     assert run.told == ["finish 1"]
 
 
+def test_what_was_sent_is_there_whatever_comes_of_the_rest(tmp_path: Path) -> None:
+    run = Refusing()
+    tracker = Tracker(RunLogger(run, str(tmp_path)))
+    tracker.summary({"a": 1})
+    tracker.send()
+    assert run.told == ["update"]
+    tracker.table("exported/models", ["model"], [["full"]])
+    with pytest.raises(KeyError), tracker:
+        raise KeyError
+    assert run.told == ["update", "finish 1"]
+
+
 def test_inputs_are_named_offline(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     logger = wandb_logger(save_dir=str(tmp_path), project="vitprune")
@@ -131,3 +143,4 @@ def test_without_a_logger_nothing_is_sent() -> None:
     with Tracker(None) as tracker:
         tracker.config(OmegaConf.create())
         tracker.summary({"a": 1})
+        tracker.send()

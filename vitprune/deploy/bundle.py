@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitprune.deploy.clips import normalised, read_pixels
 from vitprune.deploy.description import CHECK, Description, ModelFile
 from vitprune.deploy.formats import check_installed, runs
-from vitprune.deploy.runtimes import Model, open_model
+from vitprune.deploy.runtimes import Model, batched, open_model
 from vitprune.errors import InputError
 
 
@@ -70,7 +70,7 @@ class Bundle:
             precision=chosen.precision,
             threads=threads,
         )
-        return cls(directory, description, chosen, model)
+        return cls(directory, description, chosen, batched(model, description.batch))
 
     @property
     def classes(self) -> list[str]:
@@ -85,19 +85,10 @@ class Bundle:
             InputError: the runtime cannot run the model.
         """
         clips = np.asarray(clips, dtype=np.float32)
-        batch, *shape = self.description.shape
+        _, *shape = self.description.shape
         if list(clips.shape[1:]) != shape or not len(clips):
             raise ValueError(f"clips are {list(clips.shape)}, and the model takes [N, {shape}]")
-        at_once = batch or len(clips)
-        logits = []
-        for start in range(0, len(clips), at_once):
-            part = clips[start : start + at_once]
-            lacking = at_once - len(part)
-            full = (
-                np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
-            )
-            logits.append(self._model(full)[: len(part)])
-        return np.concatenate(logits)
+        return self._model(clips)
 
     def clip(self, video: str | Path) -> NDArray[np.float32]:
         """The clip that :meth:`classify` shows the model: float32 [3, T, H, W], normalised.

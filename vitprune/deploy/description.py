@@ -59,8 +59,8 @@ class Description:
         provenance: checkpoint, its digest, and Top-1 with its interval, as far as they are known.
         versions: of the packages that made it.
         seconds: that exporting took, without checking and measuring.
-        measured: of each runtime and precision the deviation, latency and size; see
-            :mod:`vitprune.deploy.timing`.
+        measured: rows of :func:`vitprune.deploy.measuring.measure`, also of models that this one
+            was measured beside; none if it was not.
         machine: on which that was measured.
     """
 

@@ -1,4 +1,4 @@
-"""A classifier to a bundle, which is checked and measured before it is put in its place."""
+"""A classifier to a bundle, which is checked before it is put in its place."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Descript
 from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
 from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import OPSET, WRITERS, traced
-from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
 from vitprune.models.bridge import bridges
@@ -39,8 +37,6 @@ TOLERANCE = 1e-4
 """By how much a logit may differ from torch's where both are computed in float32."""
 CHECKED = 4
 """Clips of a check."""
-EAGER = "torch, eager"
-"""What the model as vitprune runs it is called where it is measured."""
 PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "openvino")
 
 
@@ -56,7 +52,6 @@ def export(
     precisions: Sequence[str] = (),
     calibration: NDArray[np.uint8] | None = None,
     provenance: Mapping[str, Any] | None = None,
-    seconds: float = 2.0,
 ) -> Bundle:
     """Export a classifier as a bundle.
 
@@ -76,7 +71,6 @@ def export(
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
             none.
         provenance: what else there is to say of where the classifier comes from.
-        seconds: for how long latency is measured, for each format.
 
     Returns:
         The bundle, opened with the first of ``formats``.
@@ -88,7 +82,7 @@ def export(
     check_installed(formats, write=True)
     check_precisions(precisions, formats)
     directory, rule = Path(directory), ClipRule.of(classifier.clip_settings)
-    model = copy.deepcopy(classifier.model).cpu().float().eval().requires_grad_(False)
+    model = as_deployed(classifier)
     pixels = _drawn(rule) if clips is None else clips
     inputs = normalised(pixels, rule)
     with torch.inference_mode():
@@ -119,50 +113,23 @@ def export(
             seconds=time.perf_counter() - start,
         )
         write_json(building / DESCRIPTION, description.plain())
-        measured = _measure(building, description, model, inputs[:1], seconds * len(models))
-        threads = torch.get_num_threads()
-        deviations = [row["deviation"] for row in measured[1:]]
-        described = replace(
-            description,
-            models=[_tolerant(*pair) for pair in zip(models, deviations, strict=True)],
-            measured=measured,
-            machine=machine(threads),
-        )
-        write_json(building / DESCRIPTION, described.plain())
+        checked = [_checked(building, one) for one in models]
+        write_json(building / DESCRIPTION, replace(description, models=checked).plain())
     return Bundle.load(directory, formats[0])
 
 
-def _measure(
-    directory: Path,
-    description: Description,
-    model: VideoTransformer,
-    clip: NDArray[np.float32],
-    seconds: float,
-) -> list[dict[str, Any]]:
-    """Check every model of a bundle, and measure all of them and torch's in turns."""
-    threads = torch.get_num_threads()
-    opened = [
-        Bundle.load(directory, one.runtime, precision=one.precision, threads=threads)
-        for one in description.models
-    ]
-    deviations = [bundle.check() for bundle in opened]
-    tensor = torch.from_numpy(clip)
+def as_deployed(classifier: VideoClassifier) -> VideoTransformer:
+    """A copy of a classifier's model as it is exported: on the CPU and in float32."""
+    return copy.deepcopy(classifier.model).cpu().float().eval().requires_grad_(False)
 
-    def eager() -> None:
-        with torch.inference_mode():
-            model(tensor)
 
-    runs: dict[str, Callable[[], object]] = {EAGER: eager}
-    runs |= {one.opened.name: partial(one, clip) for one in opened}
-    found = latencies(runs, seconds=seconds)
-    rows: list[dict[str, Any]] = [{"model": EAGER, "deviation": 0.0, "bytes": None}]
-    rows += [
-        {"model": one.opened.name, "deviation": deviation, "bytes": one.opened.bytes}
-        for one, deviation in zip(opened, deviations, strict=True)
-    ]
-    for row in rows:
-        row["latency_ms"], row["latency_p95_ms"] = found[row["model"]]
-    return rows
+def _checked(directory: Path, one: ModelFile) -> ModelFile:
+    """A model that answered the clips of the check as it should.
+
+    What of a reduced precision may be seen elsewhere is twice what was seen here.
+    """
+    deviation = Bundle.load(directory, one.runtime, precision=one.precision).check()
+    return one if one.precision == "float32" else replace(one, tolerance=2 * deviation)
 
 
 def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
@@ -180,11 +147,6 @@ def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
 def _reduced(precision: str, files: tuple[str, ...], directory: Path, opset: int) -> ModelFile:
     size = sum(content_size(directory / file) for file in files)
     return ModelFile("openvino", precision, files, size, math.inf, opset)
-
-
-def _tolerant(one: ModelFile, deviation: float) -> ModelFile:
-    """What of a reduced precision may be seen elsewhere: twice what was seen here."""
-    return one if one.precision == "float32" else replace(one, tolerance=2 * deviation)
 
 
 def _described(model: VideoTransformer) -> dict[str, Any]:

@@ -48,12 +48,38 @@ def open_model(
     return model
 
 
+def batched(model: Model, batch: int | None) -> Model:
+    """A model that takes any number of clips, of one that takes ``batch`` at once.
+
+    Args:
+        model: what is lacking in its last batch is filled up with the last clip.
+        batch: None if it takes any number already.
+    """
+    if batch is None:
+        return model
+
+    def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        logits = []
+        for start in range(0, len(clips), batch):
+            part = clips[start : start + batch]
+            lacking = batch - len(part)
+            whole = (
+                np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
+            )
+            logits.append(model(whole)[: len(part)])
+        return np.concatenate(logits)
+
+    return run
+
+
 def _onnx(path: Path, precision: str, threads: int | None) -> Model:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised, too
     options.intra_op_num_threads = threads or 0
+    # Its threads would keep a core busy for tens of milliseconds after every run, whoever needs it.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (name,) = (one.name for one in session.get_inputs())
     return lambda clips: session.run(None, {name: clips})[0]
@@ -74,6 +100,8 @@ def _openvino(path: Path, precision: str, threads: int | None) -> Model:
 def _torch(path: Path, precision: str, threads: int | None) -> Model:
     import torch
 
+    if threads:
+        torch.set_num_threads(threads)
     module = torch.export.load(path).module()
 
     def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:

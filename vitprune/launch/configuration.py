@@ -377,6 +377,9 @@ class Deploy(Section):
         tuple[Reduced, ...], _takes("a list of float16, bfloat16, int8", _several_of(Reduced))
     ]
     calibration: Whole
+    compare: Flag
+    videos: WholeOrNull
+    seconds: NotNegative
 
     def at_once(self) -> int | None:
         """How many clips the models take at once; None for any number."""

@@ -1,15 +1,26 @@
-"""What exporting a model gave: every runtime beside torch."""
+"""What exporting a model gave: every runtime beside torch, and every model beside the full one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 
+from vitprune.report.formats import p_said
 from vitprune.report.terminal import print_table
 
-HEADER = ("Runtime", "Deviation", "Latency, median", "95th percentile", "Size", "Top-1")
+HEADER = (
+    "Model", "Runtime", "Top-1, %", "Against torch", "Deviation", "ms", "95th", "Of full", "FLOPs",
+    "MB", "Peak MB",
+)  # fmt: skip
+EAGER = "eager"
+"""The runtime of torch as vitprune itself runs it."""
+KEYS = ("model", "runtime", "precision")
+"""What tells rows apart."""
+
+Rows = Sequence[Mapping[str, Any]]
+"""As :func:`vitprune.deploy.measuring.measure` gives them."""
 
 
 def print_exported(
@@ -22,29 +33,96 @@ def print_exported(
         exported: as ``results.json`` has it.
         console: where to.
     """
-    rows, note = exported_rows(exported), measured_on(exported["machine"])
-    print_table(f"Bundle {directory}", HEADER, rows, console, [note])
+    rows, notes = exported_rows(exported), exported_notes(exported)
+    print_table(f"Bundle {directory}", HEADER, rows, console, notes)
 
 
 def exported_rows(exported: Mapping[str, Any]) -> list[list[str]]:
-    """Under :data:`HEADER`, a row for torch and for every model of a bundle."""
+    """Under :data:`HEADER`, a row for every model in every runtime and precision."""
+    return [_row(row) for row in exported["measured"]]
+
+
+def _row(row: Mapping[str, Any]) -> list[str]:
+    shares, paired = row.get("of_full"), row.get("paired")
     return [
-        [
-            row["model"],
-            f"{row['deviation']:.1e}" if row["bytes"] else "",
-            f"{row['latency_ms']:.3g} ms",
-            f"{row['latency_p95_ms']:.3g} ms",
-            f"{row['bytes'] / 1e6:.3g} MB" if row["bytes"] else "",
-            f"{100 * row['top1']:.2f} %" if "top1" in row else "",
-        ]
-        for row in exported["measured"]
+        row["model"],
+        called(row),
+        _top1(row) if "top1" in row else "",
+        _changes(paired) if paired else "",
+        "" if row["runtime"] == EAGER else f"{row['deviation']:.0e}",
+        f"{row['latency_ms']:.3g}",
+        f"{row['latency_p95_ms']:.3g}",
+        f"{shares['latency']:.2f}" if shares else "",
+        f"{shares['flops']:.2f}" if shares and shares["flops"] is not None else "",
+        f"{row['bytes'] / 1e6:.3g}",
+        f"{row['peak_bytes'] / 1e6:.0f}",
     ]
 
 
-def measured_on(machine: Mapping[str, Any]) -> str:
-    """What the table says, and where it was measured."""
-    threads = f"{machine['threads']} thread" + ("s" if machine["threads"] > 1 else "")
-    return (
-        "Deviation: the largest difference of a logit from torch's in float32. Latency of one "
-        f"clip, in turns, on {machine['processor']} with {threads}"
+def called(row: Mapping[str, Any]) -> str:
+    """A runtime and precision: ``torch, eager``, ``openvino int8``."""
+    if row["runtime"] == EAGER:
+        return "torch, eager"
+    return " ".join(
+        [row["runtime"], *([row["precision"]] if row["precision"] != "float32" else [])]
     )
+
+
+def _top1(row: Mapping[str, Any]) -> str:
+    low, high = row["top1_interval"]
+    return f"{100 * row['top1']:.2f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _changes(paired: Mapping[str, Any]) -> str:
+    return f"−{paired['right_to_wrong']} +{paired['wrong_to_right']}, {p_said(paired['p_value'])}"
+
+
+def exported_notes(exported: Mapping[str, Any]) -> list[str]:
+    """What the columns mean, and where it was measured."""
+    machine, batch = exported["machine"], exported["batch"] or 1
+    threads = f"{machine['threads']} thread" + ("s" if machine["threads"] > 1 else "")
+    clips = "one clip" if batch == 1 else f"{batch} clips at once"
+    counts = sorted({row["videos"] for row in exported["measured"] if "videos" in row})
+    top1 = [
+        f"Top-1 of {count} test videos, with its 95 % interval (Wilson); against torch: how many "
+        "of the same videos turned wrong (−) and right (+), and McNemar's exact p"
+        for count in counts
+    ]
+    return [
+        *top1,
+        "Deviation: the largest difference of a logit from eager torch's, in float32",
+        f"ms: latency of {clips}, median and 95th percentile, measured in turns, each in a process "
+        f"of its own, on {machine['processor']} with {threads}; of full: its share of the full "
+        "model's in the same runtime, beside that of FLOPs",
+        "MB: on disk; at its peak, of the whole process: Python, NumPy, the runtime and the model",
+    ]
+
+
+def plain_table(measured: Rows) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of plain numbers, for a table that is sorted and filtered elsewhere."""
+    flat = [_flat(row) for row in measured]
+    columns = [*dict.fromkeys(column for row in flat for column in row)]
+    return columns, [[row.get(column) for column in columns] for row in flat]
+
+
+def by_name(measured: Rows) -> dict[str, dict[str, dict[str, Any]]]:
+    """Name of a model -> runtime and precision -> its figures."""
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in measured:
+        key = "_".join([row["runtime"], row["precision"]])
+        figures = {name: value for name, value in _flat(row).items() if name not in KEYS}
+        found.setdefault(row["model"], {})[key] = figures
+    return found
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without nesting: what is nested has its place in its name."""
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if name == "top1_interval":
+            found["top1_low"], found["top1_high"] = value
+        elif isinstance(value, Mapping):
+            found |= {f"{name}_{inner}": one for inner, one in value.items()}
+        else:
+            found[name] = value
+    return found

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vitprune.report import sections
 from vitprune.report.curves import LEFT, NOTES, CurveTable
 from vitprune.report.exported import HEADER as EXPORTED
-from vitprune.report.exported import exported_rows, measured_on
+from vitprune.report.exported import exported_notes, exported_rows
 from vitprune.report.formats import (
     AGREEMENT,
     ALPHA,
@@ -249,11 +249,12 @@ def _cost_rows(sweep: Sweep) -> list[list[str]]:
 
 def _exported(sweep: Sweep) -> tuple[list[str], list[list[str]], list[str]] | None:
     """Header and rows of what was exported, and where it was measured."""
-    cells = [cell for cell in sweep.finished.itertuples() if "exported" in cell.results]
+    found = [cell for cell in sweep.finished.itertuples() if "exported" in cell.results]
+    cells = [cell for cell in found if "batch" in cell.results["exported"]]  # older ones have less
     if not cells:
         return None
     rows = [[cell.place, *row] for cell in cells for row in exported_rows(cell.results["exported"])]
-    notes = [measured_on(cell.results["exported"]["machine"]) for cell in cells]
+    notes = [note for cell in cells for note in exported_notes(cell.results["exported"])]
     return ["Cell", *EXPORTED], rows, [*dict.fromkeys(notes)]
 
 

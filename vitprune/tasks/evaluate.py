@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vitprune.report.terminal import interval_of, print_summary
 from vitprune.results.reading import left_out
 from vitprune.tasks.explain import Explained, explain
-from vitprune.tasks.export import export_model
+from vitprune.tasks.export import export_model, stage_of
 from vitprune.tasks.outputs import by_view
 from vitprune.tasks.run import Run, surroundings
 from vitprune.tasks.runtime import RunBundle, beside_torch
@@ -105,11 +105,11 @@ def evaluate(cfg: Evaluate, run: Run) -> Evaluated | Explained:
         if trainer.is_global_zero:
             with run.publishing(asdict(results)):
                 pass
-    if trainer.is_global_zero:
-        print_summary(f"{cfg.ckpt} on {subject.data.name}", _summary(results))
-        if cfg.export:
-            found = asdict(results)
-            export_model(cfg, run, classifier, path, subject.data, found, found)
+            print_summary(f"{cfg.ckpt} on {subject.data.name}", _summary(results))
+            if cfg.export:
+                name, found = stage_of(classifier), asdict(results)
+                export_model(cfg, run, {name: classifier}, path, subject.data, found, {name: found})
+    if trainer.is_global_zero:  # after W&B has said its own
         run.say_where()
     return results
 

@@ -13,7 +13,7 @@ from vitprune.errors import InputError
 from vitprune.importance import Scores, Unit, order_neurons
 from vitprune.models.dropping import drop_units
 from vitprune.models.unit import ANY, NEURONS, outermost
-from vitprune.pruning import DropCurves, ModelComparison, Plan, choose
+from vitprune.pruning import FULL, DropCurves, ModelComparison, Plan, choose
 from vitprune.report.curves import print_curves
 from vitprune.report.terminal import print_comparison
 from vitprune.tasks.costing import Costing
@@ -168,14 +168,15 @@ def prune(cfg: Prune, run: Run) -> Pruned:
                 if curves is not None:
                     table = write_curves(run, cfg, curves, data, full.model.title)
             scoring.trace(subject.path, results.plain())
+            print_comparison(results.plain())
+            if curves is not None:
+                print_curves([table])
+            if cfg.export:
+                models, found = {FULL: full, **smaller.others()}, results.plain()
+                figures = {name: found[name] for name in models}
+                path = run.directory / f"{[*models][-1]}.ckpt"
+                export_model(cfg, run, models, path, data, found, figures)
     if trainer.is_global_zero:  # after W&B has said its own
-        print_comparison(results.plain())
-        if curves is not None:
-            print_curves([table])
-        if cfg.export:
-            name, smallest = list(smaller.others().items())[-1]
-            found, path = results.plain(), run.directory / f"{name}.ckpt"
-            export_model(cfg, run, smallest, path, data, found, found[name])
         run.say_where()
     return results
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from vitprune.deploy import Bundle
 from vitprune.deploy.description import DESCRIPTION
 from vitprune.deploy.module import classifier_of
-from vitprune.deploy.timing import latencies
+from vitprune.deploy.timing import clocked, latencies
 from vitprune.files import file_digest
 from vitprune.models.finite import names_of
 from vitprune.pruning.comparison import PairedAccuracy
@@ -114,7 +114,7 @@ class RunBundle(pl.Callback):
         """
         description = self.bundle.description
         with torch.inference_mode():
-            found = latencies({TORCH: lambda: self.bundle(clip)}, seconds=2.0)
+            found = latencies({TORCH: clocked(lambda: self.bundle(clip))}, seconds=2.0)
         return {
             "parameters": description.model["parameters"],
             "checkpoint_bytes": self.bundle.opened.bytes,

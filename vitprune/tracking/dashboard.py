@@ -118,11 +118,23 @@ def workspace(entity: str, project: str, group: str | None = None) -> Any:
             lines("Training loss", "trainer/global_step", "train/loss"),
         ],
     )
+    deployed = ws.Section(
+        name="Deployed (export=[onnx,openvino])",
+        panels=[
+            wr.ScatterPlot(
+                title=f"Top-1 against latency per clip (ms), {model}, by {runtime}",
+                x=summary(f"exported.{model}.{runtime}_float32.latency_ms"),
+                y=summary(f"exported.{model}.{runtime}_float32.top1"),
+            )
+            for model in ("pruned", "recovered")
+            for runtime in ("eager", "onnx", "openvino")
+        ],
+    )
     return ws.Workspace(
         entity=entity,
         project=project,
         name=f"{NAME} ({group})" if group else NAME,
-        sections=[table1, cost, relevance, curves, training],
+        sections=[table1, cost, deployed, relevance, curves, training],
         runset_settings=ws.RunsetSettings(
             filters=ws.And(ws.Metric("Group") == group) if group else "",
             pinned_columns=list(PINNED),

@@ -94,10 +94,10 @@ def wandb_logger(*, save_dir: str, mode: str = "offline", **settings: Any) -> Ru
 class Tracker:
     """One job's logger, and what goes to W&B besides the curves that Lightning sends.
 
-    A context manager. What it is told is sent when the context is left, so that by then the job
-    has written its results; leaving ends the run, so that each job of a multirun gets its own. An
-    exception that leaves the context marks the run as failed, and the rest is not sent. Without a
-    W&B logger every call does nothing.
+    A context manager. What it is told is sent when the context is left, or by :meth:`send`, so that
+    by then the job has written its results; leaving ends the run, so that each job of a multirun
+    gets its own. An exception that leaves the context marks the run as failed, and the rest is not
+    sent. Without a W&B logger every call does nothing.
     """
 
     def __init__(self, logger: Logger | None) -> None:
@@ -183,6 +183,13 @@ class Tracker:
             )
         )
 
+    def send(self) -> None:
+        """Send what it was told so far: what is still to come may fail."""
+        calls, self._outbox = self._outbox, []
+        if isinstance(logger := self.logger, RunLogger):
+            for call in calls:
+                logger.attempt(lambda call=call: call(logger.experiment))  # type: ignore[misc]
+
     def __enter__(self) -> Tracker:
         return self
 
@@ -197,8 +204,7 @@ class Tracker:
             return
         run = logger.experiment
         if kind is None:
-            for call in self._outbox:
-                logger.attempt(lambda call=call: call(run))  # type: ignore[misc]
+            self.send()
         if logger.failed:
             with suppress(Exception):  # it has been said
                 run.finish(exit_code=1)
