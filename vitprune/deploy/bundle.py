@@ -96,7 +96,8 @@ class Bundle:
             full = (
                 np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
             )
-            logits.append(self._model(full)[: len(part)])
+            taken = full.reshape(len(full), *self.description.input_shape[1:])
+            logits.append(self._model(taken)[: len(part)])
         return np.concatenate(logits)
 
     def clip(self, video: str | Path) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from vitprune.deploy.clips import ClipRule, normalised
 from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
 from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
 from vitprune.deploy.precision import reduce
-from vitprune.deploy.program import OPSET, WRITERS, traced
+from vitprune.deploy.program import DIMS, OPSET, WRITERS, traced
 from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
@@ -53,6 +53,7 @@ def export(
     batch: int | None = 1,
     opset: int = OPSET,
     conv3d: bool = True,
+    dims: int = DIMS,
     precisions: Sequence[str] = (),
     calibration: NDArray[np.uint8] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -71,6 +72,7 @@ def export(
         batch: how many clips the models take at once; None for any number.
         opset: of ONNX.
         conv3d: False for no convolutions over three axes, which some devices lack.
+        dims: how many dimensions a tensor may have: 5, or 4 for clips [B, 3 * T, H, W], too.
         precisions: of OpenVINO's model besides float32; see
             :func:`vitprune.deploy.precision.reduce`.
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
@@ -99,9 +101,9 @@ def export(
             write_json(building / PROVENANCE, classifier.provenance.plain())
         start = time.perf_counter()
         clip = torch.from_numpy(inputs[:1])
-        program = traced(model, clip, batch=batch, conv3d=conv3d)
+        program = traced(model, clip, batch=batch, conv3d=conv3d, dims=dims)
         for name in formats:
-            WRITERS[name](program, building, opset)
+            WRITERS[name](program, building, opset, dims)
         del program
         models = [_model_file(name, building, opset) for name in formats]
         learnt_from = pixels if calibration is None else calibration
@@ -112,6 +114,7 @@ def export(
             classes=classifier.class_names,
             clip=rule,
             batch=batch,
+            dims=dims,
             models=models,
             model=_described(model),
             provenance=provenance or {},

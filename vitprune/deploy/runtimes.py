@@ -19,7 +19,7 @@ from vitprune.deploy.formats import FORMATS, check_installed
 from vitprune.errors import InputError, in_one_line
 
 Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Clips [B, 3, T, H, W] to logits [B, C]."""
+"""Clips [B, 3, T, H, W], or as a bundle's models take them, to logits [B, C]."""
 
 
 def open_model(
