@@ -75,7 +75,9 @@ def test_models_are_measured_beside_each_other(
 
 
 def opened(bundle: Path) -> ModelProcess:
-    return ModelProcess("small, onnx", Opening(bundle / "model.onnx", "onnx", "float32", 1, 1))
+    return ModelProcess(
+        "small, onnx", Opening(bundle / "model.onnx", "onnx", "float32", (1, 3, 4, 32, 32), 1)
+    )
 
 
 def test_a_process_answers_as_its_model_does(bundle: Path) -> None:

@@ -24,8 +24,8 @@ def conv3d(
 ) -> Tensor:
     """``torch.nn.functional.conv3d`` without a convolution over three axes.
 
-    Where the kernel is as large as the stride each patch is seen once: a linear layer of patches.
-    Otherwise it is the sum, over the kernel's frames, of a convolution within frames.
+    Where the kernel's frames are seen once each, they are channels of one convolution within
+    frames. Otherwise it is the sum, over the kernel's frames, of such convolutions.
 
     Args:
         input: [B, C, T, H, W].
@@ -38,31 +38,25 @@ def conv3d(
         list(values) * 3 if len(values) == 1 else list(values)
         for values in (stride, padding, dilation)
     )
-    kernel = list(weight.shape[2:])
-    if kernel == stride and not any(padding) and groups == 1:
-        return _patches(input, weight, bias, kernel)
-    frames = F.pad(input, (0, 0, 0, 0, padding[0], padding[0]))
-    count = (frames.shape[2] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    within = stride[1:], padding[1:], dilation[1:], groups
+    frames, *size = input.shape[2:]
+    length = weight.shape[2]
+    if length == stride[0] and dilation[0] == groups == 1 and not padding[0]:
+        count = frames // length
+        x = input[:, :, : count * length].flatten(2).unflatten(2, (count, -1)).transpose(1, 2)
+        x = x.reshape(-1, weight.shape[1] * length, *size)  # [B T', C t, H, W]
+        found = F.conv2d(x, weight.flatten(1, 2), bias, *within)
+        return found.unflatten(0, (-1, count)).transpose(1, 2)
+    x = F.pad(input.transpose(1, 2), (0, 0, 0, 0, 0, 0, padding[0], padding[0]))
+    count = (x.shape[1] - dilation[0] * (length - 1) - 1) // stride[0] + 1
     total = None
-    for i in range(kernel[0]):
+    for i in range(length):
         first = i * dilation[0]
-        part = frames[:, :, first : first + stride[0] * (count - 1) + 1 : stride[0]]
-        found = F.conv2d(
-            part.transpose(1, 2).flatten(0, 1), weight[:, :, i], bias if i == 0 else None,
-            stride[1:], padding[1:], dilation[1:], groups,
-        )  # fmt: skip
+        part = x[:, first : first + stride[0] * (count - 1) + 1 : stride[0]].flatten(0, 1)
+        found = F.conv2d(part, weight[:, :, i], bias if i == 0 else None, *within)
         total = found if total is None else total + found
     assert total is not None
     return total.unflatten(0, (-1, count)).transpose(1, 2)
-
-
-def _patches(x: Tensor, weight: Tensor, bias: Tensor | None, kernel: list[int]) -> Tensor:
-    """A convolution whose kernel is as large as its stride, as a linear layer of patches."""
-    t, h, w = (size // k for size, k in zip(x.shape[2:], kernel, strict=True))
-    x = x[:, :, : t * kernel[0], : h * kernel[1], : w * kernel[2]]  # without what is no whole patch
-    x = x.unflatten(4, (w, -1)).unflatten(3, (h, -1)).unflatten(2, (t, -1))
-    patches = x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)  # [B, T', H', W', C * kernel]
-    return F.linear(patches, weight.flatten(1), bias).permute(0, 4, 1, 2, 3)
 
 
 def without_conv3d(program: ExportedProgram) -> ExportedProgram:

@@ -16,6 +16,11 @@ CHECK = "check.npz"
 PROVENANCE = "provenance.json"
 VERSION = 1
 """Of what ``bundle.json`` says."""
+LAYOUTS = {
+    5: "batch, colour, frame, row, column",
+    4: "batch, frames of the first colour and then of the others, row, column",
+}
+"""Of the models' input, by the number of its dimensions."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Description:
         classes: what the logits are for, in order.
         clip: how clips are taken from videos.
         batch: how many clips the models take at once; None for any number.
+        dims: of the models' input: 5, or 4 where each colour's frames come one after the other.
         models: at least one.
         model: title, specification, dropped units and bridges of what was exported, parameters
             and FLOPs.
@@ -67,6 +73,7 @@ class Description:
     classes: Sequence[str]
     clip: ClipRule
     batch: int | None
+    dims: int
     models: Sequence[ModelFile]
     model: Mapping[str, Any]
     provenance: Mapping[str, Any]
@@ -77,9 +84,15 @@ class Description:
 
     @property
     def shape(self) -> tuple[int | None, int, int, int, int]:
-        """Of the input, [B, 3, T, H, W]; None for any number of clips."""
+        """Of clips, [B, 3, T, H, W]; None for any number of them."""
         size = self.clip.image_size
         return (self.batch, 3, self.clip.num_frames, size, size)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Of the same numbers in the same order, as the models take them."""
+        batch, colours, frames, *size = self.shape
+        return self.shape if self.dims == 5 else (batch, colours * frames, *size)
 
     def plain(self) -> dict[str, Any]:
         """As ``bundle.json`` has it."""
@@ -88,8 +101,8 @@ class Description:
             "classes": list(self.classes),
             "clip": self.clip.plain(),
             "input": {
-                "name": "clips", "dtype": "float32", "shape": list(self.shape),
-                "layout": "batch, colour, frame, row, column",
+                "name": "clips", "dtype": "float32", "shape": list(self.input_shape),
+                "layout": LAYOUTS[self.dims],
             },
             "output": {
                 "name": "logits", "dtype": "float32", "shape": [self.batch, len(self.classes)],
@@ -124,6 +137,7 @@ class Description:
                 classes=plain["classes"],
                 clip=ClipRule.of(plain["clip"]),
                 batch=plain["input"]["shape"][0],
+                dims=len(plain["input"]["shape"]),
                 models=models,
                 **{
                     key: plain[key]

@@ -25,7 +25,7 @@ from vitprune.deploy.clips import ClipRule, normalised
 from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
 from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
 from vitprune.deploy.precision import reduce
-from vitprune.deploy.program import OPSET, WRITERS, traced
+from vitprune.deploy.program import DIMS, OPSET, WRITERS, traced
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
 from vitprune.models.bridge import bridges
@@ -49,6 +49,7 @@ def export(
     batch: int | None = 1,
     opset: int = OPSET,
     conv3d: bool = True,
+    dims: int = DIMS,
     precisions: Sequence[str] = (),
     calibration: NDArray[np.uint8] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -66,6 +67,7 @@ def export(
         batch: how many clips the models take at once; None for any number.
         opset: of ONNX.
         conv3d: False for no convolutions over three axes, which some devices lack.
+        dims: how many dimensions a tensor may have: 5, or 4 for clips [B, 3 * T, H, W], too.
         precisions: of OpenVINO's model besides float32; see
             :func:`vitprune.deploy.precision.reduce`.
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
@@ -93,9 +95,9 @@ def export(
             write_json(building / PROVENANCE, classifier.provenance.plain())
         start = time.perf_counter()
         clip = torch.from_numpy(inputs[:1])
-        program = traced(model, clip, batch=batch, conv3d=conv3d)
+        program = traced(model, clip, batch=batch, conv3d=conv3d, dims=dims)
         for name in formats:
-            WRITERS[name](program, building, opset)
+            WRITERS[name](program, building, opset, dims)
         del program
         models = [_model_file(name, building, opset) for name in formats]
         learnt_from = pixels if calibration is None else calibration
@@ -106,6 +108,7 @@ def export(
             classes=classifier.class_names,
             clip=rule,
             batch=batch,
+            dims=dims,
             models=models,
             model=_described(model),
             provenance=provenance or {},

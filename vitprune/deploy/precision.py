@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,16 +63,17 @@ def reduce(
     return f"{name}.xml", f"{name}.bin"
 
 
-def _quantised(model: object, calibration: NDArray[np.uint8], rule: ClipRule, batch: int) -> object:
+def _quantised(model: Any, calibration: NDArray[np.uint8], rule: ClipRule, batch: int) -> Any:
     import nncf
 
     whole = len(calibration) // batch * batch  # only full batches, as shapes are known
     if not whole:
         raise InputError(f"calibration has {len(calibration)} clips, and a batch {batch}")
     clips = [calibration[start : start + batch] for start in range(0, whole, batch)]
+    shape = [size.get_length() for size in list(model.inputs[0].partial_shape)[1:]]
     with _quiet():
         return nncf.quantize(
-            model, nncf.Dataset(clips, lambda pixels: normalised(pixels, rule)),
+            model, nncf.Dataset(clips, lambda pixels: normalised(pixels, rule).reshape(-1, *shape)),
             model_type=nncf.ModelType.TRANSFORMER, subset_size=len(clips),
         )  # fmt: skip
 

@@ -121,6 +121,7 @@ def _shared(cfg: Prune | Evaluate, data: VideoDataModule) -> dict[str, Any]:
         "batch": how.at_once(),
         "opset": how.opset,
         "conv3d": how.conv3d,
+        "dims": how.dims,
         "precisions": how.precision,
         "calibration": calibration,
     }
