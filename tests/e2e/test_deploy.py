@@ -7,7 +7,7 @@ the tests' process is not to collect.
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from test_jobs import assert_refused
 from wandb_file import records
 
 from vitprune.deploy import Bundle
-from vitprune.deploy.timing import latencies
 from vitprune.files import file_digest
 from vitprune.models.unit import read_units
 
@@ -25,13 +24,6 @@ for package in ("onnxscript", "onnxruntime", "openvino"):
     pytest.importorskip(package)
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def hurried_runtimes() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(latencies.__kwdefaults__, "seconds", 0.0)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -137,8 +137,13 @@ def test_a_pruned_checkpoint_is_pruned_again_explained_and_trained(
     assert "heads: 1 to" in done.stderr
 
 
-def test_curves_over_branches(pruned: Path, run: Run, directory: Path, tmp_path: Path) -> None:
-    finished(run, "prune", tmp_path, "model=mvit", "k=2", "scope=mlp", "curves=true", "draws=1")
-    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
-    assert {row["unit"] for row in rows} == {"", *(f"{layer}.mlp" for layer in range(16))}
-    assert "Top-1 over dropped MLPs: MViT on demo_dai" in (tmp_path / "report.html").read_text()
+def test_curves_over_the_branches_that_are_left(pruned: Path, run: Run, tmp_path: Path) -> None:
+    few, out = tmp_path / "few", tmp_path / "curves"
+    asked = ["model=mvit", "scope=mlp"]
+    finished(run, "prune", few, *asked, "k=11", "metric=magnitude")
+    once = f"ckpt={few / 'pruned.ckpt'}"
+    finished(run, "prune", out, once, *asked, "k=2", "curves=true", "draws=1")
+    left = {f"{layer}.mlp" for layer in range(16)} - {*results_of(few)["dropped"]}
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert {row["unit"] for row in rows} == {"", *left}
+    assert "Top-1 over dropped MLPs: MViT on demo_dai" in (out / "report.html").read_text()

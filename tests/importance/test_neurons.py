@@ -90,7 +90,8 @@ def own_share(rank: int, rendezvous: str, out: str) -> None:
 
 
 def test_two_processes_find_the_order_of_one(tmp_path: Path) -> None:
-    multiprocessing.spawn(own_share, (str(tmp_path / "meet"), str(tmp_path)), nprocs=2)
+    arguments = (str(tmp_path / "meet"), str(tmp_path))
+    multiprocessing.start_processes(own_share, arguments, nprocs=2, start_method="fork")
     alone = toy()
     order_neurons(alone, batches())
     for rank in range(2):
