@@ -74,7 +74,7 @@ def export_model(
         bundle = export(
             classifier, directory, cfg.export, clips=_clips(data, "test", how.clips),
             batch=how.at_once(), opset=how.opset, conv3d=how.conv3d, dims=how.dims,
-            precisions=how.precision,
+            fused=how.fused, precisions=how.precision,
             calibration=_clips(data, cfg.calibration, how.calibration) if how.precision else None,
             provenance=provenance,
         )  # fmt: skip
