@@ -12,7 +12,7 @@ import torch
 from vitprune.deploy import export
 from vitprune.models import build_model
 from vitprune.models.bridge import Bridge, insert
-from vitprune.pruning import drop_layers
+from vitprune.pruning import drop_layers, drop_units
 from vitprune.training import VideoClassifier
 
 CLASSES = ["drink", "phone", "talk"]
@@ -25,28 +25,42 @@ FEW: dict[str, tuple[dict[str, Any], int]] = {
     "video_swin": ({"depths": (2, 1), "num_heads": (1, 2), "window": (2, 4, 4)}, 2),
     "mvit": ({"depths": (1, 1)}, 1),
     "videomae": ({}, 0),
+    "vivit": ({}, 0),
+    "vjepa2": ({}, 0),
+    "videoprism": ({}, 0),
 }
+HUB = ("videomae", "vivit", "vjepa2", "videoprism")
 """Of each architecture a model with windows, shifts and pooling, but few layers; and one of them,
 the first of a stage where there are stages."""
 
 
+HEADS = {
+    "timesformer": ["0.time.1", "0.space.2", "1.3"], "video_swin": ["0.0", "2.1"],
+    "mvit": ["1.0"], "videomae": ["0.1", "0.3"],
+}  # fmt: skip
+"""Some of them; where a layer has no other, its attention keeps a bias."""
+
+
 @pytest.fixture(scope="session")
 def classifier() -> Callable[..., VideoClassifier]:
-    """``classifier(name, kind)``: ``full``, ``pruned`` or ``bridged``."""
+    """``classifier(name, kind)``: ``full``, ``pruned``, ``bridged`` or ``without heads``."""
 
     def classifier(name: str, kind: str = "full") -> VideoClassifier:
         torch.manual_seed(0)
         config, layer = FEW[name]
         sizes = {key: CLIPS[key] for key in ("num_frames", "image_size")}
-        if name == "videomae":
+        if name in HUB:
             pytest.importorskip("transformers")
-            model = drop_layers(build_model(name, "tiny", num_classes=3, **sizes), range(2, 12))
+            model = build_model(name, "tiny", num_classes=3, **sizes)
+            model = drop_layers(model, model.layers[1:-1])
         else:
             model = build_model(name, "tiny", num_classes=3, config=config, **sizes)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn_like(parameter))
-        if kind != "full":
+        if kind == "without heads":
+            model = drop_units(model, HEADS[name])
+        elif kind != "full":
             model = drop_layers(model, [layer])
         if kind == "bridged":
             width = model.embed(torch.zeros(1, 3, 4, 32, 32)).x.shape[-1]

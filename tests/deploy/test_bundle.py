@@ -180,7 +180,7 @@ def test_a_bundle_that_fails_is_not_left_behind(
     monkeypatch.setattr("vitprune.deploy.exporting.traced", lambda *_, **__: None)
     monkeypatch.setitem(
         vars(__import__("vitprune.deploy.exporting", fromlist=["x"]))["WRITERS"], "onnx",
-        lambda program, place, opset, dims: shutil.copy(bundle / "model.onnx", place),
+        lambda program, place, how: shutil.copy(bundle / "model.onnx", place),
     )  # fmt: skip
     other = classifier("mvit", "bridged")
     with pytest.raises(InputError, match="onnx fails its check"):

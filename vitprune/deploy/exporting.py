@@ -25,7 +25,7 @@ from vitprune.deploy.clips import ClipRule, normalised
 from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
 from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
 from vitprune.deploy.precision import reduce
-from vitprune.deploy.program import DIMS, OPSET, WRITERS, traced
+from vitprune.deploy.program import DIMS, OPSET, WRITERS, Onnx, traced
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
 from vitprune.models.bridge import bridges
@@ -50,6 +50,7 @@ def export(
     opset: int = OPSET,
     conv3d: bool = True,
     dims: int = DIMS,
+    fused: bool = False,
     precisions: Sequence[str] = (),
     calibration: NDArray[np.uint8] | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -68,6 +69,7 @@ def export(
         opset: of ONNX.
         conv3d: False for no convolutions over three axes, which some devices lack.
         dims: how many dimensions a tensor may have: 5, or 4 for clips [B, 3 * T, H, W], too.
+        fused: whether attention is one node of ONNX, not of OpenVINO.
         precisions: of OpenVINO's model besides float32; see
             :func:`vitprune.deploy.precision.reduce`.
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
@@ -97,7 +99,7 @@ def export(
         clip = torch.from_numpy(inputs[:1])
         program = traced(model, clip, batch=batch, conv3d=conv3d, dims=dims)
         for name in formats:
-            WRITERS[name](program, building, opset, dims)
+            WRITERS[name](program, building, Onnx(opset, dims, fused))
         del program
         models = [_model_file(name, building, opset) for name in formats]
         learnt_from = pixels if calibration is None else calibration

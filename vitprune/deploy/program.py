@@ -6,7 +6,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -14,7 +16,6 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from vitprune.deploy.decompositions import without_conv3d
-from vitprune.deploy.ranks import limit_ranks
 from vitprune.errors import InputError, in_one_line
 
 OPSET = 18
@@ -22,7 +23,23 @@ OPSET = 18
 
 
 DIMS = 5
-"""What no tensor has more of than clips have: dimensions."""
+"""Of a tensor at most: as many as clips have."""
+
+
+@dataclass(frozen=True)
+class Onnx:
+    """How models are written in ONNX.
+
+    Attributes:
+        opset: of ONNX.
+        dims: how many dimensions a tensor may have; at least as many as the program's clips.
+        fused: whether attention is one node, see :func:`vitprune.deploy.attention.fuse_attention`.
+            OpenVINO's models do without: it puts the operators together by itself.
+    """
+
+    opset: int = OPSET
+    dims: int = DIMS
+    fused: bool = False
 
 
 def traced(
@@ -65,33 +82,42 @@ class _OfFrames(nn.Module):
         return self.model(clips.unflatten(1, (self.colours, -1)))
 
 
-def write_torch(program: ExportedProgram, directory: Path, opset: int, dims: int) -> None:
+def write_torch(program: ExportedProgram, directory: Path, how: Onnx) -> None:
     """``model.pt2``, whose tensors have as many dimensions as they have."""
     with refusing("export=torch"):
         torch.export.save(program, directory / "model.pt2")
 
 
-def write_onnx(program: ExportedProgram, directory: Path, opset: int, dims: int) -> None:
-    """``model.onnx``, with its weights in it, and no tensor of more than so many dimensions.
+def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
+    """``model.onnx``, with its weights in it.
 
     Raises:
         InputError: the opset has no operator that the program needs, or an operator needs more
             dimensions.
     """
-    with refusing(f"export=onnx with deploy.opset={opset}"):
+    from vitprune.deploy.attention import TRANSLATIONS, fuse_attention  # needs onnxscript
+    from vitprune.deploy.ranks import limit_ranks
+
+    with refusing(f"export=onnx with deploy.opset={how.opset}"):
         found: Any = torch.onnx.export(
             program, (), None, input_names=["clips"], output_names=["logits"],
-            opset_version=opset, dynamo=True, optimize=True, verbose=False,
+            opset_version=how.opset, dynamo=True, optimize=True, verbose=False,
+            custom_translation_table=TRANSLATIONS,
         )  # fmt: skip
-        if found.model.opset_imports[""] != opset:  # it goes on with what it could not convert
-            raise InputError(f"deploy.opset={opset} cannot be written by this torch; take {OPSET}")
-        limit_ranks(found.model.graph, dims)
-        for node in found.model.graph:
+        graph = found.model.graph
+        if graph.opset_imports[""] != how.opset:  # it goes on with what it could not convert
+            raise InputError(
+                f"deploy.opset={how.opset} cannot be written by this torch; take {OPSET}"
+            )
+        if how.fused:
+            fuse_attention(graph, how.opset)
+        limit_ranks(graph, how.dims)
+        for node in graph:
             node.metadata_props.clear()  # which lines of which file it was traced from
         found.save(directory / "model.onnx", external_data=False)
 
 
-def write_openvino(program: ExportedProgram, directory: Path, opset: int, dims: int) -> None:
+def write_openvino(program: ExportedProgram, directory: Path, how: Onnx) -> None:
     """``model.xml`` and ``model.bin``, from the model in ONNX.
 
     Raises:
@@ -99,19 +125,18 @@ def write_openvino(program: ExportedProgram, directory: Path, opset: int, dims: 
     """
     import openvino
 
-    ours = directory / "model.onnx"
-    kept = ours.is_file()
-    if not kept:
-        write_onnx(program, directory, opset, dims)
-    with refusing("export=openvino"):
-        # As convert_model does it, which first tries whether the file is one of torch's.
-        model = openvino.Core().read_model(ours)
-        openvino.save_model(model, directory / "model.xml", compress_to_fp16=False)
-    if not kept:
-        ours.unlink()
+    with TemporaryDirectory() as place:
+        written = directory / "model.onnx"
+        if how.fused or not written.is_file():
+            write_onnx(program, Path(place), replace(how, fused=False))
+            written = Path(place) / "model.onnx"
+        with refusing("export=openvino"):
+            # As convert_model does it, which first tries whether the file is one of torch's.
+            model = openvino.Core().read_model(written)
+            openvino.save_model(model, directory / "model.xml", compress_to_fp16=False)
 
 
-WRITERS: Mapping[str, Callable[[ExportedProgram, Path, int, int], None]] = {
+WRITERS: Mapping[str, Callable[[ExportedProgram, Path, Onnx], None]] = {
     "onnx": write_onnx, "openvino": write_openvino, "torch": write_torch,
 }  # fmt: skip
 """By the names of :data:`vitprune.deploy.formats.FORMATS`."""

@@ -4,7 +4,7 @@ Devices take four or five. A tensor that has more is kept with its first axes me
 order in memory, and each operator on it is put in terms of as few axes as it tells apart: those
 that it treats alike and that lie side by side are one. Where too many axes go to different places,
 they go in several transpositions. All of that moves numbers and computes none, but for an einsum,
-which becomes a product of matrices.
+which becomes a product of matrices. Moves that follow one another become one where they can.
 """
 
 from __future__ import annotations
@@ -14,20 +14,16 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from itertools import combinations, groupby, pairwise, permutations
 
-import numpy as np
 from onnxscript import ir
 
+from vitprune.deploy.graphs import Builder, Shape, Size, product, remove_unused, shape_of
 from vitprune.errors import InputError
-
-Size = int | None
-"""Of an axis; None where it is the batch's, or a multiple of it, and that may be any."""
-Shape = tuple[Size, ...]
 
 
 def limit_ranks(graph: ir.Graph, most: int) -> None:
     """Rewrite a graph, in place, so that no tensor has more than ``most`` dimensions.
 
-    Nodes all of whose tensors have as few already stay as they are.
+    Nodes all of whose tensors have as few already stay as they are, unless they only move numbers.
 
     Args:
         graph: whose inputs and outputs have no more, and the shapes of whose other values are
@@ -40,24 +36,20 @@ def limit_ranks(graph: ir.Graph, most: int) -> None:
     _Rewriting(graph, most).run()
 
 
-class _Rewriting:
+class _Rewriting(Builder):
     """A graph whose nodes are rewritten one after the other."""
 
     def __init__(self, graph: ir.Graph, most: int) -> None:
-        self.graph, self.most = graph, most
+        super().__init__(graph)
+        self.most = most
         self.merged: dict[ir.Value, ir.Value] = {}
         """What there is now for each value that had too many dimensions."""
-        self.viewed: dict[ir.Value, ir.Value] = {}
-        """Whose numbers the values that came of a reshape have, in the same order."""
-        self.constants: dict[tuple[int, ...], ir.Value] = {}
-        self.new: list[ir.Node] = []
-        """What takes the place of the node that is being looked at."""
 
     def run(self) -> None:
         old = []
         for node in list(self.graph):
             ranks = [len(value.shape or ()) for value in (*node.inputs, *node.outputs) if value]
-            if max(ranks, default=0) <= self.most:
+            if max(ranks, default=0) <= self.most and not _moves_alone(node):
                 continue
             lower = LOWERINGS.get(node.op_type)
             if lower is None or node.domain:
@@ -65,11 +57,10 @@ class _Rewriting:
             found = lower(self, node)
             for output, value in zip(node.outputs, found, strict=True):
                 self.replace(output, value)
-            self.graph.insert_before(node, self.new)
-            self.new = []
+            self.put(node)
             old.append(node)
         self.graph.remove(reversed(old), safe=True)
-        _remove_unused(self.graph)
+        remove_unused(self.graph)
 
     def replace(self, output: ir.Value, value: ir.Value) -> None:
         """Let a value, in any grouping of its axes, be what a node of the old graph gave."""
@@ -100,31 +91,6 @@ class _Rewriting:
         assert value is not None
         return self.merged.get(value, value), shape_of(value)
 
-    def emit(
-        self,
-        op: str,
-        inputs: Sequence[ir.Value | None],
-        shape: Shape,
-        attributes: dict[str, object] | None = None,
-        like: ir.Value | None = None,
-    ) -> ir.Value:
-        """A new node, and what it gives.
-
-        Args:
-            op: of the node.
-            inputs: of it.
-            shape: of what it gives.
-            attributes: of the node.
-            like: of the same type as that; by default its first input is.
-        """
-        (value,) = ir.node(op, inputs, attributes or {}, num_outputs=1).outputs  # type: ignore[arg-type]
-        node, source = value.producer(), like or inputs[0]
-        assert node is not None
-        assert source is not None
-        value.shape, value.type = ir.Shape(shape), source.type
-        self.new.append(node)
-        return value
-
     def again(
         self, node: ir.Node, inputs: Sequence[ir.Value | None], shape: Shape, **changed: object
     ) -> ir.Value:
@@ -132,33 +98,6 @@ class _Rewriting:
         attributes: dict[str, object] = {**node.attributes, **changed}
         kept = {key: value for key, value in attributes.items() if value is not None}
         return self.emit(node.op_type, inputs, shape, kept, like=node.outputs[0])
-
-    def constant(self, numbers: Sequence[int]) -> ir.Value:
-        """An initializer of integers."""
-        key = tuple(numbers)
-        if key not in self.constants:
-            self.constants[key] = self._initializer(np.array(key, dtype=np.int64))
-        return self.constants[key]
-
-    def _initializer(self, array: np.ndarray) -> ir.Value:
-        name = f"ranks_{len(self.graph.initializers)}"
-        tensor = ir.tensor(array, name=name)
-        shape, kind = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
-        value = ir.Value(name=name, shape=shape, type=kind, const_value=tensor)
-        self.graph.register_initializer(value)
-        return value
-
-    def view(self, value: ir.Value, shape: Shape) -> ir.Value:
-        """The same numbers in the same order in another shape, that has at most one None."""
-        value = self.viewed.get(value, value)
-        if shape_of(value) == shape:
-            return value
-        sizes = [-1 if size is None else size for size in shape]
-        if value.const_value is not None:
-            return self._initializer(value.const_value.numpy().reshape(sizes))
-        found = self.emit("Reshape", [value, self.constant(sizes)], shape)
-        self.viewed[found] = value
-        return found
 
     def permute(self, value: ir.Value, shape: Shape, order: Sequence[int]) -> ir.Value:
         """Axes in another order: of ``shape``, in some grouping of ``shape[i] for i in order``."""
@@ -176,9 +115,21 @@ class _Rewriting:
             parts = [sizes[start:end] for start, end in groups]
             flat = tuple(map(product, parts))
             after = tuple(flat[i] for i in moved)
-            value = self.emit("Transpose", [self.view(value, flat)], after, {"perm": moved})
+            value = self._transposed(self.view(value, flat), after, moved)
             sizes = [size for i in moved for size in parts[i]]
         return value
+
+    def _transposed(self, value: ir.Value, shape: Shape, order: Sequence[int]) -> ir.Value:
+        """A transposition, put together with the one in front of it, if there is one."""
+        before = value.producer()
+        if before is not None and before.op_type == "Transpose":
+            source = before.inputs[0]
+            assert source is not None
+            order = [before.attributes["perm"].as_ints()[axis] for axis in order]
+            value = source
+        if list(order) == sorted(order):
+            return value
+        return self.emit("Transpose", [value], shape, {"perm": list(order)})
 
     # Of each operator what it gives, in any grouping of its axes.
 
@@ -381,6 +332,7 @@ class _Rewriting:
         return [int(x) for x in value.const_value.numpy().reshape(-1)]
 
 
+MOVES = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose")
 ELEMENTWISE = (
     "Abs", "Add", "And", "Cast", "Ceil", "Clip", "Cos", "Div", "Equal", "Erf", "Exp", "Floor",
     "Gelu", "Greater", "Identity", "Less", "Log", "Max", "Min", "Mul", "Neg", "Not", "Or", "Pow",
@@ -388,7 +340,7 @@ ELEMENTWISE = (
 )  # fmt: skip
 LOWERINGS: dict[str, Callable[[_Rewriting, ir.Node], list[ir.Value]]] = {
     **dict.fromkeys(ELEMENTWISE, _Rewriting.elementwise),
-    **dict.fromkeys(["Reshape", "Squeeze", "Unsqueeze", "Flatten"], _Rewriting.as_it_is),
+    **dict.fromkeys(MOVES, _Rewriting.as_it_is),
     **dict.fromkeys(["Softmax", "LogSoftmax", "LayerNormalization"], _Rewriting.of_last_axis),
     **dict.fromkeys(["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin"], _Rewriting.reduce),
     "Transpose": _Rewriting.transpose,
@@ -403,21 +355,12 @@ LOWERINGS: dict[str, Callable[[_Rewriting, ir.Node], list[ir.Value]]] = {
 """By operator: how it is done on fewer dimensions."""
 
 
-def shape_of(value: ir.Value) -> Shape:
-    """Of a value, whose rank must be known."""
-    if value.shape is None:
-        raise InputError(f"the shape of {value.name} is not known")
-    return tuple(size if isinstance(size, int) else None for size in value.shape)
-
-
-def product(sizes: Sequence[Size]) -> Size:
-    """Of sizes of axes."""
-    total = 1
-    for size in sizes:
-        if size is None:
-            return None
-        total *= size
-    return total
+def _moves_alone(node: ir.Node) -> bool:
+    """Whether a node computes nothing, and it is known what shapes it has to do with."""
+    if node.op_type not in MOVES:
+        return False
+    shapes = [value.shape for value in (node.inputs[0], node.outputs[0]) if value is not None]
+    return all(s is not None and sum(not isinstance(n, int) for n in s) <= 1 for s in shapes)
 
 
 def _widened(shape: Shape, rank: int) -> Shape:
@@ -447,13 +390,3 @@ def _moves(order: tuple[int, ...], most: int) -> tuple[Move, ...]:
                         found[then] = (*found[now], (groups, moved))
                         waiting.append(then)
     return found[order]
-
-
-def _remove_unused(graph: ir.Graph) -> None:
-    """Nodes and initializers whose values nobody takes."""
-    for node in reversed(list(graph)):
-        if not any(value.uses() or value in graph.outputs for value in node.outputs):
-            graph.remove(node, safe=True)
-    for name, value in list(graph.initializers.items()):
-        if not value.uses() and value not in graph.outputs:
-            del graph.initializers[name]

@@ -373,6 +373,7 @@ class Deploy(Section):
     opset: Annotated[int, _takes("whole numbers from 18", _whole(18))]
     conv3d: Flag
     dims: Annotated[int, _takes("4 or 5", lambda value: value in (4, 5))]
+    fused: Flag
     clips: Whole
     precision: Annotated[
         tuple[Reduced, ...], _takes("a list of float16, bfloat16, int8", _several_of(Reduced))

@@ -122,6 +122,7 @@ def _shared(cfg: Prune | Evaluate, data: VideoDataModule) -> dict[str, Any]:
         "opset": how.opset,
         "conv3d": how.conv3d,
         "dims": how.dims,
+        "fused": how.fused,
         "precisions": how.precision,
         "calibration": calibration,
     }
