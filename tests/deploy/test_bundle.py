@@ -182,7 +182,7 @@ def test_a_bundle_that_fails_is_not_left_behind(
     monkeypatch.setattr("vitprune.deploy.exporting.traced", lambda *_, **__: None)
     monkeypatch.setitem(
         vars(__import__("vitprune.deploy.exporting", fromlist=["x"]))["WRITERS"], "onnx",
-        lambda program, place, opset: shutil.copy(bundle / "model.onnx", place),
+        lambda program, place, opset, layers: shutil.copy(bundle / "model.onnx", place),
     )  # fmt: skip
     other = classifier("mvit", "bridged")
     with pytest.raises(InputError, match="onnx fails its check"):

@@ -101,7 +101,7 @@ def export(
         clip = torch.from_numpy(inputs[:1])
         program = traced(model, clip, batch=batch, conv3d=conv3d)
         for name in formats:
-            WRITERS[name](program, building, opset)
+            WRITERS[name](program, building, opset, model.layers)
         del program
         models = [_model_file(name, building, opset) for name in formats]
         learnt_from = pixels if calibration is None else calibration

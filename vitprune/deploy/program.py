@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,14 +45,18 @@ def traced(model: nn.Module, clip: Tensor, *, batch: int | None, conv3d: bool) -
         return program if conv3d else without_conv3d(program)
 
 
-def write_torch(program: ExportedProgram, directory: Path, opset: int) -> None:
+def write_torch(
+    program: ExportedProgram, directory: Path, opset: int, layers: Sequence[int]
+) -> None:
     """``model.pt2``."""
     with refusing("export=torch"):
         torch.export.save(program, directory / "model.pt2")
 
 
-def write_onnx(program: ExportedProgram, directory: Path, opset: int) -> None:
-    """``model.onnx``, with its weights in it.
+def write_onnx(
+    program: ExportedProgram, directory: Path, opset: int, layers: Sequence[int]
+) -> None:
+    """``model.onnx``, with its weights in it; its nodes are called as :func:`node_name` has it.
 
     Raises:
         InputError: the opset has no operator that the program needs.
@@ -63,11 +69,35 @@ def write_onnx(program: ExportedProgram, directory: Path, opset: int) -> None:
         if found.model.opset_imports[""] != opset:  # it goes on with what it could not convert
             raise InputError(f"deploy.opset={opset} cannot be written by this torch; take {OPSET}")
         for node in found.model.graph:
+            scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+            node.name = node_name(scopes, node.name or "", layers)
             node.metadata_props.clear()  # which lines of which file it was traced from
         found.save(directory / "model.onnx", external_data=False)
 
 
-def write_openvino(program: ExportedProgram, directory: Path, opset: int) -> None:
+BLOCK = re.compile(r"blocks\.(\d+)(?:\.branches)?")
+"""What the names of a layer's modules begin with, in a model."""
+
+
+def node_name(scopes: Sequence[str], name: str, layers: Sequence[int]) -> str:
+    """What a node is called: by its module, as the unpruned model numbers layers.
+
+    Args:
+        scopes: names of the modules that it is in, from the outermost, and its own.
+        name: that torch gives it, which no other node has.
+        layers: numbers of the layers that the model has, in order of execution.
+
+    Returns:
+        For example ``layers.7.attention.qkv/MatMul_11``.
+    """
+    module = scopes[-2] if len(scopes) > 1 else ""
+    place = BLOCK.sub(lambda found: f"layers.{layers[int(found[1])]}", module, count=1)
+    return "/".join(filter(None, [place, name.removeprefix("node_")]))
+
+
+def write_openvino(
+    program: ExportedProgram, directory: Path, opset: int, layers: Sequence[int]
+) -> None:
     """``model.xml`` and ``model.bin``, from the model in ONNX.
 
     Raises:
@@ -78,7 +108,7 @@ def write_openvino(program: ExportedProgram, directory: Path, opset: int) -> Non
     ours = directory / "model.onnx"
     kept = ours.is_file()
     if not kept:
-        write_onnx(program, directory, opset)
+        write_onnx(program, directory, opset, layers)
     with refusing("export=openvino"):
         # As convert_model does it, which first tries whether the file is one of torch's.
         model = openvino.Core().read_model(ours)
@@ -87,10 +117,11 @@ def write_openvino(program: ExportedProgram, directory: Path, opset: int) -> Non
         ours.unlink()
 
 
-WRITERS: Mapping[str, Callable[[ExportedProgram, Path, int], None]] = {
+WRITERS: Mapping[str, Callable[[ExportedProgram, Path, int, Sequence[int]], None]] = {
     "onnx": write_onnx, "openvino": write_openvino, "torch": write_torch,
 }  # fmt: skip
-"""By the names of :data:`vitprune.deploy.formats.FORMATS`."""
+"""By the names of :data:`vitprune.deploy.formats.FORMATS`: a program, where to, the opset of ONNX, and
+the numbers of the model's layers."""
 
 
 @contextmanager
