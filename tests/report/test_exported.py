@@ -14,6 +14,10 @@ EXPORTED = {
          "latency_p95_ms": 5.0, "top1": 0.9},
     ],
     "machine": {"processor": "Some CPU", "cpus": 2, "threads": 1},
+    "quantised": {
+        "onnx int8": {"clips": 128, "loss": 0.78125, "float_layers": [3, 7], "max_loss": 1.0},
+        "openvino int8": {"clips": 128, "loss": 0.0, "float_layers": [], "max_loss": None},
+    },
 }  # fmt: skip
 
 
@@ -29,3 +33,7 @@ def test_the_table_says_where_it_was_measured() -> None:
     print_exported("runs/bundle", EXPORTED, Console(file=out, width=200))
     assert "Bundle runs/bundle" in out.getvalue()
     assert "on Some CPU with 1 thread\n" in out.getvalue()
+    assert (
+        "onnx int8: layers 3, 7 in float; 0.8 % of the 128 calibration clips get another answer"
+    ) in out.getvalue()
+    assert "openvino int8: no layer in float; 0.0 % of the 128" in out.getvalue()

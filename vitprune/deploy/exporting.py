@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,21 @@ from numpy.typing import NDArray
 import vitprune
 from vitprune.deploy.bundle import Bundle
 from vitprune.deploy.clips import ClipRule, normalised
-from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
-from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
+from vitprune.deploy.description import (
+    CHECK,
+    DESCRIPTION,
+    PROVENANCE,
+    Description,
+    ModelFile,
+    Quantised,
+)
+from vitprune.deploy.formats import FORMATS, Reduced, check_installed, check_precisions, having
 from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import OPSET, WRITERS, traced
 from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
+from vitprune.importance import score
 from vitprune.models.bridge import bridges
 from vitprune.models.chain import VideoTransformer
 from vitprune.results.writing import write_json
@@ -53,8 +61,9 @@ def export(
     batch: int | None = 1,
     opset: int = OPSET,
     conv3d: bool = True,
-    precisions: Sequence[str] = (),
+    precisions: Sequence[Reduced] = (),
     calibration: NDArray[np.uint8] | None = None,
+    max_loss: float | None = None,
     provenance: Mapping[str, Any] | None = None,
     seconds: float = 2.0,
 ) -> Bundle:
@@ -71,10 +80,13 @@ def export(
         batch: how many clips the models take at once; None for any number.
         opset: of ONNX.
         conv3d: False for no convolutions over three axes, which some devices lack.
-        precisions: of OpenVINO's model besides float32; see
+        precisions: besides float32, of those formats that have them; see
             :func:`vitprune.deploy.precision.reduce`.
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
             none.
+        max_loss: how much ``int8`` may lose on them, in points; None for any. Where it loses more,
+            the layers of highest relevance stay in float; see
+            :func:`vitprune.deploy.quantisation.quantise`.
         provenance: what else there is to say of where the classifier comes from.
         seconds: for how long latency is measured, for each format.
 
@@ -104,10 +116,15 @@ def export(
             WRITERS[name](program, building, opset, model.layers)
         del program
         models = [_model_file(name, building, opset) for name in formats]
-        learnt_from = pixels if calibration is None else calibration
+        learnt_from = normalised(pixels if calibration is None else calibration, rule)
+        order = cache(lambda: _most_relevant_first(model, learnt_from))
         for precision in precisions:
-            files = reduce(precision, building, learnt_from, rule, batch)
-            models.append(_reduced(precision, files, building, opset))
+            for name in having(precision, formats):
+                files, quantised = reduce(
+                    precision, name, building, _batches(learnt_from, batch or 1),
+                    max_loss=max_loss, order=order,
+                )  # fmt: skip
+                models.append(_reduced(name, precision, files, building, opset, quantised))
         description = Description(
             classes=classifier.class_names,
             clip=rule,
@@ -171,15 +188,40 @@ def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
 
+def _batches(clips: NDArray[np.float32], batch: int) -> list[NDArray[np.float32]]:
+    """Clips in batches, without what fills none: a model takes no other."""
+    whole = len(clips) // batch * batch
+    if not whole:
+        raise InputError(f"calibration has {len(clips)} clips, and a batch {batch}")
+    return [clips[start : start + batch] for start in range(0, whole, batch)]
+
+
+def _most_relevant_first(model: VideoTransformer, clips: NDArray[np.float32]) -> list[int]:
+    """The layers by their relevance R, which needs no labels."""
+    batches = [
+        {"clips": torch.from_numpy(clip[None]), "label": torch.zeros(1).long(),
+         "video": torch.tensor([number])}
+        for number, clip in enumerate(clips)
+    ]  # fmt: skip
+    return [unit.layer for unit in score(model, batches).rank("R", "highest")]
+
+
 def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
-    files = (FORMATS[name].file, *FORMATS[name].beside)
+    files = FORMATS[name].files
     size = sum(content_size(directory / file) for file in files)
     return ModelFile(name, "float32", files, size, TOLERANCE, None if name == "torch" else opset)
 
 
-def _reduced(precision: str, files: tuple[str, ...], directory: Path, opset: int) -> ModelFile:
+def _reduced(
+    name: str,
+    precision: Reduced,
+    files: tuple[str, ...],
+    directory: Path,
+    opset: int,
+    quantised: Quantised | None,
+) -> ModelFile:
     size = sum(content_size(directory / file) for file in files)
-    return ModelFile("openvino", precision, files, size, math.inf, opset)
+    return ModelFile(name, precision, files, size, math.inf, opset, quantised)
 
 
 def _tolerant(one: ModelFile, deviation: float) -> ModelFile:

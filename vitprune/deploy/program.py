@@ -120,8 +120,8 @@ def write_openvino(
 WRITERS: Mapping[str, Callable[[ExportedProgram, Path, int, Sequence[int]], None]] = {
     "onnx": write_onnx, "openvino": write_openvino, "torch": write_torch,
 }  # fmt: skip
-"""By the names of :data:`vitprune.deploy.formats.FORMATS`: a program, where to, the opset of ONNX, and
-the numbers of the model's layers."""
+"""By the names of :data:`vitprune.deploy.formats.FORMATS`: a program, where to, the opset of ONNX,
+and the numbers of the model's layers."""
 
 
 @contextmanager

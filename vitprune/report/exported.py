@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +23,7 @@ def print_exported(
         console: where to.
     """
     rows, note = exported_rows(exported), measured_on(exported["machine"])
-    print_table(f"Bundle {directory}", HEADER, rows, console, [note])
+    print_table(f"Bundle {directory}", HEADER, rows, console, [note, *quantised_so(exported)])
 
 
 def exported_rows(exported: Mapping[str, Any]) -> list[list[str]]:
@@ -48,3 +48,18 @@ def measured_on(machine: Mapping[str, Any]) -> str:
         "Deviation: the largest difference of a logit from torch's in float32. Latency of one "
         f"clip, in turns, on {machine['processor']} with {threads}"
     )
+
+
+def quantised_so(exported: Mapping[str, Any]) -> list[str]:
+    """Of every model in int8 what stayed in float, and what it changes, in words."""
+    return [
+        f"{name}: {_in_float(known['float_layers'])}; {known['loss']:.1f} % of the "
+        f"{known['clips']} calibration clips get another answer than in float32"
+        for name, known in exported.get("quantised", {}).items()
+    ]
+
+
+def _in_float(layers: Sequence[int]) -> str:
+    if not layers:
+        return "no layer in float"
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))} in float"

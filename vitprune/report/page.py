@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vitprune.report import sections
 from vitprune.report.curves import LEFT, NOTES, CurveTable
 from vitprune.report.exported import HEADER as EXPORTED
-from vitprune.report.exported import exported_rows, measured_on
+from vitprune.report.exported import exported_rows, measured_on, quantised_so
 from vitprune.report.formats import (
     AGREEMENT,
     ALPHA,
@@ -254,6 +254,9 @@ def _exported(sweep: Sweep) -> tuple[list[str], list[list[str]], list[str]] | No
         return None
     rows = [[cell.place, *row] for cell in cells for row in exported_rows(cell.results["exported"])]
     notes = [measured_on(cell.results["exported"]["machine"]) for cell in cells]
+    notes += [
+        f"{cell.place}: {note}" for cell in cells for note in quantised_so(cell.results["exported"])
+    ]
     return ["Cell", *EXPORTED], rows, [*dict.fromkeys(notes)]
 
 

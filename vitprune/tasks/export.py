@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ def export_model(
             classifier, directory, cfg.export, clips=_clips(data, "test", how.clips),
             batch=how.at_once(), opset=how.opset, conv3d=how.conv3d, precisions=how.precision,
             calibration=_clips(data, cfg.calibration, how.calibration) if how.precision else None,
-            provenance=provenance,
+            max_loss=how.max_loss, provenance=provenance,
         )  # fmt: skip
     except InputError as error:
         raise InputError(f"{error} (the job's results are in {run.directory})") from error
@@ -89,6 +89,9 @@ def export_model(
         "models": [one.name for one in description.models],
         "measured": list(description.measured),
         "machine": description.machine,
+        "quantised": {
+            one.name: asdict(one.quantised) for one in description.models if one.quantised
+        },
     }
     write_json(run.directory / RESULTS, {**results, "exported": exported})
     print_exported(str(directory), exported)
