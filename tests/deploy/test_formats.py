@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from vitprune.deploy import formats
@@ -24,12 +26,16 @@ def test_the_line_names_the_packages_and_the_extra(monkeypatch: pytest.MonkeyPat
     assert formats.runs("openvino")
 
 
-def test_precisions_are_of_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    formats.check_precisions(["float16"], ["onnx", "openvino"])
-    with pytest.raises(
-        InputError, match=r"^deploy\.precision=\[int8\] is OpenVINO's; add openvino"
-    ):
-        formats.check_precisions(["int8"], ["onnx"])
+def test_a_precision_is_of_some_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert formats.having("int8", ["torch", "openvino", "onnx"]) == ["openvino", "onnx"]
+    assert {one for form in formats.FORMATS.values() for one in form.reduced} == set(
+        get_args(formats.Reduced)
+    )
+    assert formats.FORMATS["openvino"].files_in("int8") == ("model-int8.xml", "model-int8.bin")
+    formats.check_precisions(["float16", "int8"], ["onnx", "openvino"])
+    with pytest.raises(InputError, match=r"^deploy\.precision=\[bfloat16\] is of openvino; add it"):
+        formats.check_precisions(["bfloat16"], ["onnx", "torch"])
     monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    formats.check_precisions(["int8"], ["onnx"])
     with pytest.raises(InputError, match=r"needs nncf, which is not installed: pip install 'vit"):
-        formats.check_precisions(["int8"], ["openvino"])
+        formats.check_precisions(["int8"], ["onnx", "openvino"])

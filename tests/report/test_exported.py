@@ -23,6 +23,10 @@ EXPORTED: dict[str, Any] = {
          "of_full": {"latency": 0.7, "flops": None}},
     ],
     "machine": {"processor": "Some CPU", "cpus": 2, "threads": 1},
+    "quantised": {
+        "onnx int8": {"clips": 128, "loss": 0.78125, "float_layers": [3, 7], "max_loss": 1.0},
+        "openvino int8": {"clips": 128, "loss": 0.0, "float_layers": [], "max_loss": None},
+    },
 }  # fmt: skip
 
 
@@ -43,6 +47,10 @@ def test_the_table_says_where_it_was_measured() -> None:
     assert "Top-1 of 100 test videos" in out.getvalue()
     assert "latency of one clip" in out.getvalue()
     assert "on Some CPU with 1 thread;" in out.getvalue()
+    assert (
+        "onnx int8: layers 3, 7 in float; 0.8 % of the 128 calibration clips get another answer"
+    ) in out.getvalue()
+    assert "openvino int8: no layer in float; 0.0 % of the 128" in out.getvalue()
     out = StringIO()
     machine = {**EXPORTED["machine"], "threads": 2}
     print_exported("b", {**EXPORTED, "batch": 4, "machine": machine}, Console(file=out, width=400))

@@ -24,6 +24,24 @@ LAYOUTS = {
 
 
 @dataclass(frozen=True)
+class Quantised:
+    """How a model in int8 answers the clips from which it learnt the ranges of its activations.
+
+    Attributes:
+        clips: how many there were.
+        loss: of their answers the share that is another than in float32, in points: Top-1 cannot
+            have lost more on them.
+        float_layers: the layers that stayed in float, in order of execution.
+        max_loss: that was allowed, in points; None for any.
+    """
+
+    clips: int
+    loss: float
+    float_layers: tuple[int, ...] = ()
+    max_loss: float | None = None
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """A model in one format and precision.
 
@@ -35,6 +53,7 @@ class ModelFile:
         tolerance: by how much a logit may differ from torch's in float32. Of a reduced precision
             twice what was found when it was made.
         opset: of ONNX, where it was written as such.
+        quantised: what is known of a model in int8.
     """
 
     runtime: str
@@ -43,6 +62,14 @@ class ModelFile:
     bytes: int
     tolerance: float
     opset: int | None = None
+    quantised: Quantised | None = None
+
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> ModelFile:
+        """What ``bundle.json`` says of it."""
+        known = plain.get("quantised")
+        quantised = known and Quantised(**{**known, "float_layers": tuple(known["float_layers"])})
+        return cls(**{**plain, "files": tuple(plain["files"]), "quantised": quantised})
 
     @property
     def name(self) -> str:
@@ -132,13 +159,12 @@ class Description:
                     f"{path} is of version {plain['bundle']}, and this vitprune reads {VERSION}; "
                     "export the model again"
                 )
-            models = [ModelFile(**{**one, "files": tuple(one["files"])}) for one in plain["models"]]
             return cls(
                 classes=plain["classes"],
                 clip=ClipRule.of(plain["clip"]),
                 batch=plain["input"]["shape"][0],
                 dims=len(plain["input"]["shape"]),
-                models=models,
+                models=[ModelFile.of(one) for one in plain["models"]],
                 **{
                     key: plain[key]
                     for key in (

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,20 @@ from numpy.typing import NDArray
 import vitprune
 from vitprune.deploy.bundle import Bundle
 from vitprune.deploy.clips import ClipRule, normalised
-from vitprune.deploy.description import CHECK, DESCRIPTION, PROVENANCE, Description, ModelFile
-from vitprune.deploy.formats import FORMATS, check_installed, check_precisions
+from vitprune.deploy.description import (
+    CHECK,
+    DESCRIPTION,
+    PROVENANCE,
+    Description,
+    ModelFile,
+    Quantised,
+)
+from vitprune.deploy.formats import FORMATS, Reduced, check_installed, check_precisions, having
 from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import DIMS, OPSET, WRITERS, Onnx, traced
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
+from vitprune.importance import score
 from vitprune.models.bridge import bridges
 from vitprune.models.chain import VideoTransformer
 from vitprune.results.writing import write_json
@@ -51,8 +60,9 @@ def export(
     conv3d: bool = True,
     dims: int = DIMS,
     fused: bool = False,
-    precisions: Sequence[str] = (),
+    precisions: Sequence[Reduced] = (),
     calibration: NDArray[np.uint8] | None = None,
+    max_loss: float | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Export a classifier as a bundle.
@@ -70,10 +80,13 @@ def export(
         conv3d: False for no convolutions over three axes, which some devices lack.
         dims: how many dimensions a tensor may have: 5, or 4 for clips [B, 3 * T, H, W], too.
         fused: whether attention is one node of ONNX, not of OpenVINO.
-        precisions: of OpenVINO's model besides float32; see
+        precisions: besides float32, of those formats that have them; see
             :func:`vitprune.deploy.precision.reduce`.
         calibration: pixels of clips for ``int8``, shaped as ``clips``, which are taken if there are
             none.
+        max_loss: how much ``int8`` may lose on them, in points; None for any. Where it loses more,
+            the layers of highest relevance stay in float; see
+            :func:`vitprune.deploy.quantisation.quantise`.
         provenance: what else there is to say of where the classifier comes from.
 
     Returns:
@@ -98,25 +111,33 @@ def export(
         start = time.perf_counter()
         clip = torch.from_numpy(inputs[:1])
         program = traced(model, clip, batch=batch, conv3d=conv3d, dims=dims)
+        how = Onnx(opset, dims, fused, model.layers)
         for name in formats:
-            WRITERS[name](program, building, Onnx(opset, dims, fused))
+            WRITERS[name](program, building, how)
         del program
-        models = [_model_file(name, building, opset) for name in formats]
-        learnt_from = pixels if calibration is None else calibration
-        for precision in precisions:
-            files = reduce(precision, building, learnt_from, rule, batch)
-            models.append(_reduced(precision, files, building, opset))
         description = Description(
             classes=classifier.class_names,
             clip=rule,
             batch=batch,
             dims=dims,
-            models=models,
+            models=[_model_file(name, building, opset) for name in formats],
             model=_described(model),
             provenance=provenance or {},
             versions=_versions(),
-            seconds=time.perf_counter() - start,
+            seconds=0.0,
         )
+        learnt_from = normalised(pixels if calibration is None else calibration, rule)
+        batches = _batches(learnt_from, description.input_shape) if precisions else []
+        order = cache(lambda: _most_relevant_first(model, learnt_from))
+        reduced = [
+            _reduced(name, precision, building, opset, *reduce(
+                precision, name, building, batches, max_loss=max_loss, order=order,
+            ))
+            for precision in precisions
+            for name in having(precision, formats)
+        ]  # fmt: skip
+        models = [*description.models, *reduced]
+        description = replace(description, models=models, seconds=time.perf_counter() - start)
         write_json(building / DESCRIPTION, description.plain())
         checked = [_checked(building, one) for one in models]
         write_json(building / DESCRIPTION, replace(description, models=checked).plain())
@@ -143,15 +164,42 @@ def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
 
+def _batches(clips: NDArray[np.float32], shape: Sequence[int | None]) -> list[NDArray[np.float32]]:
+    """Clips as a model takes them at once, without what fills no batch."""
+    batch, *size = shape
+    at_once = batch or 1
+    whole = len(clips) // at_once * at_once
+    if not whole:
+        raise InputError(f"calibration has {len(clips)} clips, and a batch {at_once}")
+    return [clips[start : start + at_once].reshape(-1, *size) for start in range(0, whole, at_once)]
+
+
+def _most_relevant_first(model: VideoTransformer, clips: NDArray[np.float32]) -> list[int]:
+    """The layers by their relevance R, which needs no labels."""
+    batches = [
+        {"clips": torch.from_numpy(clip[None]), "label": torch.zeros(1).long(),
+         "video": torch.tensor([number])}
+        for number, clip in enumerate(clips)
+    ]  # fmt: skip
+    return [unit.layer for unit in score(model, batches).rank("R", "highest")]
+
+
 def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
-    files = (FORMATS[name].file, *FORMATS[name].beside)
+    files = FORMATS[name].files
     size = sum(content_size(directory / file) for file in files)
     return ModelFile(name, "float32", files, size, TOLERANCE, None if name == "torch" else opset)
 
 
-def _reduced(precision: str, files: tuple[str, ...], directory: Path, opset: int) -> ModelFile:
+def _reduced(
+    name: str,
+    precision: Reduced,
+    directory: Path,
+    opset: int,
+    files: tuple[str, ...],
+    quantised: Quantised | None,
+) -> ModelFile:
     size = sum(content_size(directory / file) for file in files)
-    return ModelFile("openvino", precision, files, size, math.inf, opset)
+    return ModelFile(name, precision, files, size, math.inf, opset, quantised)
 
 
 def _described(model: VideoTransformer) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""The formats that a model can be exported to, and which packages write and run them.
+"""The formats that a model can be exported to, their precisions, and what writes and runs them.
 
 Nothing here imports any of them, so that a missing one is told of at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from typing import Literal
 
 from vitprune.errors import InputError
 
+Reduced = Literal["float16", "bfloat16", "int8"]
+"""The precisions besides float32, which every format has."""
 EXTRA = "pip install 'vitprune[deploy]'"
 
 
@@ -23,24 +26,42 @@ class Format:
         beside: what lies beside that file and belongs to it.
         writers: packages that writing it needs.
         runners: packages that running it needs.
+        reduced: its precisions besides float32, and which packages they need besides the writers.
     """
 
     file: str
     beside: tuple[str, ...] = ()
     writers: tuple[str, ...] = ()
     runners: tuple[str, ...] = ()
+    reduced: Mapping[Reduced, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them in float32, that which is opened first."""
+        return (self.file, *self.beside)
+
+    def files_in(self, precision: str) -> tuple[str, ...]:
+        """What files of their own would be called in another precision."""
+        return tuple(file.replace(".", f"-{precision}.") for file in self.files)
 
 
 FORMATS = {
-    "onnx": Format("model.onnx", writers=("onnx", "onnxscript"), runners=("onnxruntime",)),
+    "onnx": Format(
+        "model.onnx",
+        writers=("onnx", "onnxscript"),
+        runners=("onnxruntime",),
+        reduced={"int8": ()},
+    ),
     "openvino": Format(
-        "model.xml", ("model.bin",), ("onnx", "onnxscript", "openvino"), ("openvino",)
+        "model.xml",
+        ("model.bin",),
+        writers=("onnx", "onnxscript", "openvino"),
+        runners=("openvino",),
+        reduced={"float16": (), "bfloat16": (), "int8": ("nncf",)},
     ),
     "torch": Format("model.pt2", runners=("torch",)),
 }
 """By the name of the runtime that runs it; the first that can be run is a bundle's default."""
-REDUCED = {"float16": (), "bfloat16": (), "int8": ("nncf",)}
-"""Precisions that OpenVINO's models can have besides float32, and which packages make them."""
 
 
 def runs(name: str) -> bool:
@@ -69,23 +90,31 @@ def check_installed(names: Iterable[str], *, write: bool) -> None:
             )
 
 
-def check_precisions(precisions: Iterable[str], formats: Iterable[str]) -> None:
+def having(precision: str, names: Iterable[str]) -> list[str]:
+    """Those of some formats that have a precision besides float32."""
+    return [name for name in names if precision in FORMATS[name].reduced]
+
+
+def check_precisions(precisions: Iterable[Reduced], formats: Iterable[str]) -> None:
     """Refuse precisions that cannot be made.
 
     Args:
-        precisions: names of :data:`REDUCED`.
+        precisions: besides float32.
         formats: that a model is exported to.
 
     Raises:
-        InputError: OpenVINO is not among the formats, or a package is not installed.
+        InputError: none of the formats has the precision, or a package is not installed.
     """
     formats = tuple(formats)
-    for name in precisions:
-        if "openvino" not in formats:
-            raise InputError(f"deploy.precision=[{name}] is OpenVINO's; add openvino to export")
-        if missing := _missing(REDUCED[name]):
+    for precision in precisions:
+        there = having(precision, formats)
+        if not there:
+            others = " or ".join(having(precision, FORMATS))
+            raise InputError(f"deploy.precision=[{precision}] is of {others}; add it to export")
+        if missing := _missing(p for name in there for p in FORMATS[name].reduced[precision]):
             raise InputError(
-                f"deploy.precision=[{name}] needs {missing[0]}, which is not installed: {EXTRA}"
+                f"deploy.precision=[{precision}] needs {missing[0]}, which is not installed: "
+                + EXTRA
             )
 
 

@@ -29,7 +29,10 @@ class Builder:
         """Whose numbers the values that came of a reshape have, in the same order."""
 
     def put(self, node: ir.Node) -> None:
-        """Put what was made since the last time in front of a node of the graph."""
+        """Put what was made since the last time in front of a node of the graph, and call it after
+        that one, if that has a name."""
+        for number, made in enumerate(self.new if node.name else []):
+            made.name = f"{node.name}.{number}"
         self.graph.insert_before(node, self.new)
         self.new = []
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import logging
+import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,11 +37,14 @@ class Onnx:
         dims: how many dimensions a tensor may have; at least as many as the program's clips.
         fused: whether attention is one node, see :func:`vitprune.deploy.attention.fuse_attention`.
             OpenVINO's models do without: it puts the operators together by itself.
+        layers: numbers of the layers that the model has, in order of execution, after which nodes
+            are called.
     """
 
     opset: int = OPSET
     dims: int = DIMS
     fused: bool = False
+    layers: Sequence[int] = ()
 
 
 def traced(
@@ -89,7 +94,7 @@ def write_torch(program: ExportedProgram, directory: Path, how: Onnx) -> None:
 
 
 def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
-    """``model.onnx``, with its weights in it.
+    """``model.onnx``, with its weights in it; its nodes are called as :func:`node_name` has it.
 
     Raises:
         InputError: the opset has no operator that the program needs, or an operator needs more
@@ -109,12 +114,35 @@ def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
             raise InputError(
                 f"deploy.opset={how.opset} cannot be written by this torch; take {OPSET}"
             )
+        for node in graph:
+            scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+            node.name = node_name(scopes, node.name or "", how.layers)
         if how.fused:
             fuse_attention(graph, how.opset)
         limit_ranks(graph, how.dims)
         for node in graph:
             node.metadata_props.clear()  # which lines of which file it was traced from
         found.save(directory / "model.onnx", external_data=False)
+
+
+BLOCK = re.compile(r"blocks\.(\d+)(?:\.branches)?")
+"""What the names of a layer's modules begin with, in a model."""
+
+
+def node_name(scopes: Sequence[str], name: str, layers: Sequence[int]) -> str:
+    """What a node is called: by its module, as the unpruned model numbers layers.
+
+    Args:
+        scopes: names of the modules that it is in, from the outermost, and its own.
+        name: that torch gives it, which no other node has.
+        layers: numbers of the layers that the model has, in order of execution.
+
+    Returns:
+        For example ``layers.7.attention.qkv/MatMul_11``.
+    """
+    module = scopes[-2] if len(scopes) > 1 else ""
+    place = BLOCK.sub(lambda found: f"layers.{layers[int(found[1])]}", module, count=1)
+    return "/".join(filter(None, [place, name.removeprefix("node_")]))
 
 
 def write_openvino(program: ExportedProgram, directory: Path, how: Onnx) -> None:

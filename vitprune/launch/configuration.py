@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from vitprune import hub
-from vitprune.deploy.formats import check_installed, check_precisions
+from vitprune.deploy.formats import FORMATS, Reduced, check_installed, check_precisions, having
 from vitprune.errors import InputError
 from vitprune.files import content_digest, file_digest
 from vitprune.results.settings import fine_tuning_of, settings_of
@@ -360,9 +360,6 @@ Exports = Annotated[
 ]
 
 
-Reduced = Literal["float16", "bfloat16", "int8"]
-
-
 class Deploy(Section):
     """How a model is exported as a bundle."""
 
@@ -379,6 +376,7 @@ class Deploy(Section):
         tuple[Reduced, ...], _takes("a list of float16, bfloat16, int8", _several_of(Reduced))
     ]
     calibration: Whole
+    max_loss: NotNegativeOrNull
     compare: Flag
     videos: WholeOrNull
     seconds: NotNegative
@@ -652,8 +650,13 @@ class Evaluate(Job):
         if self.export and explain != "none":
             raise _refusal(f"export has no part in explain={explain}; leave one of them out")
         _check_export(self.export, self.deploy, self.runtime)
-        if self.precision is not None and self.runtime != "openvino":
-            raise _refusal(f"precision={self.precision} is OpenVINO's; add runtime=openvino")
+        if self.precision not in (None, "float32"):
+            there = having(self.precision, FORMATS)
+            if self.runtime not in there:
+                raise _refusal(
+                    f"precision={self.precision} is of runtime={' and runtime='.join(there)}; "
+                    "name one of them"
+                )
         if self.query == "rollout" and explain not in self.WITH_ROLLOUT:
             raise _refusal(
                 f"query=rollout is of no head; explain={explain} takes query=mean or cls"
@@ -744,6 +747,10 @@ def _check_export(formats: Iterable[str], how: Deploy, runtime: ExportFormat | N
         check_installed(formats, write=True)
         if formats:
             check_precisions(how.precision, formats)
+            if how.max_loss is not None and "int8" not in how.precision:
+                raise InputError(
+                    f"deploy.max_loss={how.max_loss:g} is of int8; add deploy.precision=[int8]"
+                )
         if runtime is not None:
             check_installed([runtime], write=False)
     except InputError as error:

@@ -34,7 +34,7 @@ def print_exported(
         console: where to.
     """
     rows, notes = exported_rows(exported), exported_notes(exported)
-    print_table(f"Bundle {directory}", HEADER, rows, console, notes)
+    print_table(f"Bundle {directory}", HEADER, rows, console, [*notes, *quantised_so(exported)])
 
 
 def exported_rows(exported: Mapping[str, Any]) -> list[list[str]]:
@@ -126,3 +126,18 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = value
     return found
+
+
+def quantised_so(exported: Mapping[str, Any]) -> list[str]:
+    """Of every model in int8 what stayed in float, and what it changes, in words."""
+    return [
+        f"{name}: {_in_float(known['float_layers'])}; {known['loss']:.1f} % of the "
+        f"{known['clips']} calibration clips get another answer than in float32"
+        for name, known in exported.get("quantised", {}).items()
+    ]
+
+
+def _in_float(layers: Sequence[int]) -> str:
+    if not layers:
+        return "no layer in float"
+    return f"layer{'s' * (len(layers) > 1)} {', '.join(map(str, layers))} in float"

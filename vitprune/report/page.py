@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from vitprune.report import sections
 from vitprune.report.curves import LEFT, NOTES, CurveTable
 from vitprune.report.exported import HEADER as EXPORTED
-from vitprune.report.exported import exported_notes, exported_rows
+from vitprune.report.exported import exported_notes, exported_rows, quantised_so
 from vitprune.report.formats import (
     AGREEMENT,
     ALPHA,
@@ -255,6 +255,9 @@ def _exported(sweep: Sweep) -> tuple[list[str], list[list[str]], list[str]] | No
         return None
     rows = [[cell.place, *row] for cell in cells for row in exported_rows(cell.results["exported"])]
     notes = [note for cell in cells for note in exported_notes(cell.results["exported"])]
+    notes += [
+        f"{cell.place}: {note}" for cell in cells for note in quantised_so(cell.results["exported"])
+    ]
     return ["Cell", *EXPORTED], rows, [*dict.fromkeys(notes)]
 
 

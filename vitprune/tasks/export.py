@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,9 @@ def export_model(
         "batch": description.batch,
         "measured": measured,
         "machine": description.machine,
+        "quantised": {
+            one.name: asdict(one.quantised) for one in description.models if one.quantised
+        },
     }
     write_json(run.directory / RESULTS, {**results, "exported": exported})
     print_exported(str(directory), exported)
@@ -125,6 +128,7 @@ def _shared(cfg: Prune | Evaluate, data: VideoDataModule) -> dict[str, Any]:
         "fused": how.fused,
         "precisions": how.precision,
         "calibration": calibration,
+        "max_loss": how.max_loss,
     }
 
 

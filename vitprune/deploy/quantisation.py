@@ -1,0 +1,187 @@
+"""Weights and activations in int8, after training; where that costs too much, not in every layer.
+
+Nagel et al.: A White Paper on Neural Network Quantization, arXiv:2106.08295.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitprune.deploy.description import Quantised
+from vitprune.deploy.formats import FORMATS
+from vitprune.deploy.program import refusing
+from vitprune.deploy.runtimes import open_model
+from vitprune.errors import InputError
+
+Clips = Sequence[NDArray[np.float32]]
+"""In batches as a model takes them, each [B, 3, T, H, W], normalised."""
+Quantise = Callable[[Collection[int], Path], None]
+"""Write a model in int8 to a file, with some layers left in float."""
+
+
+def quantise(
+    runtime: str,
+    directory: Path,
+    clips: Clips,
+    *,
+    max_loss: float | None = None,
+    order: Callable[[], Sequence[int]],
+) -> tuple[tuple[str, ...], Quantised]:
+    """Write a bundle's model of a runtime in int8, beside that in float32.
+
+    The loss is the share of the clips whose answer is another than in float32, in points: as much
+    as Top-1 can have lost on them, it needs no labels, and luck cannot make up for it. Where all in
+    int8 loses more than is allowed, the first layers of ``order`` stay in float; how many is found
+    by halving, as if more of them never lost more.
+
+    Args:
+        runtime: ``onnx`` or ``openvino``.
+        directory: of the bundle.
+        clips: from which it learns the ranges of activations, and whose answers are compared.
+        max_loss: that is allowed, in points; None for any.
+        order: gives the model's layers, those first that are to stay in float; only asked where
+            some have to.
+
+    Returns:
+        The files of the model, that which is opened first; and what is known of it.
+
+    Raises:
+        InputError: it cannot be quantised, or loses too much with any layer in int8.
+    """
+    whole = FORMATS[runtime]
+    files = whole.files_in("int8")
+    with refusing("deploy.precision=[int8]"), TemporaryDirectory(dir=directory) as place:
+        trial = Path(place)
+        write = QUANTISERS[runtime](directory / whole.file, clips, trial)
+        expected = answers(directory / whole.file, runtime, clips)
+
+        def loss_of(layers: Collection[int]) -> float:
+            write(layers, trial / files[0])
+            found = answers(trial / files[0], runtime, clips)
+            return float(100 * np.mean(found != expected))
+
+        def keep() -> None:
+            for file in files:
+                os.replace(trial / file, directory / file)
+
+        loss, kept = loss_of(()), 0
+        layers: Sequence[int] = ()
+        if max_loss is None or loss <= max_loss:
+            keep()
+        else:
+            layers = order()
+            fails, kept = 0, len(layers)
+            while kept - fails > 1:
+                middle = (fails + kept) // 2
+                found = loss_of(layers[:middle])
+                if found <= max_loss:
+                    keep()
+                    kept, loss = middle, found
+                else:
+                    fails = middle
+            if kept == len(layers):
+                raise InputError(
+                    f"deploy.max_loss={max_loss:g}: {runtime} keeps to it with none of the "
+                    f"{kept} layers in int8, which is the model in float32; allow more than that"
+                )
+    about = Quantised(len(expected), loss, tuple(sorted(layers[:kept])), max_loss)
+    return files, about
+
+
+def answers(path: Path, runtime: str, clips: Clips) -> NDArray[np.int64]:
+    """The classes that a file gives clips, [N]."""
+    model = open_model(path, runtime, precision="int8")
+    return np.concatenate([model(batch).argmax(1) for batch in clips])
+
+
+def _onnx(path: Path, clips: Clips, place: Path) -> Quantise:
+    """With ONNX Runtime: the products with weights, which are almost all of a transformer.
+
+    Weights have a scale for each output, and 7 bits: on processors without VNNI sums of products of
+    8 bits overflow, and a bundle may be run on any. Activations are unsigned, as its kernels for
+    x86 want them; what a product gives stays in float, where a bias is added to it.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter(clips)
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"clips": batch}
+
+    ready, kinds = place / "ready.onnx", ["MatMul", "Gemm"]
+    quant_pre_process(path, ready, skip_optimization=True, skip_symbolic_shape=True)
+    nodes = [node.name for node in onnx.load(ready).graph.node]
+    # Learnt once, where this version can keep them.
+    kept = "calibration_cache_path" in signature(quantize_static).parameters
+    ranges = {"calibration_cache_path": place / "ranges.json"} if kept else {}
+
+    def write(layers: Collection[int], target: Path) -> None:
+        quantize_static(
+            ready, target, Reader(),
+            op_types_to_quantize=kinds, per_channel=True, reduce_range=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            nodes_to_exclude=[name for name in nodes if layers and re.match(within(layers), name)],
+            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": kinds},
+            **ranges,
+        )  # fmt: skip
+
+    return write
+
+
+def _openvino(path: Path, clips: Clips, place: Path) -> Quantise:
+    """With NNCF, in its way for transformers."""
+    import nncf
+    import openvino
+
+    model = openvino.Core().read_model(path)
+
+    def write(layers: Collection[int], target: Path) -> None:
+        ignored = nncf.IgnoredScope(patterns=[within(layers)]) if layers else None
+        with _quiet():
+            quantised = nncf.quantize(
+                model, nncf.Dataset(clips), model_type=nncf.ModelType.TRANSFORMER,
+                subset_size=len(clips), ignored_scope=ignored,
+            )  # fmt: skip
+        openvino.save_model(quantised, target, compress_to_fp16=False)
+
+    return write
+
+
+QUANTISERS: dict[str, Callable[[Path, Clips, Path], Quantise]] = {
+    "onnx": _onnx, "openvino": _openvino,
+}  # fmt: skip
+"""By runtime: a model in float32, what its ranges are learnt from, and room for files."""
+
+
+def within(layers: Collection[int]) -> str:
+    """A pattern of the names of the nodes of some layers, as
+    :func:`vitprune.deploy.program.node_name` gives them."""
+    return rf"layers\.({'|'.join(map(str, layers))})[./].*"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    import nncf
+
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    nncf.set_log_level(logging.ERROR)
+    try:
+        yield
+    finally:
+        nncf.set_log_level(level)
