@@ -70,7 +70,7 @@ class Bundle:
             precision=chosen.precision,
             threads=threads,
         )
-        return cls(directory, description, chosen, batched(model, description.batch))
+        return cls(directory, description, chosen, batched(model, description.shape))
 
     @property
     def classes(self) -> list[str]:

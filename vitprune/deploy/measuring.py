@@ -162,7 +162,7 @@ def _opened(one: Candidate, place: Path, stack: ExitStack) -> Iterator[_Row]:
         for file in description.models
     ]
     for path, runtime, precision, size in everything:
-        opening = Opening(path, runtime, precision, description.batch, threads)
+        opening = Opening(path, runtime, precision, description.shape, threads)
         process = ModelProcess(f"{one.name}, {runtime} {precision}", opening)
         yield _Row(one, runtime, precision, size, stack.enter_context(process))
 

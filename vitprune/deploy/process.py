@@ -42,14 +42,14 @@ class Opening:
         path: of its file.
         runtime: a name of :data:`vitprune.deploy.formats.FORMATS`, or :data:`EAGER`.
         precision: in which it computes.
-        batch: how many clips it takes at once; None for any number.
+        shape: of its input, in which None stands for any number of clips.
         threads: how many compute.
     """
 
     path: Path
     runtime: str
     precision: str
-    batch: int | None
+    shape: tuple[int | None, ...]
     threads: int
 
     def model(self) -> Model:
@@ -61,7 +61,7 @@ class Opening:
         if self.runtime == EAGER:
             return _eager(self.path, self.threads)
         opened = open_model(self.path, self.runtime, precision=self.precision, threads=self.threads)
-        return batched(opened, self.batch)
+        return batched(opened, self.shape)
 
 
 class ModelProcess:

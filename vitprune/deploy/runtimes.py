@@ -6,7 +6,7 @@ All of them compute on the CPU.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -48,25 +48,25 @@ def open_model(
     return model
 
 
-def batched(model: Model, batch: int | None) -> Model:
-    """A model that takes any number of clips, of one that takes ``batch`` at once.
+def batched(model: Model, shape: Sequence[int | None]) -> Model:
+    """A model that takes any number of clips, of one that takes inputs of a shape.
 
     Args:
         model: what is lacking in its last batch is filled up with the last clip.
-        batch: None if it takes any number already.
+        shape: of its input; the first is how many clips it takes at once, None for any number.
     """
-    if batch is None:
-        return model
+    batch, *rest = shape
 
     def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
+        at_once = batch or len(clips)
         logits = []
-        for start in range(0, len(clips), batch):
-            part = clips[start : start + batch]
-            lacking = batch - len(part)
+        for start in range(0, len(clips), at_once):
+            part = clips[start : start + at_once]
+            lacking = at_once - len(part)
             whole = (
                 np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
             )
-            logits.append(model(whole)[: len(part)])
+            logits.append(model(whole.reshape(at_once, *rest))[: len(part)])
         return np.concatenate(logits)
 
     return run
