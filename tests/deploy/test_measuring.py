@@ -75,9 +75,8 @@ def test_models_are_measured_beside_each_other(
 
 
 def opened(bundle: Path) -> ModelProcess:
-    return ModelProcess(
-        "small, onnx", Opening(bundle / "model.onnx", "onnx", "float32", (1, 3, 4, 32, 32), 1)
-    )
+    shape = (1, 3, 4, 32, 32)
+    return ModelProcess("small, onnx", Opening(bundle / "model.onnx", "onnx", "float32", shape, 1))
 
 
 def test_a_process_answers_as_its_model_does(bundle: Path) -> None:
@@ -112,8 +111,6 @@ def test_what_a_process_cannot_do_is_one_line(bundle: Path, tmp_path: Path) -> N
         process.ready()
     with opened(bundle) as process:
         process.ready()
-        with pytest.raises(
-            InputError, match=r"^small, onnx: .*cannot run it: .*Got: 8 Expected: 4"
-        ):
+        with pytest.raises(InputError, match=r"^small, onnx: ValueError: cannot reshape array"):
             process(np.zeros((1, 3, 8, 32, 32), np.float32))
         assert process.peak() > 0  # it is still there

@@ -44,7 +44,7 @@ def clips(bundle: Path) -> list[np.ndarray]:
 def whole(classifier: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a bundle of a model with layers 0 and 1, also in int8."""
     directory = tmp_path_factory.mktemp("quantisation") / "bundle"
-    export(classifier("mvit"), directory, ("onnx", "openvino"), precisions=["int8"], seconds=0)
+    export(classifier("mvit"), directory, ("onnx", "openvino"), precisions=["int8"])
     return directory
 
 
@@ -172,4 +172,4 @@ def test_layers_of_high_relevance_come_first(classifier: Make, clips: Clips) -> 
 
 def test_clips_that_fill_no_batch_are_too_few(classifier: Make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^calibration has 4 clips, and a batch 8$"):
-        export(classifier("mvit"), tmp_path / "b", batch=8, precisions=["int8"], seconds=0)
+        export(classifier("mvit"), tmp_path / "b", batch=8, precisions=["int8"])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitprune.deploy.clips import normalised, read_pixels
 from vitprune.deploy.description import CHECK, Description, ModelFile
 from vitprune.deploy.formats import check_installed, runs
-from vitprune.deploy.runtimes import Model, for_clips, open_model
+from vitprune.deploy.runtimes import Model, batched, open_model
 from vitprune.errors import InputError
 
 
@@ -70,7 +70,7 @@ class Bundle:
             precision=chosen.precision,
             threads=threads,
         )
-        return cls(directory, description, chosen, for_clips(model, description.input_shape))
+        return cls(directory, description, chosen, batched(model, description.input_shape))
 
     @property
     def classes(self) -> list[str]:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vitprune
-from vitprune.deploy.runtimes import Model, for_clips, open_model
+from vitprune.deploy.runtimes import Model, batched, open_model
 from vitprune.deploy.timing import clocked
 from vitprune.errors import InputError, in_one_line
 
@@ -42,7 +42,7 @@ class Opening:
         path: of its file.
         runtime: a name of :data:`vitprune.deploy.formats.FORMATS`, or :data:`EAGER`.
         precision: in which it computes.
-        shape: of its input; the first is None if it takes any number of clips at once.
+        shape: of its input, in which None stands for any number of clips.
         threads: how many compute.
     """
 
@@ -61,7 +61,7 @@ class Opening:
         if self.runtime == EAGER:
             return _eager(self.path, self.threads)
         opened = open_model(self.path, self.runtime, precision=self.precision, threads=self.threads)
-        return for_clips(opened, self.shape)
+        return batched(opened, self.shape)
 
 
 class ModelProcess:

@@ -19,7 +19,7 @@ from vitprune.deploy.formats import FORMATS, check_installed
 from vitprune.errors import InputError, in_one_line
 
 Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Clips [B, 3, T, H, W], or as a bundle's models take them, to logits [B, C]."""
+"""Clips [B, 3, T, H, W] to logits [B, C]."""
 
 
 def open_model(
@@ -48,15 +48,14 @@ def open_model(
     return model
 
 
-def for_clips(model: Model, shape: Sequence[int | None]) -> Model:
-    """A model that takes any number of clips [N, 3, T, H, W].
+def batched(model: Model, shape: Sequence[int | None]) -> Model:
+    """A model that takes any number of clips, of one that takes inputs of a shape.
 
     Args:
-        model: takes the same numbers in the same order as ``shape``; what is lacking in its last
-            batch is filled up with the last clip.
-        shape: of its input; the first is None if it takes any number at once.
+        model: what is lacking in its last batch is filled up with the last clip.
+        shape: of its input; the first is how many clips it takes at once, None for any number.
     """
-    batch, *size = shape
+    batch, *rest = shape
 
     def run(clips: NDArray[np.float32]) -> NDArray[np.float32]:
         at_once = batch or len(clips)
@@ -67,7 +66,7 @@ def for_clips(model: Model, shape: Sequence[int | None]) -> Model:
             whole = (
                 np.concatenate([part, np.repeat(part[-1:], lacking, axis=0)]) if lacking else part
             )
-            logits.append(model(whole.reshape(len(whole), *size))[: len(part)])
+            logits.append(model(whole.reshape(at_once, *rest))[: len(part)])
         return np.concatenate(logits)
 
     return run
