@@ -35,7 +35,7 @@ def check(bundle: Path, one: VideoClassifier, dims: int = 5) -> None:
 
 
 def dimensions(path: Path) -> list[int]:
-    """How many every tensor of a model has, as ONNX infers it, and as it says itself."""
+    """How many every tensor of a model has, as ONNX infers it or the model says."""
     model = onnx.load(path)
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
     values = {one.name: one for one in (*graph.input, *graph.output, *graph.value_info)}

@@ -93,6 +93,25 @@ def test_an_operator_does_with_fewer_dimensions(case: str, most: int) -> None:
         np.testing.assert_array_equal(answer(found), answer(model))
 
 
+def test_a_product_over_nothing_is_a_constant() -> None:
+    make, kind = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [make("Slice", ["x", "none", "none", "last"], ["n"]), make("MatMul", ["n", "w"], ["y"])]
+    arrays = {"none": np.array([0]), "last": np.array([2]), "w": np.ones((0, 2), np.float32)}
+    given = [onnx.numpy_helper.from_array(array, name) for name, array in arrays.items()]
+    ends = [kind("x", 1, [2, 3, 4])], [kind("y", 1, [2, 3, 2])]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "g", *ends, given), ir_version=9,
+        opset_imports=[onnx.helper.make_opsetid("", 18)],
+    )  # fmt: skip
+    rewritten = ir.from_proto(onnx.shape_inference.infer_shapes(model))
+    limit_ranks(rewritten.graph, 5)
+    assert [node.op_type for node in rewritten.graph] == ["Expand"]
+    assert not any(0 in value.shape for value in rewritten.graph.initializers.values())
+    session = runtime.InferenceSession(ir.to_proto(rewritten).SerializeToString())
+    (found,) = session.run(None, {"x": np.ones((2, 3, 4), np.float32)})
+    np.testing.assert_array_equal(found, np.zeros((2, 3, 2)))
+
+
 def test_an_operator_that_is_not_known_is_named() -> None:
     model = ir.from_proto(graph_of("CumSum", [np.int64(2)], {}))
     with pytest.raises(InputError, match=r"^deploy\.dims=5: .* the operator CumSum on 6 dim"):

@@ -32,7 +32,7 @@ def exported(pruned: Path, run_alone: Run, directory: Path) -> Path:
     out = directory / "exported"
     done = run_alone("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
                "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
-               "deploy.seconds=0", f"hydra.run.dir={out}")  # fmt: skip
+               "deploy.dims=4", "deploy.seconds=0", f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Bundle {out / 'bundle'}" in done.stdout
     assert "Against" in done.stdout

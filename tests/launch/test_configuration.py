@@ -99,6 +99,7 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["deploy.batch=0"], "deploy.batch=0 is out of range; it takes dynamic or whole"),
         ("prune", ["deploy.opset=17"], "it takes whole numbers from 18"),
         ("prune", ["deploy.videos=0"], "it takes null or whole numbers from 1"),
+        ("prune", ["deploy.dims=3"], "deploy.dims=3 is out of range; it takes 4 or 5"),
         ("evaluate", ["ckpt=a.ckpt", "runtime=tensorrt"], "runtime takes onnx, openvino, torch"),
         ("evaluate", ["ckpt=a.ckpt", "runtime=torch"], "runs a bundle, and ckpt=a.ckpt is no dir"),
         ("evaluate", ["ckpt=tests", "export=[torch]"], "is a bundle, which can only be evaluated"),

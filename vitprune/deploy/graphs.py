@@ -64,12 +64,12 @@ class Builder:
         return value
 
     def constant(self, numbers: Sequence[int]) -> ir.Value:
-        """An initializer of integers."""
+        """Integers that nodes take."""
         name = f"sizes_{'_'.join(map(str, numbers))}"
-        return self._initializer(name, np.array(numbers, dtype=np.int64))
+        return self.array(name, np.array(numbers, dtype=np.int64))
 
-    def _initializer(self, name: str, array: np.ndarray) -> ir.Value:
-        """That of a name, which says what it is; made if it is not there."""
+    def array(self, name: str, array: np.ndarray) -> ir.Value:
+        """An initializer by its name, which says what it is; it is made if it is not there."""
         if name not in self.graph.initializers:
             tensor = ir.tensor(array, name=name)
             shape, kind = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
@@ -85,7 +85,7 @@ class Builder:
         sizes = [-1 if size is None else size for size in shape]
         if value.const_value is not None:
             name = f"{value.name}_{'_'.join(map(str, sizes))}"
-            return self._initializer(name, value.const_value.numpy().reshape(sizes))
+            return self.array(name, value.const_value.numpy().reshape(sizes))
         found = self.emit("Reshape", [value, self.constant(sizes)], shape)
         self.viewed[found] = value
         return found

@@ -4,7 +4,8 @@ Devices take four or five. A tensor that has more is kept with its first axes me
 order in memory, and each operator on it is put in terms of as few axes as it tells apart: those
 that it treats alike and that lie side by side are one. Where too many axes go to different places,
 they go in several transpositions. All of that moves numbers and computes none, but for an einsum,
-which becomes a product of matrices. Moves that follow one another become one where they can.
+which becomes a product of matrices. Moves that follow one another become one where they can, and
+what an attention without heads adds becomes a constant, as few runtimes take tensors of no numbers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from itertools import combinations, groupby, pairwise, permutations
 
+import numpy as np
 from onnxscript import ir
 
 from vitprune.deploy.graphs import Builder, Shape, Size, product, remove_unused, shape_of
@@ -49,9 +51,11 @@ class _Rewriting(Builder):
         old = []
         for node in list(self.graph):
             ranks = [len(value.shape or ()) for value in (*node.inputs, *node.outputs) if value]
-            if max(ranks, default=0) <= self.most and not _moves_alone(node):
-                continue
             lower = LOWERINGS.get(node.op_type)
+            if _sums_nothing(node):
+                lower = _Rewriting.zero
+            elif max(ranks, default=0) <= self.most and not _moves_alone(node):
+                continue
             if lower is None or node.domain:
                 raise self.unknown(node, f"on {max(ranks)} dimensions")
             found = lower(self, node)
@@ -322,6 +326,12 @@ class _Rewriting(Builder):
         wanted = self.constant([1 if size is None else size for size in after])
         return [self.emit("Expand", [self.view(value, before), wanted], after)]
 
+    def zero(self, node: ir.Node) -> list[ir.Value]:
+        shape = shape_of(node.outputs[0])
+        zero = self.array("zero", np.zeros(1, dtype=np.float32))
+        wanted = self.constant([size or 0 for size in self.joined(shape)])
+        return [self.emit("Expand", [zero, wanted], self.joined(shape))]
+
     def numbers(self, node: ir.Node, number: int) -> list[int]:
         """An input of integers, which must be constant; empty if it is left out."""
         value = node.inputs[number] if number < len(node.inputs) else None
@@ -361,6 +371,13 @@ def _moves_alone(node: ir.Node) -> bool:
         return False
     shapes = [value.shape for value in (node.inputs[0], node.outputs[0]) if value is not None]
     return all(s is not None and sum(not isinstance(n, int) for n in s) <= 1 for s in shapes)
+
+
+def _sums_nothing(node: ir.Node) -> bool:
+    """Whether a node is a product over an axis of no numbers, and so zero, of a known shape."""
+    if node.op_type != "MatMul" or node.inputs[0] is None or node.inputs[0].shape is None:
+        return False
+    return shape_of(node.inputs[0])[-1] == 0 and None not in shape_of(node.outputs[0])
 
 
 def _widened(shape: Shape, rank: int) -> Shape:
