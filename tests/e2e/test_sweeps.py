@@ -132,10 +132,14 @@ def test_a_full_disk_ends_a_cell_with_one_line(
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit", "ray"])
-def test_launchers_fine_tune_and_score_once(launcher: str, run_alone: Run, directory: Path) -> None:
+def test_launchers_fine_tune_and_score_once(
+    launcher: str, run: Run, run_alone: Run, directory: Path
+) -> None:
     pytest.importorskip(f"hydra_plugins.hydra_{launcher}_launcher")
     runs = directory / launcher
-    done = run_alone("prune", "-m", f"hydra/launcher={launcher}", "model=timesformer", "k=99,3,2",
+    # Joblib's workers wait for more as long as their process is there, or for five minutes.
+    launch = run if launcher == "submitit" else run_alone
+    done = launch("prune", "-m", f"hydra/launcher={launcher}", "model=timesformer", "k=99,3,2",
                "dataset.num_workers=1",
                "logger=none", f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -147,11 +151,9 @@ def test_launchers_fine_tune_and_score_once(launcher: str, run_alone: Run, direc
     assert sum("scores taken from the store" in text for text in logs) == 1
 
 
-def test_two_processes_share_every_job_of_a_sweep(
-    run: Run, run_alone: Run, directory: Path
-) -> None:
+def test_two_processes_share_every_job_of_a_sweep(run: Run, directory: Path) -> None:
     runs = directory / "ddp"
-    done = run_alone("prune", "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
+    done = run("prune", "-m", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2",
                "trainer.precision=32-true", "model=timesformer", "k=3,2", "logger=none",
                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}")  # fmt: skip
     assert done.returncode == 0, done.stderr

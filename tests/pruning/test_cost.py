@@ -15,7 +15,7 @@ def test_a_pruned_model_costs_less_of_everything_that_is_counted(name: str) -> N
     torch.manual_seed(0)
     model = build_model(name, "tiny", num_classes=8)
     clip = torch.randn(1, 3, model.spec.num_frames, model.spec.image_size, model.spec.image_size)
-    full, pruned = costs([model, drop_layers(model, [4, 5, 7])], clip)
+    full, pruned = costs([model, drop_layers(model, [4, 5, 7])], clip, seconds=0.0)
     assert pruned.parameters < full.parameters
     assert pruned.checkpoint_bytes < full.checkpoint_bytes
     assert pruned.flops < full.flops

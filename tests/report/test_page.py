@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_cells import write_cell, write_started
+from made_up_cells import write_cell, write_grid, write_started
 
 from vitprune.report.__main__ import main
 from vitprune.report.sections import over_k, relevance
@@ -34,12 +34,18 @@ CONTRAST = """() => {
             return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) })) }"""
 
 
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a sweep, which tests only look at."""
+    return write_report(write_grid(tmp_path_factory.mktemp("grid")))
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_page_fits_is_readable_and_asks_for_nothing(
-    width: int, dark: bool, grid: Path, open_page: OpenPage
+    width: int, dark: bool, report: Path, open_page: OpenPage
 ) -> None:
-    page = open_page(write_report(grid), width=width, dark=dark)
+    page = open_page(report, width=width, dark=dark)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     assert page.evaluate(OVERFLOWING) == []
@@ -52,8 +58,8 @@ def test_the_page_fits_is_readable_and_asks_for_nothing(
     assert [s for s in SECTIONS if page.query_selector(f"h2#{s}") is None] == []
 
 
-def test_it_prints_on_white_without_loss(grid: Path, open_page: OpenPage) -> None:
-    page = open_page(write_report(grid), width=700, dark=True)
+def test_it_prints_on_white_without_loss(report: Path, open_page: OpenPage) -> None:
+    page = open_page(report, width=700, dark=True)
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -62,8 +68,8 @@ def test_it_prints_on_white_without_loss(grid: Path, open_page: OpenPage) -> Non
     assert page.evaluate(clipped) == []
 
 
-def test_every_chart_is_named_labelled_and_drawn(grid: Path, open_page: OpenPage) -> None:
-    page = open_page(write_report(grid))
+def test_every_chart_is_named_labelled_and_drawn(report: Path, open_page: OpenPage) -> None:
+    page = open_page(report)
     charts = page.query_selector_all("figure svg")
     assert (
         len(charts) == 6 + 4 + 6 + 4
@@ -103,8 +109,8 @@ def test_a_single_run_has_its_own_page(tmp_path: Path, capsys: pytest.CaptureFix
     assert "python prune.py model=mvit metric=JSD" in text
 
 
-def test_what_was_run_is_said(grid: Path) -> None:
-    text = write_report(grid).read_text()
+def test_what_was_run_is_said(report: Path) -> None:
+    text = report.read_text()
     assert "python prune.py -m model=mvit,timesformer metric=JSD,dProb,R" in text
     for fact in (
         "abc",

@@ -1,13 +1,13 @@
 """The dashboard shows what runs log, and the W&B sweep speaks Hydra."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from in_process import call
 from omegaconf import OmegaConf
 
 CONF = Path(__file__).resolve().parent.parent.parent / "conf"
@@ -34,23 +34,20 @@ def test_the_workspace_is_one_that_wandb_can_be_sent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prepare", "line"),
-    [
-        ("import sys; sys.modules['wandb_workspaces'] = None;", "pip install -e '.[sweep]'"),
-        ("", "run wandb login, or set WANDB_API_KEY"),
-    ],
+    ("installed", "line"),
+    [(False, "pip install -e '.[sweep]'"), (True, "run wandb login, or set WANDB_API_KEY")],
 )
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb-workspaces itself
 def test_without_package_or_account_there_is_one_line(
-    prepare: str, line: str, tmp_path: Path
+    installed: bool, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not prepare:
+    if installed:
         pytest.importorskip("wandb_workspaces")
-    code = f"{prepare}from vitprune.tracking.dashboard import main; main([])"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True, check=False,
-        env={**environment, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")},
-    )  # fmt: skip
+    else:
+        monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    environment = {**kept, "HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+    done = call("-mvitprune.tracking.dashboard", [], CONF.parent, environment)
     assert done.returncode == 2, done.stderr
     errors = [text for text in done.stderr.splitlines() if text.startswith("error: ")]
     assert len(errors) == 1
