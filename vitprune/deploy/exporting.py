@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache, partial
@@ -34,6 +34,7 @@ from vitprune.deploy.description import (
 from vitprune.deploy.formats import FORMATS, Reduced, check_installed, check_precisions, having
 from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import OPSET, WRITERS, traced
+from vitprune.deploy.quantisation import Batches
 from vitprune.deploy.timing import latencies, machine
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
@@ -103,6 +104,9 @@ def export(
     model = copy.deepcopy(classifier.model).cpu().float().eval().requires_grad_(False)
     pixels = _drawn(rule) if clips is None else clips
     inputs = normalised(pixels, rule)
+    source = pixels if calibration is None else calibration
+    learnt = Batches(source, rule, batch or 1) if "int8" in precisions else None
+    order = cache(lambda: _most_relevant_first(model, learnt or ()))
     with torch.inference_mode():
         logits = np.concatenate([model(torch.from_numpy(one[None])).numpy() for one in inputs])
     with _building(directory) as building:
@@ -116,14 +120,11 @@ def export(
             WRITERS[name](program, building, opset, model.layers)
         del program
         models = [_model_file(name, building, opset) for name in formats]
-        learnt_from = normalised(pixels if calibration is None else calibration, rule)
-        order = cache(lambda: _most_relevant_first(model, learnt_from))
         for precision in precisions:
             for name in having(precision, formats):
                 files, quantised = reduce(
-                    precision, name, building, _batches(learnt_from, batch or 1),
-                    max_loss=max_loss, order=order,
-                )  # fmt: skip
+                    precision, name, building, learnt, max_loss=max_loss, order=order
+                )
                 models.append(_reduced(name, precision, files, building, opset, quantised))
         description = Description(
             classes=classifier.class_names,
@@ -188,21 +189,15 @@ def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
 
-def _batches(clips: NDArray[np.float32], batch: int) -> list[NDArray[np.float32]]:
-    """Clips in batches, without what fills none: a model takes no other."""
-    whole = len(clips) // batch * batch
-    if not whole:
-        raise InputError(f"calibration has {len(clips)} clips, and a batch {batch}")
-    return [clips[start : start + batch] for start in range(0, whole, batch)]
-
-
-def _most_relevant_first(model: VideoTransformer, clips: NDArray[np.float32]) -> list[int]:
-    """The layers by their relevance R, which needs no labels."""
-    batches = [
-        {"clips": torch.from_numpy(clip[None]), "label": torch.zeros(1).long(),
-         "video": torch.tensor([number])}
-        for number, clip in enumerate(clips)
-    ]  # fmt: skip
+def _most_relevant_first(
+    model: VideoTransformer, clips: Iterable[NDArray[np.float32]]
+) -> list[int]:
+    """The layers by their relevance R, which needs no labels, to clips in batches."""
+    batches = (
+        {"clips": torch.from_numpy(batch), "label": torch.zeros(len(batch)).long(),
+         "video": number * len(batch) + torch.arange(len(batch))}
+        for number, batch in enumerate(clips)
+    )  # fmt: skip
     return [unit.layer for unit in score(model, batches).rank("R", "highest")]
 
 
