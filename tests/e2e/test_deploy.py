@@ -32,7 +32,8 @@ def exported(pruned: Path, run_alone: Run, directory: Path) -> Path:
     out = directory / "exported"
     done = run_alone("prune", "model=mvit", "k=14", "recover=linear", "recover.clips=20",
                "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
-               "deploy.dims=4", "deploy.seconds=0", f"hydra.run.dir={out}")  # fmt: skip
+               "deploy.max_loss=100", "deploy.dims=4", "deploy.seconds=0",
+               f"hydra.run.dir={out}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"Bundle {out / 'bundle'}" in done.stdout
     assert "Against" in done.stdout
@@ -62,8 +63,10 @@ def test_prune_exports_what_it_ends_with(exported: Path) -> None:
     assert read_units(bundle.description.model["dropped"]) == sorted(read_units(results["dropped"]))
     assert bundle.classes == results["dataset"]["classes"]
     assert results["exported"]["measured"] == bundle.description.measured
-    names = ["onnx", "openvino", "openvino float16", "openvino int8"]
+    names = ["onnx", "openvino", "openvino float16", "onnx int8", "openvino int8"]
     assert results["exported"]["models"] == names
+    for name in ("onnx int8", "openvino int8"):
+        assert results["exported"]["quantised"][name]["float_layers"] == []
     sizes = [(exported / "bundle" / f"model{name}.bin").stat().st_size
              for name in ("-int8", "-float16", "")]  # fmt: skip
     assert sizes == sorted(sizes)
@@ -76,7 +79,7 @@ def test_the_table_has_every_model_in_every_runtime(exported: Path) -> None:
     rows = {(row["model"], row["runtime"], row["precision"]): row
             for row in results["exported"]["measured"]}  # fmt: skip
     kinds = [("eager", "float32"), ("onnx", "float32"), ("openvino", "float32"),
-             ("openvino", "float16"), ("openvino", "int8")]  # fmt: skip
+             ("openvino", "float16"), ("onnx", "int8"), ("openvino", "int8")]  # fmt: skip
     assert list(rows) == [(m, *kind) for m in ("full", "pruned", "recovered") for kind in kinds]
     for (model, runtime, precision), row in rows.items():
         assert row["videos"] == row.get("paired", row)["videos"] == 34
@@ -89,6 +92,7 @@ def test_the_table_has_every_model_in_every_runtime(exported: Path) -> None:
     assert rows["recovered", "openvino", "int8"]["deviation"] > 1e-3
     page = (exported / "report.html").read_text()
     assert "openvino int8" in page
+    assert "onnx int8: no layer in float" in page
     assert "McNemar&#39;s exact p" in page
     assert not [path.name for path in exported.iterdir() if path.name.startswith(".b")]
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache
@@ -34,6 +34,7 @@ from vitprune.deploy.description import (
 from vitprune.deploy.formats import FORMATS, Reduced, check_installed, check_precisions, having
 from vitprune.deploy.precision import reduce
 from vitprune.deploy.program import DIMS, OPSET, WRITERS, Onnx, traced
+from vitprune.deploy.quantisation import Batches
 from vitprune.errors import InputError
 from vitprune.files import content_size, show
 from vitprune.importance import score
@@ -102,6 +103,20 @@ def export(
     model = as_deployed(classifier)
     pixels = _drawn(rule) if clips is None else clips
     inputs = normalised(pixels, rule)
+    source = pixels if calibration is None else calibration
+    description = Description(
+        classes=classifier.class_names,
+        clip=rule,
+        batch=batch,
+        dims=dims,
+        models=(),
+        model=_described(model),
+        provenance=provenance or {},
+        versions=_versions(),
+        seconds=0.0,
+    )
+    learnt = Batches(source, rule, description.input_shape) if "int8" in precisions else None
+    order = cache(lambda: _most_relevant_first(model, Batches(source, rule, description.shape)))
     with torch.inference_mode():
         logits = np.concatenate([model(torch.from_numpy(one[None])).numpy() for one in inputs])
     with _building(directory) as building:
@@ -115,28 +130,14 @@ def export(
         for name in formats:
             WRITERS[name](program, building, how)
         del program
-        description = Description(
-            classes=classifier.class_names,
-            clip=rule,
-            batch=batch,
-            dims=dims,
-            models=[_model_file(name, building, opset) for name in formats],
-            model=_described(model),
-            provenance=provenance or {},
-            versions=_versions(),
-            seconds=0.0,
-        )
-        learnt_from = normalised(pixels if calibration is None else calibration, rule)
-        batches = _batches(learnt_from, description.input_shape) if precisions else []
-        order = cache(lambda: _most_relevant_first(model, learnt_from))
-        reduced = [
+        models = [_model_file(name, building, opset) for name in formats]
+        models += [
             _reduced(name, precision, building, opset, *reduce(
-                precision, name, building, batches, max_loss=max_loss, order=order,
+                precision, name, building, learnt, max_loss=max_loss, order=order,
             ))
             for precision in precisions
             for name in having(precision, formats)
         ]  # fmt: skip
-        models = [*description.models, *reduced]
         description = replace(description, models=models, seconds=time.perf_counter() - start)
         write_json(building / DESCRIPTION, description.plain())
         checked = [_checked(building, one) for one in models]
@@ -164,23 +165,15 @@ def _drawn(rule: ClipRule) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
 
 
-def _batches(clips: NDArray[np.float32], shape: Sequence[int | None]) -> list[NDArray[np.float32]]:
-    """Clips as a model takes them at once, without what fills no batch."""
-    batch, *size = shape
-    at_once = batch or 1
-    whole = len(clips) // at_once * at_once
-    if not whole:
-        raise InputError(f"calibration has {len(clips)} clips, and a batch {at_once}")
-    return [clips[start : start + at_once].reshape(-1, *size) for start in range(0, whole, at_once)]
-
-
-def _most_relevant_first(model: VideoTransformer, clips: NDArray[np.float32]) -> list[int]:
-    """The layers by their relevance R, which needs no labels."""
-    batches = [
-        {"clips": torch.from_numpy(clip[None]), "label": torch.zeros(1).long(),
-         "video": torch.tensor([number])}
-        for number, clip in enumerate(clips)
-    ]  # fmt: skip
+def _most_relevant_first(
+    model: VideoTransformer, clips: Iterable[NDArray[np.float32]]
+) -> list[int]:
+    """The layers by their relevance R, which needs no labels, to clips in batches."""
+    batches = (
+        {"clips": torch.from_numpy(batch), "label": torch.zeros(len(batch)).long(),
+         "video": number * len(batch) + torch.arange(len(batch))}
+        for number, batch in enumerate(clips)
+    )  # fmt: skip
     return [unit.layer for unit in score(model, batches).rank("R", "highest")]
 
 

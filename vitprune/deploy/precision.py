@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vitprune.deploy.description import Quantised
 from vitprune.deploy.formats import FORMATS, Reduced
 from vitprune.deploy.program import refusing
-from vitprune.deploy.quantisation import quantise
+from vitprune.deploy.quantisation import Batches, quantise
 from vitprune.errors import InputError
 
 
@@ -19,7 +16,7 @@ def reduce(
     precision: Reduced,
     runtime: str,
     directory: Path,
-    clips: Sequence[NDArray[np.float32]],
+    clips: Batches | None,
     *,
     max_loss: float | None = None,
     order: Callable[[], Sequence[int]],
@@ -34,8 +31,7 @@ def reduce(
         precision: one that the runtime has, see :data:`vitprune.deploy.formats.FORMATS`.
         runtime: whose model it is.
         directory: of the bundle.
-        clips: from which int8 learns the ranges of activations, in batches as the model takes them,
-            each [B, 3, T, H, W], normalised.
+        clips: from which int8 learns the ranges of activations; others learn nothing.
         max_loss: of int8, see :func:`vitprune.deploy.quantisation.quantise`.
         order: likewise.
 
@@ -46,6 +42,7 @@ def reduce(
         InputError: this machine cannot compute so, or the model cannot be quantised.
     """
     if precision == "int8":
+        assert clips is not None
         return quantise(runtime, directory, clips, max_loss=max_loss, order=order)
     import openvino
 

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,14 +18,56 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from vitprune.deploy.clips import ClipRule, normalised
 from vitprune.deploy.description import Quantised
 from vitprune.deploy.formats import FORMATS
 from vitprune.deploy.program import refusing
 from vitprune.deploy.runtimes import open_model
 from vitprune.errors import InputError
 
-Clips = Sequence[NDArray[np.float32]]
-"""In batches as a model takes them, each [B, 3, T, H, W], normalised."""
+
+@dataclass(frozen=True)
+class Batches:
+    """Clips as a model takes them, each batch made when it is asked for.
+
+    What fills no batch is left out, as shapes are known.
+
+    Args:
+        pixels: uint8 [N, T, H, W, 3].
+        rule: by which they are normalised.
+        shape: of a batch: [B, 3, T, H, W], or whatever else has the same numbers in the same order;
+            B is 1 if it is None.
+
+    Raises:
+        InputError: they fill no batch.
+    """
+
+    pixels: NDArray[np.uint8]
+    rule: ClipRule
+    shape: Sequence[int | None]
+
+    def __post_init__(self) -> None:
+        if not len(self):
+            raise InputError(
+                f"int8 learns from whole batches, and there are {len(self.pixels)} clips for a "
+                f"batch of {self.size}; give more, deploy.calibration={self.size}"
+            )
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.shape[0] or 1
+
+    def __len__(self) -> int:
+        return len(self.pixels) // self.size
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for number in range(len(self)):
+            start = number * self.size
+            clips = normalised(self.pixels[start : start + self.size], self.rule)
+            yield clips.reshape(self.size, *self.shape[1:])
+
+
 Quantise = Callable[[Collection[int], Path], None]
 """Write a model in int8 to a file, with some layers left in float."""
 
@@ -32,7 +75,7 @@ Quantise = Callable[[Collection[int], Path], None]
 def quantise(
     runtime: str,
     directory: Path,
-    clips: Clips,
+    clips: Batches,
     *,
     max_loss: float | None = None,
     order: Callable[[], Sequence[int]],
@@ -98,13 +141,13 @@ def quantise(
     return files, about
 
 
-def answers(path: Path, runtime: str, clips: Clips) -> NDArray[np.int64]:
+def answers(path: Path, runtime: str, clips: Batches) -> NDArray[np.int64]:
     """The classes that a file gives clips, [N]."""
     model = open_model(path, runtime, precision="int8")
     return np.concatenate([model(batch).argmax(1) for batch in clips])
 
 
-def _onnx(path: Path, clips: Clips, place: Path) -> Quantise:
+def _onnx(path: Path, clips: Batches, place: Path) -> Quantise:
     """With ONNX Runtime: the products with weights, which are almost all of a transformer.
 
     Weights have a scale for each output, and 7 bits: on processors without VNNI sums of products of
@@ -143,7 +186,7 @@ def _onnx(path: Path, clips: Clips, place: Path) -> Quantise:
     return write
 
 
-def _openvino(path: Path, clips: Clips, place: Path) -> Quantise:
+def _openvino(path: Path, clips: Batches, place: Path) -> Quantise:
     """With NNCF, in its way for transformers."""
     import nncf
     import openvino
@@ -162,7 +205,7 @@ def _openvino(path: Path, clips: Clips, place: Path) -> Quantise:
     return write
 
 
-QUANTISERS: dict[str, Callable[[Path, Clips, Path], Quantise]] = {
+QUANTISERS: dict[str, Callable[[Path, Batches, Path], Quantise]] = {
     "onnx": _onnx, "openvino": _openvino,
 }  # fmt: skip
 """By runtime: a model in float32, what its ranges are learnt from, and room for files."""
