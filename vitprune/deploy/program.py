@@ -125,7 +125,7 @@ def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
         found.save(directory / "model.onnx", external_data=False)
 
 
-BLOCK = re.compile(r"blocks\.(\d+)(?:\.branches)?")
+BLOCK = re.compile(r"(?:model\.)?blocks\.(\d+)(?:\.branches)?")
 """What the names of a layer's modules begin with, in a model."""
 
 
