@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import wandb
 
 from vitprune.files import file_digest
 from vitprune.results.curves import Curves
@@ -322,17 +322,14 @@ def test_a_training_that_diverges_is_one_line(run: Run, tmp_path: Path) -> None:
 
 
 def test_trouble_with_wandb_costs_no_results(
-    pruned: Path, run_alone: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pruned: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import wandb\n"
-        "def refuse(self, *arguments, **settings):\n"
-        "    raise ConnectionError('no route to host')\n"
-        "wandb.Run.log = refuse\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    def refuse(*arguments: object, **settings: object) -> None:
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(wandb.Run, "log", refuse)
     runs = tmp_path / "runs"
-    done = run_alone("prune", "model=mvit", "k=3", f"runs={runs}", "trainer.log_every_n_steps=1",
+    done = run("prune", "model=mvit", "k=3", f"runs={runs}", "trainer.log_every_n_steps=1",
                f"hydra.run.dir={tmp_path / 'out'}")  # fmt: skip
     assert done.returncode == 0, done.stderr
     warning = "W&B failed (ConnectionError: no route to host): this job goes on without"

@@ -85,7 +85,7 @@ def test_units_of_all_kinds_go_by_what_they_save_and_are_searched(
             assert one["budget"]["spent"][name] <= limit
     for name, limit in (("flops", 0.75), ("parameters", 0.8)):
         assert results["pruned"][name] / results["full"][name] <= limit
-    assert len({unit.scope for unit in read_units(begun["dropped"])}) > 1
+    assert len({unit.scope for unit in read_units(results["dropped"])}) > 1
     found = results["search"]
     assert 1 < found["evaluated"] <= 1 + 3 * 2
     assert "search" not in begun
