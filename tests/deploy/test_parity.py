@@ -81,11 +81,14 @@ def test_every_runtime_gives_the_logits_of_torch(
     assert [*bundle.description.shape] == [1, 3, 4, 32, 32]
 
 
-@pytest.mark.parametrize(("opset", "operator"), [(18, "MultiHeadAttention"), (23, "Attention")])
+@pytest.mark.parametrize(
+    ("name", "opset", "operator"),
+    [("videomae", 18, "MultiHeadAttention"), ("video_swin", 23, "Attention")],
+)
 def test_attention_is_one_node_if_so_asked(
-    opset: int, operator: str, classifier: Make, tmp_path: Path
+    name: str, opset: int, operator: str, classifier: Make, tmp_path: Path
 ) -> None:
-    one = classifier("video_swin")
+    one = classifier(name)
     export(one, tmp_path / "bundle", ("onnx", "openvino"), opset=opset, fused=True)
     check(tmp_path / "bundle", one)
     nodes = [node.op_type for node in onnx.load(tmp_path / "bundle" / "model.onnx").graph.node]

@@ -68,14 +68,15 @@ def fuse_attention(graph: ir.Graph, opset: int) -> None:
         scores, bias = _maker(softmax), None
         if scores.op_type == "Add":
             scores, bias = _maker(scores), scores.inputs[1]
-        scaled, turned = _maker(scores), _maker(scores, 1)
-        made_by = [node.op_type for node in (scores, scaled, turned, last)]
-        if made_by != ["MatMul", "Mul", "Transpose", "MatMul"]:
-            continue  # its scores are capped
-        factor, value, out = scaled.inputs[1], last.inputs[1], last.outputs[0]
+        scaled = _maker(scores)
+        if [node.op_type for node in (scores, scaled, last)] != ["MatMul", "Mul", "MatMul"]:
+            continue  # its scores are capped, or its queries known
+        factor, out = scaled.inputs[1], last.outputs[0]
         assert factor is not None
         assert factor.const_value is not None
-        q, k, v = (_side_by_side(builder, x) for x in (scaled.inputs[0], turned.inputs[0], value))
+        q = _side_by_side(builder, scaled.inputs[0], [0, 2, 1, 3])
+        k = _side_by_side(builder, scores.inputs[1], [0, 3, 1, 2])
+        v = _side_by_side(builder, last.inputs[1], [0, 2, 1, 3])
         batch, heads, count, width = shape_of(out)
         assert heads is not None
         scale, shape = float(factor.const_value.numpy().item()), shape_of(q)
@@ -103,9 +104,10 @@ def _maker(node: ir.Node, number: int = 0) -> ir.Node:
     return node if made_by is None else made_by
 
 
-def _side_by_side(builder: Builder, value: ir.Value | None) -> ir.Value:
-    """[B, H, N, D] to [B, N, H * D]."""
+def _side_by_side(builder: Builder, value: ir.Value | None, order: list[int]) -> ir.Value:
+    """Axes that are [B, N, H, D] in an order, to [B, N, H * D]."""
     assert value is not None
-    batch, heads, count, width = shape_of(value)
-    moved = builder.emit("Transpose", [value], (batch, count, heads, width), {"perm": [0, 2, 1, 3]})
+    shape = shape_of(value)
+    batch, count, heads, width = (shape[axis] for axis in order)
+    moved = builder.emit("Transpose", [value], (batch, count, heads, width), {"perm": order})
     return builder.view(moved, (batch, count, product([heads, width])))
