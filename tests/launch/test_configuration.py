@@ -88,6 +88,8 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
         ("prune", ["export=[torch]", "deploy.precision=[int8]"], "is of onnx or openvino; add it"),
         ("prune", ["export=[onnx]", "deploy.precision=[float16]"], "is of openvino; add it to exp"),
         ("prune", ["export=[onnx]", "deploy.max_loss=1"], "deploy.max_loss=1 is of int8; add depl"),
+        ("prune", ["export=[onnx]", "deploy.precision=[int8]", "deploy.max_loss=1",
+                   "calibration=test"], "not be those that it is tested on; take calibration=val"),
         ("prune", ["deploy.max_loss=-1"], "deploy.max_loss=-1 is out of range; it takes null or"),
         ("prune", ["deploy.precision=[int4]"], "it takes a list of float16, bfloat16, int8"),
         ("evaluate", ["ckpt=a.ckpt", "frames=0"], "frames=0 is out of range; it takes null or who"),

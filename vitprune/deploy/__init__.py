@@ -4,9 +4,9 @@ A *bundle* is a directory with everything that is needed to run a model without 
 It is read by `bundle`, with `clips` (videos to clips), `runtimes` (files to models) and `verify`
 (the command that runs a bundle against its own check); none of them needs torch. It is made by
 `exporting`, with `program` (a model as a program, and the formats that it is written in),
-`decompositions` (operators in other words), `precision` and `timing`. `formats` says what can be in
-a bundle, `description` what `bundle.json` says. `module` makes a bundle a model for vitprune's own
-evaluation.
+`decompositions` (operators in other words), `precision` with `quantisation` (int8), and `timing`.
+`formats` says what can be in a bundle, `description` what `bundle.json` says. `module` makes a
+bundle a model for vitprune's own evaluation.
 """
 
 from __future__ import annotations

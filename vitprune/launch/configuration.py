@@ -544,7 +544,7 @@ class Prune(FineTuning):
                 "class_map names the classes of a checkpoint that was trained on other data; "
                 "name it with ckpt=FILE"
             )
-        _check_export(self.export, self.deploy)
+        _check_export(self.export, self.deploy, self.calibration)
         return self
 
 
@@ -644,7 +644,7 @@ class Evaluate(Job):
                 )
         if self.export and explain != "none":
             raise _refusal(f"export has no part in explain={explain}; leave one of them out")
-        _check_export(self.export, self.deploy, self.runtime)
+        _check_export(self.export, self.deploy, self.calibration, self.runtime)
         if self.precision not in (None, "float32"):
             there = having(self.precision, FORMATS)
             if self.runtime not in there:
@@ -735,8 +735,13 @@ def values_of(key: str) -> tuple[str, ...]:
     return get_args(field.annotation)
 
 
-def _check_export(formats: Iterable[str], how: Deploy, runtime: ExportFormat | None = None) -> None:
-    """Refuse what cannot be exported, or run, with the packages that there are."""
+def _check_export(
+    formats: Iterable[str],
+    how: Deploy,
+    calibration: SplitName,
+    runtime: ExportFormat | None = None,
+) -> None:
+    """Refuse what cannot be exported, or run, with the packages that there are, or should not."""
     formats = tuple(formats)
     try:
         check_installed(formats, write=True)
@@ -745,6 +750,11 @@ def _check_export(formats: Iterable[str], how: Deploy, runtime: ExportFormat | N
             if how.max_loss is not None and "int8" not in how.precision:
                 raise InputError(
                     f"deploy.max_loss={how.max_loss:g} is of int8; add deploy.precision=[int8]"
+                )
+            if how.max_loss is not None and calibration == "test":
+                raise InputError(
+                    f"deploy.max_loss={how.max_loss:g} chooses layers by calibration clips, which "
+                    "must not be those that it is tested on; take calibration=val or train"
                 )
         if runtime is not None:
             check_installed([runtime], write=False)
