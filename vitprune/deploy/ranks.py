@@ -370,7 +370,10 @@ def _moves_alone(node: ir.Node) -> bool:
     if node.op_type not in MOVES:
         return False
     shapes = [value.shape for value in (node.inputs[0], node.outputs[0]) if value is not None]
-    return all(s is not None and sum(not isinstance(n, int) for n in s) <= 1 for s in shapes)
+    # OpenVINO takes a transposition of a volume in front of a convolution for a layout: it stays.
+    return all(
+        s is not None and len(s) < 5 and sum(not isinstance(n, int) for n in s) <= 1 for s in shapes
+    )
 
 
 def _sums_nothing(node: ir.Node) -> bool:
