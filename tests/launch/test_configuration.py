@@ -98,6 +98,7 @@ def test_every_experiment_is_right(composed: Compose, experiment: str) -> None:
          "size has no part in explain=attention"),
         ("evaluate", ["ckpt=conf", "frames=4"], "frames has no part in a bundle, which takes "),
         ("evaluate", ["ckpt=a.ckpt", "precision=int8"], "precision=int8 is of runtime=onnx and"),
+        ("evaluate", ["ckpt=a.ckpt", "precision=float32"], "ckpt=a.ckpt is no directory; a check"),
         ("prune", ["deploy.batch=0"], "deploy.batch=0 is out of range; it takes dynamic or whole"),
         ("prune", ["deploy.opset=17"], "it takes whole numbers from 18"),
         ("prune", ["deploy.videos=0"], "it takes null or whole numbers from 1"),

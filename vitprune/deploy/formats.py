@@ -5,12 +5,13 @@ Nothing here imports any of them, so that a missing one is told of at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Literal
 
-from vitprune.errors import InputError
+from vitprune.errors import InputError, in_one_line
 
 Reduced = Literal["float16", "bfloat16", "int8"]
 """The precisions besides float32, which every format has."""
@@ -120,3 +121,12 @@ def check_precisions(precisions: Iterable[Reduced], formats: Iterable[str]) -> N
 
 def _missing(packages: Iterable[str]) -> list[str]:
     return [package for package in dict.fromkeys(packages) if find_spec(package) is None]
+
+
+PLACES = re.compile(r"Exception from \S+|Check '.*?' failed at \S+")
+"""Lines of OpenVINO's own source, which its messages begin with."""
+
+
+def said_by(error: BaseException) -> str:
+    """What an exporter or a runtime says of what it cannot do, in one line that is not too long."""
+    return (" ".join(PLACES.sub("", str(error)).split()) or in_one_line(error))[:300]

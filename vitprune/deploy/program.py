@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from vitprune.deploy.decompositions import without_conv3d
-from vitprune.errors import InputError, in_one_line
+from vitprune.deploy.formats import said_by
+from vitprune.errors import InputError
 
 OPSET = 18
 """Of ONNX: the one that all versions of torch from 2.6 on write without converting."""
@@ -193,7 +194,7 @@ def refusing(what: str) -> Iterator[None]:
         while cause is not None:
             causes.append(cause)
             cause = cause.__cause__
-        raise InputError(f"{what}: {in_one_line(causes[-1])[:300]}") from error
+        raise InputError(f"{what}: {said_by(causes[-1])}") from error
     finally:
         for logger, level in zip(talkative, levels, strict=True):
             logger.setLevel(level)

@@ -5,7 +5,6 @@ All of them compute on the CPU.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitprune.deploy.formats import FORMATS, check_installed
-from vitprune.errors import InputError, in_one_line
+from vitprune.deploy.formats import FORMATS, check_installed, said_by
+from vitprune.errors import InputError
 
 Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Clips [B, 3, T, H, W] to logits [B, C]."""
@@ -116,10 +115,6 @@ OPENERS: dict[str, Callable[[Path, str, int | None], Model]] = {
 }  # fmt: skip
 
 
-PLACES = re.compile(r"Exception from \S+|Check '.*?' failed at \S+")
-"""Lines of OpenVINO's own source, which its messages begin with."""
-
-
 @contextmanager
 def _refusing(path: Path, runtime: str) -> Iterator[None]:
     """Says in one line what a runtime cannot do; each has exceptions of its own."""
@@ -129,7 +124,6 @@ def _refusing(path: Path, runtime: str) -> Iterator[None]:
         raise
     except Exception as error:
         (package,) = FORMATS[runtime].runners
-        said = " ".join(PLACES.sub("", str(error)).split()) or in_one_line(error)
         raise InputError(
-            f"{path}: {package} {version(package)} cannot run it: {said[:300]}"
+            f"{path}: {package} {version(package)} cannot run it: {said_by(error)}"
         ) from error

@@ -657,6 +657,11 @@ class Evaluate(Job):
                     f"precision={self.precision} is of runtime={' and runtime='.join(there)}; "
                     "name one of them"
                 )
+        if self.precision is not None and not bundle:
+            raise _refusal(
+                f"precision={self.precision} says in what a bundle is run, and ckpt={self.ckpt} is "
+                "no directory; a checkpoint takes trainer.precision"
+            )
         if self.query == "rollout" and explain not in self.WITH_ROLLOUT:
             raise _refusal(
                 f"query=rollout is of no head; explain={explain} takes query=mean or cls"
