@@ -39,7 +39,8 @@ def few(pruned: Path, run: Run, directory: Path) -> Path:
 def exported(few: Path, run_alone: Run, directory: Path) -> Path:
     """The directory of a job of prune.py that exports what is left."""
     out = directory / "exported"
-    done = run_alone("prune", f"ckpt={few / 'pruned.ckpt'}", "k=2", "recover=linear", "recover.clips=20",
+    done = run_alone("prune", f"ckpt={few / 'pruned.ckpt'}", "k=2",
+               "recover=linear", "recover.clips=20",
                "export=[onnx,openvino]", "deploy.precision=[float16,int8]", "deploy.calibration=4",
                "deploy.max_loss=100", "deploy.dims=4", "deploy.seconds=0",
                f"hydra.run.dir={out}")  # fmt: skip
