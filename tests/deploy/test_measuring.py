@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vitprune.deploy import Bundle, export
 from vitprune.deploy.exporting import as_deployed
 from vitprune.deploy.measuring import Candidate, measure
-from vitprune.deploy.process import ModelProcess, Opening
+from vitprune.deploy.process import EAGER, ModelProcess, Opening
 from vitprune.errors import InputError
 from vitprune.results.statistics import proportion_interval
 from vitprune.training import VideoClassifier
@@ -89,6 +89,17 @@ def test_a_process_answers_as_its_model_does(bundle: Path) -> None:
         assert process.latency() > 0
         process(np.zeros((400, 3, 4, 32, 32), np.float32))  # 20 MB
         assert process.peak() > before + 15e6
+
+
+@pytest.mark.parametrize("name", ["mvit", "videomae"])
+def test_a_process_runs_torch_s_model(name: str, classifier: Make, tmp_path: Path) -> None:
+    model = as_deployed(classifier(name))
+    torch.save(model, tmp_path / "model.pt")
+    clips = torch.randn(2, 3, 4, 32, 32)
+    opening = Opening(tmp_path / "model.pt", EAGER, "float32", (1, 3, 4, 32, 32), 1)
+    with ModelProcess(f"{name}, eager", opening) as process, torch.inference_mode():
+        process.ready()
+        assert np.allclose(process(clips.numpy()), model(clips), atol=1e-6)
 
 
 def test_a_process_that_dies_is_one_line(bundle: Path) -> None:

@@ -82,6 +82,11 @@ class HubModel(VideoTransformer):
                     f"{key}={length} is no multiple of {self.title}'s patch size, {step}"
                 )
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy: in another process transformers may not know our attention yet."""
+        library()
+        super().__setstate__(state)
+
     @abstractmethod
     def adopt(self, original: Any, config: Any) -> Iterable[Block]:
         """Take what is needed out of transformers' model: its layers as blocks, in order.
