@@ -37,6 +37,7 @@ from rich.table import Table
 from vitprune.deploy import export
 from vitprune.deploy.exporting import as_deployed
 from vitprune.deploy.measuring import FULL, Candidate, measure
+from vitprune.deploy.precision import has_bfloat16
 from vitprune.deploy.process import EAGER, peak_bytes
 from vitprune.deploy.timing import processor
 from vitprune.models import build_model
@@ -132,13 +133,6 @@ def sizes(model: VideoTransformer) -> tuple[int, int, int]:
     """T, H and W of a model's clips."""
     spec = model.spec
     return spec.num_frames, spec.image_size, spec.image_size
-
-
-def has_bfloat16() -> bool:
-    """Whether OpenVINO can compute in it here."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def main() -> None:

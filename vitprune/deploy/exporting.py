@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -130,9 +130,11 @@ def export(
         for name in formats:
             WRITERS[name](program, building, how)
         del program
-        models = [_model_file(name, building, opset) for name in formats]
+        models = [
+            _model_file(name, "float32", building, opset, FORMATS[name].files) for name in formats
+        ]
         models += [
-            _reduced(name, precision, building, opset, *reduce(
+            _model_file(name, precision, building, opset, *reduce(
                 precision, name, building, learnt, max_loss=max_loss, order=order,
             ))
             for precision in precisions
@@ -177,22 +179,18 @@ def _most_relevant_first(
     return [unit.layer for unit in score(model, batches).rank("R", "highest")]
 
 
-def _model_file(name: str, directory: Path, opset: int) -> ModelFile:
-    files = FORMATS[name].files
-    size = sum(content_size(directory / file) for file in files)
-    return ModelFile(name, "float32", files, size, TOLERANCE, None if name == "torch" else opset)
-
-
-def _reduced(
+def _model_file(
     name: str,
-    precision: Reduced,
+    precision: Literal["float32", Reduced],
     directory: Path,
     opset: int,
     files: tuple[str, ...],
-    quantised: Quantised | None,
+    quantised: Quantised | None = None,
 ) -> ModelFile:
     size = sum(content_size(directory / file) for file in files)
-    return ModelFile(name, precision, files, size, math.inf, opset, quantised)
+    tolerance = TOLERANCE if precision == "float32" else math.inf
+    written = None if name == "torch" else opset
+    return ModelFile(name, precision, files, size, tolerance, written, quantised)
 
 
 def _described(model: VideoTransformer) -> dict[str, Any]:

@@ -46,13 +46,20 @@ def reduce(
         return quantise(runtime, directory, clips, max_loss=max_loss, order=order)
     import openvino
 
-    core, whole = openvino.Core(), FORMATS[runtime]
+    whole = FORMATS[runtime]
     if precision == "bfloat16":
-        if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        if not has_bfloat16():
             raise InputError("deploy.precision=[bfloat16]: this machine's processor has none")
         return whole.files, None
     files = whole.files_in(precision)
     with refusing(f"deploy.precision=[{precision}]"):
-        model = core.read_model(directory / whole.file)
+        model = openvino.Core().read_model(directory / whole.file)
         openvino.save_model(model, directory / files[0], compress_to_fp16=True)
     return files, None
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO can compute in it on this machine's processor."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
