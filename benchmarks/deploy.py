@@ -2,15 +2,16 @@
 
 ``python benchmarks/deploy.py [--rounds SECONDS] [--only NAME] [--int8] [--no-conv3d] [--tiny]``
 
-Every architecture, full and without the layers that Table 1 drops (here the last ones but one), is
-exported for ONNX Runtime and OpenVINO in a process of its own. Then all that is there of a model
-takes turns, each in a process of its own: full and smaller, torch as vitprune runs it and both
-runtimes in float32, OpenVINO also in bfloat16 where the processor has it, and with ``--int8`` in
-int8. Prints a table: seconds and peak memory of exporting, over what the model took before; the
-largest deviation of a logit from torch's on four clips of noise; the median latency of a clip and
-torch's over it (``ratio``); the smaller model's latency as a share of the full one's in the same
-runtime (``of full``), and that over its share of FLOPs (``over FLOPs``), which is 1 where time goes
-as FLOPs do; megabytes on disk; and the peak of memory of the process that runs it.
+Every architecture, at its real size and as the stand-ins have it, full and without the layers that
+Table 1 drops (here the last ones but one), is exported for ONNX Runtime and OpenVINO in a process
+of its own. Then all that is there of a model takes turns, each in a process of its own: full and
+smaller, torch as vitprune runs it and both runtimes in float32, OpenVINO also in bfloat16 where the
+processor has it, and with ``--int8`` both in int8. Prints a table: seconds and peak memory of
+exporting, over what the model took before; the largest deviation of a logit from torch's on four
+clips of noise; the median latency of a clip and torch's over it (``ratio``); the smaller model's
+latency as a share of the full one's in the same runtime (``of full``), and that over its share of
+FLOPs (``over FLOPs``), which is 1 where time goes as FLOPs do; megabytes on disk; and the peak of
+memory of the process that runs it.
 ``--no-conv3d`` exports without convolutions over three axes. ``--tiny`` shows in seconds that it
 works: one small model, ten turns, no meaning.
 """
@@ -66,8 +67,11 @@ CASES = {
     "Video Swin-T": Case("video_swin", "t", 3),
     "MViT v2-S": Case("mvit", "v2_s", 5),
     "VideoMAE base": Case("videomae", "base", 3),
+    "TimeSformer tiny": Case("timesformer", "tiny", 3),
+    "Video Swin tiny": Case("video_swin", "tiny", 6),
+    "MViT tiny": Case("mvit", "tiny", 5),
 }
-TINY = {"TimeSformer tiny": Case("timesformer", "tiny", 1, {"depth": 2})}
+TINY = {"TimeSformer of two layers": Case("timesformer", "tiny", 1, {"depth": 2})}
 
 
 def classifier_of(case: Case, dropped: int) -> VideoClassifier:
@@ -139,7 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=float, default=10.0, help="seconds of turns, for each row")
     parser.add_argument("--only", choices=CASES, help="one model")
-    parser.add_argument("--int8", action="store_true", help="OpenVINO in int8, too")
+    parser.add_argument("--int8", action="store_true", help="both runtimes in int8, too")
     parser.add_argument("--no-conv3d", action="store_true", help="no convolutions over three axes")
     parser.add_argument("--tiny", action="store_true", help="small models: seconds, no meaning")
     arguments = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,21 @@ def in_int8(path: Path) -> set[str]:
     return {name.split("/")[0] for name in found}
 
 
+def test_onnx_runtime_computes_in_int8_what_is_so(whole: Path, tmp_path: Path) -> None:
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "run.onnx")
+    onnxruntime.InferenceSession(whole / "model-int8.onnx", options)
+    graph = onnx.load(tmp_path / "run.onnx").graph
+    made = {name: node.op_type for node in graph.node for name in node.output}
+    for node in graph.node:
+        if node.op_type in ("MatMul", "Gemm", "FusedMatMul"):
+            assert made.get(node.input[1]) != "DequantizeLinear", node.name
+    assert {node.op_type for node in graph.node} >= {"MatMulIntegerToFloat", "QGemm"}
+
+
 def layers_in_int8(path: Path) -> set[str]:
     return {name.split(".")[1] for name in in_int8(path) if name.startswith("layers.")}
 
@@ -97,8 +113,9 @@ def test_layers_that_are_left_out_stay_in_float(
 ) -> None:
     assert layers_in_int8(whole / file.replace("m.", "model-int8.")) == {"0", "1"}
     model = whole / file.replace("m.", "model.")
-    quantisation.QUANTISERS[runtime](model, clips, tmp_path)([1], tmp_path / file)
-    assert layers_in_int8(tmp_path / file) == {"0"}
+    for way, write in quantisation.QUANTISERS[runtime](model, clips, tmp_path).items():
+        write([1], tmp_path / file)
+        assert layers_in_int8(tmp_path / file) == {"0"}, way
 
 
 class Made:
@@ -106,7 +123,7 @@ class Made:
 
     def __init__(self, needed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         self.needed, self.tried = needed, list[tuple[int, ...]]()
-        monkeypatch.setitem(quantisation.QUANTISERS, "onnx", lambda *_: self.write)
+        monkeypatch.setitem(quantisation.QUANTISERS, "onnx", lambda *_: {"plain": self.write})
         monkeypatch.setattr(quantisation, "answers", self.answers)
 
     def write(self, layers: Collection[int], target: Path) -> None:
@@ -145,6 +162,27 @@ def test_what_is_lost_without_a_limit_is_said_and_relevance_is_not_asked(
     assert (found.loss, found.float_layers, made.tried) == (3, (), [()])
     _, found = quantise("onnx", tmp_path, clips, max_loss=3, order=order)
     assert (found.loss, found.float_layers) == (3, ())
+
+
+@pytest.mark.parametrize(("smooth", "plain", "taken"), [(2, 1, "plain"), (1, 1, "smooth")])
+def test_of_several_ways_that_is_taken_which_loses_least(
+    smooth: int, plain: int, taken: str, clips: Batches, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def writing(wrong: int, layers: Collection[int], target: Path) -> None:
+        target.write_text(str(max(0, wrong - len(layers))))
+
+    ways = {"smooth": partial(writing, smooth), "plain": partial(writing, plain)}
+    monkeypatch.setitem(quantisation.QUANTISERS, "onnx", lambda *_: ways)
+    monkeypatch.setattr(
+        quantisation, "answers",
+        lambda path, *_: np.arange(100) < int(path.read_text() if path.exists() else 0),
+    )  # fmt: skip
+    _, found = quantise("onnx", tmp_path, clips, order=list)
+    assert (found.way, found.loss, found.float_layers) == (taken, 1, ())
+    _, found = quantise("onnx", tmp_path, clips, max_loss=0, order=lambda: [3, 0])
+    assert (found.way, found.loss, found.float_layers) == (taken, 0, (3,))
+    assert (tmp_path / "model-int8.onnx").read_text() == "0"
 
 
 def test_a_limit_that_leaves_no_layer_in_int8_is_refused(

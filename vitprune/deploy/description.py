@@ -33,12 +33,14 @@ class Quantised:
             have lost more on them.
         float_layers: the layers that stayed in float, in order of execution.
         max_loss: that was allowed, in points; None for any.
+        way: ``smooth``, with SmoothQuant, or ``plain``.
     """
 
     clips: int
     loss: float
     float_layers: tuple[int, ...] = ()
     max_loss: float | None = None
+    way: str = "plain"
 
 
 @dataclass(frozen=True)

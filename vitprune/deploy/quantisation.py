@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
+from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -68,6 +70,7 @@ class Batches:
             yield clips.reshape(self.size, *self.shape[1:])
 
 
+SMOOTH, PLAIN = "smooth", "plain"
 Quantise = Callable[[Collection[int], Path], None]
 """Write a model in int8 to a file, with some layers left in float."""
 
@@ -85,7 +88,8 @@ def quantise(
     The loss is the share of the clips whose answer is another than in float32, in points: as much
     as Top-1 can have lost on them, it needs no labels, and luck cannot make up for it. Where all in
     int8 loses more than is allowed, the first layers of ``order`` stay in float; how many is found
-    by halving, as if more of them never lost more.
+    by halving, as if more of them never lost more. Of a runtime's ways of quantising that one is
+    taken which loses least with all in int8, the first of those that lose the same.
 
     Args:
         runtime: ``onnx`` or ``openvino``.
@@ -105,19 +109,23 @@ def quantise(
     files = whole.files_in("int8")
     with refusing("deploy.precision=[int8]"), TemporaryDirectory(dir=directory) as place:
         trial = Path(place)
-        write = QUANTISERS[runtime](directory / whole.file, clips, trial)
+        ways = QUANTISERS[runtime](directory / whole.file, clips, trial)
         expected = answers(directory / whole.file, runtime, clips)
 
-        def loss_of(layers: Collection[int]) -> float:
-            write(layers, trial / files[0])
-            found = answers(trial / files[0], runtime, clips)
+        def loss_of(way: str, layers: Collection[int]) -> float:
+            target = trial / way / files[0]
+            target.parent.mkdir(exist_ok=True)
+            ways[way](layers, target)
+            found = answers(target, runtime, clips)
             return float(100 * np.mean(found != expected))
 
         def keep() -> None:
             for file in files:
-                os.replace(trial / file, directory / file)
+                os.replace(trial / way / file, directory / file)
 
-        loss, kept = loss_of(()), 0
+        losses = {name: loss_of(name, ()) for name in ways}
+        way = min(losses, key=losses.__getitem__)
+        loss, kept = losses[way], 0
         layers: Sequence[int] = ()
         if max_loss is None or loss <= max_loss:
             keep()
@@ -126,7 +134,7 @@ def quantise(
             fails, kept = 0, len(layers)
             while kept - fails > 1:
                 middle = (fails + kept) // 2
-                found = loss_of(layers[:middle])
+                found = loss_of(way, layers[:middle])
                 if found <= max_loss:
                     keep()
                     kept, loss = middle, found
@@ -137,7 +145,7 @@ def quantise(
                     f"deploy.max_loss={max_loss:g}: {runtime} keeps to it with none of the "
                     f"{kept} layers in int8, which is the model in float32; allow more than that"
                 )
-    about = Quantised(len(expected), loss, tuple(sorted(layers[:kept])), max_loss)
+    about = Quantised(len(expected), loss, tuple(sorted(layers[:kept])), max_loss, way)
     return files, about
 
 
@@ -147,14 +155,13 @@ def answers(path: Path, runtime: str, clips: Batches) -> NDArray[np.int64]:
     return np.concatenate([model(batch).argmax(1) for batch in clips])
 
 
-def _onnx(path: Path, clips: Batches, place: Path) -> Quantise:
+def _onnx(path: Path, clips: Batches, place: Path) -> Mapping[str, Quantise]:
     """With ONNX Runtime: the products with weights, which are almost all of a transformer.
 
     Weights have a scale for each output, and 7 bits: on processors without VNNI sums of products of
     8 bits overflow, and a bundle may be run on any. Activations are unsigned, as its kernels for
     x86 want them; what a product gives stays in float, where a bias is added to it.
     """
-    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -168,7 +175,7 @@ def _onnx(path: Path, clips: Batches, place: Path) -> Quantise:
 
     ready, kinds = place / "ready.onnx", ["MatMul", "Gemm"]
     quant_pre_process(path, ready, skip_optimization=True, skip_symbolic_shape=True)
-    nodes = [node.name for node in onnx.load(ready).graph.node]
+    nodes = _keep_biases_apart(ready)
     # Learnt once, where this version can keep them.
     kept = "calibration_cache_path" in signature(quantize_static).parameters
     ranges = {"calibration_cache_path": place / "ranges.json"} if kept else {}
@@ -183,32 +190,67 @@ def _onnx(path: Path, clips: Batches, place: Path) -> Quantise:
             **ranges,
         )  # fmt: skip
 
-    return write
+    return {PLAIN: write}
 
 
-def _openvino(path: Path, clips: Batches, place: Path) -> Quantise:
-    """With NNCF, in its way for transformers."""
+def _keep_biases_apart(path: Path) -> list[str]:
+    """Rewrite a file so that ONNX Runtime adds biases by themselves; the names of its nodes.
+
+    It makes one node of a product and the bias that is added, before it looks for products in int8,
+    and has that node for int8 only where the bias is quantised, too: the product would be in float.
+    It does so with biases that are vectors, so here they get axes of length 1.
+    """
+    from onnxscript import ir
+
+    from vitprune.deploy.graphs import Builder, remove_unused, shape_of
+
+    model = ir.load(path)
+    builder = Builder(model.graph)
+    for node in [node for node in model.graph if node.op_type == "Add"]:
+        rank = len(shape_of(node.outputs[0]))
+        for place, (bias, product) in enumerate(permutations(node.inputs)):
+            made = product and product.producer()
+            if bias and bias.const_value and made and made.op_type == "MatMul":
+                sizes = shape_of(bias)
+                ones = (1,) * (rank - len(sizes))
+                node.replace_input_with(place, builder.view(bias, ones + sizes))
+    remove_unused(model.graph)
+    ir.save(model, path)
+    return [node.name or "" for node in model.graph]
+
+
+def _openvino(path: Path, clips: Batches, place: Path) -> Mapping[str, Quantise]:
+    """With NNCF, in its way for transformers, and in that without SmoothQuant.
+
+    Smoothing (arXiv:2211.10438) moves what is large in a few channels of the activations into the
+    weights. Large transformers need that; where weights differ much themselves it does harm.
+    """
     import nncf
     import openvino
 
     model = openvino.Core().read_model(path)
 
-    def write(layers: Collection[int], target: Path) -> None:
+    def write(smooth: bool, layers: Collection[int], target: Path) -> None:
         ignored = nncf.IgnoredScope(patterns=[within(layers)]) if layers else None
+        never = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)
+        advanced = (
+            None if smooth else nncf.AdvancedQuantizationParameters(smooth_quant_alphas=never)
+        )
         with _quiet():
             quantised = nncf.quantize(
                 model, nncf.Dataset(clips), model_type=nncf.ModelType.TRANSFORMER,
-                subset_size=len(clips), ignored_scope=ignored,
+                subset_size=len(clips), ignored_scope=ignored, advanced_parameters=advanced,
             )  # fmt: skip
         openvino.save_model(quantised, target, compress_to_fp16=False)
 
-    return write
+    return {SMOOTH: partial(write, True), PLAIN: partial(write, False)}
 
 
-QUANTISERS: dict[str, Callable[[Path, Batches, Path], Quantise]] = {
+QUANTISERS: dict[str, Callable[[Path, Batches, Path], Mapping[str, Quantise]]] = {
     "onnx": _onnx, "openvino": _openvino,
 }  # fmt: skip
-"""By runtime: a model in float32, what its ranges are learnt from, and room for files."""
+"""By runtime: its ways by name, of a model in float32, what its ranges are learnt from, and room
+for files."""
 
 
 def within(layers: Collection[int]) -> str:

@@ -131,7 +131,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def quantised_so(exported: Mapping[str, Any]) -> list[str]:
     """Of every model in int8 what stayed in float, and what it changes, in words."""
     return [
-        f"{name}: {_in_float(known['float_layers'])}; {known['loss']:.1f} % of the "
+        f"{name}: {known.get('way', 'plain')}, {_in_float(known['float_layers'])}; "
+        f"{known['loss']:.1f} % of the "
         f"{known['clips']} calibration clips get another answer than in float32"
         for name, known in exported.get("quantised", {}).items()
     ]
