@@ -48,6 +48,10 @@ class Onnx:
     layers: Sequence[int] = ()
 
 
+LARGEST = 2**16
+"""Batch of which a program is taken for any: torch 2.6 does not believe in one without an end."""
+
+
 def traced(
     model: nn.Module, clip: Tensor, *, batch: int | None, conv3d: bool, dims: int = DIMS
 ) -> ExportedProgram:
@@ -68,7 +72,7 @@ def traced(
     clips = clip.expand(batch or 2, *clip.shape[1:]).contiguous()
     if dims < clips.dim():
         model, clips, conv3d = _OfFrames(model, clip.shape[1]), clips.flatten(1, 2), False
-    shapes = None if batch else ({0: Dim("batch", min=1)},)
+    shapes = None if batch else ({0: Dim("batch", min=1, max=LARGEST)},)
     what = "with any batch" if batch is None else f"with a batch of {batch}"
     with refusing(f"torch cannot export this model {what}"), torch.no_grad():
         # The layout of a Video Swin's windows is made in Python, which only strict tracing takes

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from inspect import signature
 from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -162,7 +161,14 @@ def _onnx(path: Path, clips: Batches, place: Path) -> Mapping[str, Quantise]:
     8 bits overflow, and a bundle may be run on any. Activations are unsigned, as its kernels for
     x86 want them; what a product gives stays in float, where a bias is added to it.
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    import onnxruntime
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        MinMaxCalibrater,
+        QDQQuantizer,
+        QuantType,
+    )
+    from onnxruntime.quantization.quant_utils import load_model_with_shape_infer
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
@@ -173,22 +179,39 @@ def _onnx(path: Path, clips: Batches, place: Path) -> Mapping[str, Quantise]:
             batch = next(self.batches, None)
             return None if batch is None else {"clips": batch}
 
+    class Calibrater(MinMaxCalibrater):
+        def create_inference_session(self) -> None:
+            """With extremes taken as soon as they can be.
+
+            By default they are taken last, and all values of the model are held until then.
+            """
+            options = onnxruntime.SessionOptions()
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
+            self.infer_session = onnxruntime.InferenceSession(
+                self.augmented_model_path, options, providers=self.execution_providers
+            )
+
     ready, kinds = place / "ready.onnx", ["MatMul", "Gemm"]
     quant_pre_process(path, ready, skip_optimization=True, skip_symbolic_shape=True)
     nodes = _keep_biases_apart(ready)
-    # Learnt once, where this version can keep them.
-    kept = "calibration_cache_path" in signature(quantize_static).parameters
-    ranges = {"calibration_cache_path": place / "ranges.json"} if kept else {}
+    calibrater = Calibrater(ready, kinds, str(place / "augmented.onnx"))
+    calibrater.augment_graph()
+    calibrater.create_inference_session()
+    calibrater.collect_data(Reader())
+    ranges = calibrater.compute_data()
 
     def write(layers: Collection[int], target: Path) -> None:
-        quantize_static(
-            ready, target, Reader(),
-            op_types_to_quantize=kinds, per_channel=True, reduce_range=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        quantiser = QDQQuantizer(
+            load_model_with_shape_infer(ready),
+            per_channel=True, reduce_range=True, tensors_range=ranges,
+            weight_qType=QuantType.QInt8, activation_qType=QuantType.QUInt8,
+            nodes_to_quantize=[], op_types_to_quantize=kinds,
             nodes_to_exclude=[name for name in nodes if layers and re.match(within(layers), name)],
             extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": kinds},
-            **ranges,
         )  # fmt: skip
+        quantiser.quantize_model()
+        quantiser.model.save_model_to_file(str(target))
 
     return {PLAIN: write}
 
