@@ -25,7 +25,8 @@ EXPORTED: dict[str, Any] = {
     "machine": {"processor": "Some CPU", "cpus": 2, "threads": 1},
     "quantised": {
         "onnx int8": {"clips": 128, "loss": 0.78125, "float_layers": [3, 7], "max_loss": 1.0},
-        "openvino int8": {"clips": 128, "loss": 0.0, "float_layers": [], "max_loss": None},
+        "openvino int8": {"clips": 128, "loss": 0.0, "float_layers": [], "max_loss": None,
+                          "way": "smooth"},
     },
 }  # fmt: skip
 
@@ -44,13 +45,17 @@ def test_the_table_says_where_it_was_measured() -> None:
     out = StringIO()
     print_exported("runs/bundle", EXPORTED, Console(file=out, width=400))
     assert "Bundle runs/bundle" in out.getvalue()
+    narrow = StringIO()
+    print_exported("runs/bundle", EXPORTED, Console(file=narrow, width=80))
+    for whole in ("openvino int8", "90.00 (80.0–97.0)", "−3 +2, p = 1", "torch, eager"):
+        assert whole in narrow.getvalue()
     assert "Top-1 of 100 test videos" in out.getvalue()
     assert "latency of one clip" in out.getvalue()
     assert "on Some CPU with 1 thread;" in out.getvalue()
     assert (
         "onnx int8: layers 3, 7 in float; 0.8 % of the 128 calibration clips get another answer"
     ) in out.getvalue()
-    assert "openvino int8: no layer in float; 0.0 % of the 128" in out.getvalue()
+    assert "openvino int8: smoothed, no layer in float; 0.0 % of the 128" in out.getvalue()
     out = StringIO()
     machine = {**EXPORTED["machine"], "threads": 2}
     print_exported("b", {**EXPORTED, "batch": 4, "machine": machine}, Console(file=out, width=400))

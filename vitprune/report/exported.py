@@ -10,9 +10,10 @@ from rich.console import Console
 from vitprune.report.formats import p_said
 from vitprune.report.terminal import print_table
 
+NAMES = ("Model", "Runtime")
 HEADER = (
-    "Model", "Runtime", "Top-1, %", "Against torch", "Deviation", "ms", "95th", "Of full", "FLOPs",
-    "MB", "Peak MB",
+    *NAMES, "Top-1, %", "Against torch", "Deviation", "ms", "95th", "Of full", "FLOPs", "MB",
+    "Peak MB",
 )  # fmt: skip
 EAGER = "eager"
 """The runtime of torch as vitprune itself runs it."""
@@ -26,15 +27,18 @@ Rows = Sequence[Mapping[str, Any]]
 def print_exported(
     directory: str, exported: Mapping[str, Any], console: Console | None = None
 ) -> None:
-    """The table on the terminal.
+    """The table on the terminal, in two parts, each as wide as terminals are: answers, and costs.
 
     Args:
         directory: of the bundle.
         exported: as ``results.json`` has it.
         console: where to.
     """
-    rows, notes = exported_rows(exported), exported_notes(exported)
-    print_table(f"Bundle {directory}", HEADER, rows, console, [*notes, *quantised_so(exported)])
+    rows, cut = exported_rows(exported), HEADER.index("ms")
+    notes = [*exported_notes(exported), *quantised_so(exported)]
+    print_table(f"Bundle {directory}", HEADER[:cut], [row[:cut] for row in rows], console)
+    costs = [(*row[: len(NAMES)], *row[cut:]) for row in rows]
+    print_table("What they cost", (*NAMES, *HEADER[cut:]), costs, console, notes)
 
 
 def exported_rows(exported: Mapping[str, Any]) -> list[list[str]]:
@@ -131,9 +135,9 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 def quantised_so(exported: Mapping[str, Any]) -> list[str]:
     """Of every model in int8 what stayed in float, and what it changes, in words."""
     return [
-        f"{name}: {known.get('way', 'plain')}, {_in_float(known['float_layers'])}; "
-        f"{known['loss']:.1f} % of the "
-        f"{known['clips']} calibration clips get another answer than in float32"
+        f"{name}: {'smoothed, ' * (known.get('way') == 'smooth')}{_in_float(known['float_layers'])}"
+        f"; {known['loss']:.1f} % of the {known['clips']} calibration clips get another answer "
+        "than in float32"
         for name, known in exported.get("quantised", {}).items()
     ]
 
