@@ -1,12 +1,12 @@
 """Files that are there whole or not at all."""
 
 import errno
+import fcntl
 import hashlib
 import os
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from vitprune.data.clip_store import ClipStore
 from vitprune.files import (
@@ -96,12 +96,12 @@ def test_files_in_linked_folders_count(tmp_path: Path) -> None:
 def test_a_file_system_without_locks_is_an_error_of_the_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise NotImplementedError("no flock here")
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     with Lock(tmp_path / "held.lock"), pytest.raises(TimeoutError):
         Lock(tmp_path / "held.lock").acquire(timeout=0)
-    monkeypatch.setattr(FileLock, "acquire", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(OSError, match=r"held\.lock") as caught, Lock(tmp_path / "held.lock"):
         pass
     assert caught.value.errno == errno.ENOLCK

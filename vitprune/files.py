@@ -69,16 +69,27 @@ def remove_leftovers(directory: Path) -> None:
 class Lock(FileLock):
     """A lock on a file, which the system takes back from a process that dies.
 
+    So it is never a file that is merely there, which a killed process would leave behind.
+
+    Args:
+        lock_file: its path.
+        timeout: seconds to wait for another process; below 0 for as long as it takes.
+
     Raises:
         TimeoutError: another process holds it for longer than ``timeout``.
         OSError: it cannot be had, also as the file system has no locks.
     """
 
+    def __init__(self, lock_file: str | Path, timeout: float = -1) -> None:
+        super().__init__(lock_file, timeout, fallback_to_soft=False)
+
     def acquire(self, *args: Any, **options: Any) -> Any:
-        """As filelock's, but for the error where there are no locks."""
+        """As filelock's, but for the error where there are no locks, which names the file."""
         try:
             return super().acquire(*args, **options)
-        except NotImplementedError as error:  # what filelock makes of ENOSYS
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
             raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK), self.lock_file) from error
 
 
