@@ -48,6 +48,7 @@ def test_a_search_says_what_it_came_to(tmp_path: Path) -> None:
     out = StringIO()
     print_comparison(results, Console(file=out, width=100))
     assert "Search: 129 sets of units, divergence 0.0582 to 0.0317 bits" in out.getvalue()
+    assert "5 layers found by a search and dropped" in out.getvalue()
 
 
 def test_a_recovered_model_has_a_column_and_its_tests(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from vitprune.results.paper import title
+from vitprune.results.paper import counted, title
 from vitprune.results.table1 import FIELDS, FULL, Table1, TableRow
 
 MISSING = "—"
@@ -317,3 +317,15 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
+
+
+def what_went(results: Mapping[str, Any]) -> str:
+    """``5 layers with the lowest R dropped``, or ``5 layers found by a search and dropped``.
+
+    Args:
+        results: of a job.
+    """
+    units = counted(results["k"], results["scope"])
+    if results.get("search"):
+        return f"{units} found by a search and dropped"
+    return f"{units} with the {results['direction']} {results['metric']} dropped"

@@ -30,6 +30,7 @@ from vitprune.report.formats import (
     signed,
     tests,
     verdict,
+    what_went,
 )
 from vitprune.report.front import HEADER as FRONT
 from vitprune.report.front import LEFT as FRONT_LEFT
@@ -39,7 +40,7 @@ from vitprune.report.style import COLOURS, DARK
 from vitprune.report.terminal import interval_of, searched, spent
 from vitprune.results.front import Front
 from vitprune.results.groups import ordered
-from vitprune.results.paper import DIRECTIONS, called, counted, title
+from vitprune.results.paper import DIRECTIONS, called, title
 from vitprune.results.reading import (
     Sweep,
     card_of,
@@ -129,10 +130,7 @@ def render(
 
 def _heading(cell: Any) -> str:
     recovered = f", recovered by {cell.recovery}" if cell.recovery else ""
-    return (
-        f"{cell.group.title} on {title(cell.dataset)}: {counted(cell.k, cell.group.scope)} "
-        f"with the {cell.direction} {cell.metric} dropped{recovered}"
-    )
+    return f"{cell.group.title} on {title(cell.dataset)}: {what_went(cell.results)}{recovered}"
 
 
 def _sweep_heading(sweep: Sweep, fronts: Sequence[Front]) -> str:

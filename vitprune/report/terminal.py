@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from vitprune.results.paper import called, counted
+from vitprune.report.formats import what_went
+from vitprune.results.paper import called
 from vitprune.results.reading import card_of, left_out
 from vitprune.results.safety import NOTABLE, SafetyCard
 from vitprune.results.statistics import proportion_interval
@@ -22,11 +23,7 @@ def print_comparison(results: Mapping[str, Any], console: Console | None = None)
     names = [name for name in MODELS if name in results]
     models, paired = {name: results[name] for name in names}, results["paired"]
     first, last = names[0], names[-1]
-    title = (
-        f"{results['model']['name']} on {results['dataset']['name']}: "
-        f"{counted(results['k'], results['scope'])} with the "
-        f"{results['direction']} {results['metric']} dropped"
-    )
+    title = f"{results['model']['name']} on {results['dataset']['name']}: {what_went(results)}"
     if "recovered" in names:
         title += f", recovered by {results['recover']['name']}"
     table = Table("", *names, "change", title=title, title_justify="left")
