@@ -19,6 +19,8 @@ from vitprune.deploy.program import node_name
 from vitprune.deploy.quantisation import Batches, quantise, within
 from vitprune.errors import InputError
 from vitprune.importance import score
+from vitprune.models import build_model
+from vitprune.pruning import drop_layers
 from vitprune.training import VideoClassifier
 
 for package in ("onnxscript", "onnxruntime", "openvino", "nncf"):
@@ -63,6 +65,14 @@ def test_every_runtime_has_int8(whole: Path) -> None:
         assert 1e-4 < opened.check() < 1
     with pytest.raises(InputError, match="has no model for torch int8"):
         Bundle.load(whole, "torch", precision="int8")
+
+
+def test_a_kernel_that_is_taken_apart_stays_in_float(tmp_path: Path) -> None:
+    clips = {"num_frames": 4, "image_size": 32}
+    model = drop_layers(build_model("mvit", "v2_s", num_classes=3, **clips), range(1, 16))
+    one = VideoClassifier(model, ["a", "b", "c"], clips)
+    bundle = export(one, tmp_path / "bundle", ["openvino"], precisions=["int8"], conv3d=False)
+    assert [model.name for model in bundle.description.models] == ["openvino", "openvino int8"]
 
 
 def in_int8(path: Path) -> set[str]:
