@@ -31,8 +31,6 @@ from tempfile import TemporaryDirectory
 import av
 import numpy as np
 import torch
-from av.packet import Packet
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from rich.console import Console
@@ -43,8 +41,8 @@ from vitprune.data.clip_store import ClipStore
 from vitprune.data.framing import resized_size
 from vitprune.data.index_store import IndexStore
 from vitprune.data.packets import FileIndex
+from vitprune.data.pieces import read_pieces
 from vitprune.data.reading import index_video, source_of
-from vitprune.data.stream import Decoder, opened, packets_of
 from vitprune.data.video import SCALING
 
 try:
@@ -146,29 +144,18 @@ class Floor:
         index = index_video(clip.path, clip.indexes)
         assert isinstance(index, FileIndex)
         self.wanted, self.size, self.scaler = {*clip.wanted.tolist()}, clip.size, VideoReformatter()
-        self.numbers = index.numbers
+        assert index.coding is not None
+        self.numbers, self.coding = index.numbers, index.coding
         last = max(index.needed(number)[1] for number in self.wanted)
-        self.packets: list[Packet] = []
-        with opened(clip.path) as container:
-            context = container.streams.video[0].codec_context
-            self.codec = context.name, context.extradata, context.codec_tag
-            unpack = Decoder(container, packed=index.packed).unpack
-            for place, packet in enumerate((*packets_of(container), None)):
-                if packet is not None:
-                    packet.pts = place
-                parts = unpack.filter(packet) if unpack else [packet] if packet else []
-                self.packets += [part for part in parts if part.pts <= last]
-        self.packets = [
-            packet
-            for packet in self.packets
-            if self._wants(packet.pts) or not index.droppable[packet.pts]
+        needed = [
+            place for place in range(last + 1) if self._wants(place) or not index.droppable[place]
         ]
+        with clip.path.open("rb") as file:
+            read = read_pieces(file, index.begins, index.sizes, needed)
+            self.packets = [packet for _, packet in read]
 
     def __call__(self, scale: bool) -> None:
-        name, extradata, tag = self.codec
-        decoder = av.CodecContext.create(name, "r")
-        assert isinstance(decoder, VideoCodecContext)
-        decoder.thread_count, decoder.extradata, decoder.codec_tag = 1, extradata, tag
+        decoder = self.coding.context()
         count = 0
         for packet in (*self.packets, None):
             for frame in decoder.decode(packet):

@@ -36,6 +36,15 @@ def refers(head: bytes) -> bool:
     return _bits(head, MPEG4_PICTURE, 0, 6) != 0
 
 
+def pictures_in(content: bytes) -> list[int]:
+    """Where in a packet MPEG-4 pictures begin."""
+    found, at = [], content.find(MPEG4_PICTURE)
+    while at >= 0:
+        found.append(at)
+        at = content.find(MPEG4_PICTURE, at + len(MPEG4_PICTURE))
+    return found
+
+
 def _bits(head: bytes, start: bytes, place: int, shift: int) -> int:
     """A byte after a start code, without its lowest bits; 0 if there is none."""
     at = head.find(start)

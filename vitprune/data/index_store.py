@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from vitprune.data.packets import FileIndex
+from vitprune.data.pieces import Coding
 from vitprune.data.source import VideoIndex
 from vitprune.files import replacing
 
-VERSION = 2
+VERSION = 3
 """Of what indexes say; those of other versions are made anew."""
 KINDS: dict[str, type[VideoIndex]] = {kind.__name__: kind for kind in (VideoIndex, FileIndex)}
 CHECK = 8
@@ -91,6 +92,8 @@ def _from_bytes(kept: bytes, made_for: list[int]) -> VideoIndex | None:
         end = at + length * np.dtype(kind).itemsize
         fields[name] = np.frombuffer(rest[at:end], kind)
         at = end
+    if fields.get("coding"):
+        fields["coding"] = Coding(*fields["coding"])
     return KINDS[head["kind"]](**fields)
 
 

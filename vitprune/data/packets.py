@@ -20,10 +20,11 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from vitprune.data.announced import announced_size
-from vitprune.data.droppable import HEAD, MPEG4_PICTURE, droppable, refers
+from vitprune.data.droppable import HEAD, droppable, pictures_in, refers
 from vitprune.data.matroska import blocks_of_video
+from vitprune.data.pieces import EMPTY_PICTURE, Coding, Finder
 from vitprune.data.source import Damage, Torn, VideoIndex
-from vitprune.data.stream import Decoder, decoded, opened, packets_of
+from vitprune.data.stream import decoded, drained, opened, packets_of, taking_apart
 from vitprune.data.transport import pictures
 
 MOST_REORDERED = 32
@@ -32,14 +33,9 @@ WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "ivf"}
 """Formats of files that hold no times of display; what is made up for them is often wrong."""
 PROGRESSIVE = (0, 1)
 """Field orders of streams in which a packet is a picture: unknown, progressive."""
-EMPTY_PICTURE = 19
-"""Bytes that an MPEG-4 picture takes at most which says that there is none."""
+NO_PIECES = np.empty(0, np.int64), np.empty(0, np.int64)
 AVI_CHUNK = 8
 """Bytes of a chunk's head, at which AVI's index points; packets begin behind it."""
-HEADED = {"mov", "matroska"}
-"""Formats whose heads describe a stream."""
-AVCC = b"\x01"
-"""How H.264's parameters begin in such a head; those that FFmpeg finds in packets do not."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,10 @@ class FileIndex(VideoIndex):
         droppable: whether no other picture refers to that of a packet; bool [packets].
         packed: whether packets hold two pictures and then none, as DivX writes B-frames.
         rotation: quarter turns counterclockwise by which frames are turned to be shown.
-        head: the format, if the file's head says all that the decoder has to know; otherwise empty.
+        begins: the byte of the file at which begins what each packet is decoded from; int64
+            [packets], or [0] if packets do not lie there in one piece.
+        sizes: how many bytes that are, likewise.
+        coding: what a decoder has to know besides; None if only the container can tell it.
     """
 
     numbers: np.ndarray
@@ -66,7 +65,9 @@ class FileIndex(VideoIndex):
     droppable: np.ndarray
     packed: bool
     rotation: int
-    head: str
+    begins: np.ndarray
+    sizes: np.ndarray
+    coding: Coding | None
 
     def needed(self, number: int) -> tuple[int, int]:
         """The packets [first, last] to be decoded for a frame, the first being a keyframe's."""
@@ -84,7 +85,7 @@ def index_of(path: Path) -> FileIndex:
         InputError: there is no such file.
         Damage: it cannot be read, or cannot be told of it which frame is which.
     """
-    with opened(path) as container:
+    with opened(path) as container, path.open("rb") as file:
         size, announced = path.stat().st_size, announced_size(path)
         if announced is not None and announced > size + 1:  # the last byte may be padding
             raise Damage(
@@ -92,7 +93,8 @@ def index_of(path: Path) -> FileIndex:
             )
         stream = container.streams.video[0]
         named = _named(stream)
-        packets, shown = _listed(container, path)
+        finder = Finder(file)
+        packets, shown = _listed(container, path, finder)
         if shown is None:
             raise _undecodable(path)
         if len(packets) < _held(stream, path):
@@ -106,7 +108,7 @@ def index_of(path: Path) -> FileIndex:
         base = float(stream.time_base or 0)
         rate = float(stream.average_rate or stream.guessed_rate or 25)
         intervals = container.format.name.startswith("matroska")
-        head = _head(stream)
+        coding = Coding.of(stream.codec_context)
     if ordered is None:
         with opened(path) as container:
             ordered, b_frames = _in_order_of_decoder(container, packets, path)
@@ -116,7 +118,8 @@ def index_of(path: Path) -> FileIndex:
             ]
     if max(ordered) < 0:
         raise _undecodable(path)
-    return _index(packets, np.asarray(ordered), shown, base, rate, head, by_pts=intervals)
+    pieces = finder.pieces if coding else NO_PIECES
+    return _index(packets, np.asarray(ordered), shown, base, rate, pieces, coding, by_pts=intervals)
 
 
 def placed(
@@ -150,8 +153,10 @@ class _Packet(NamedTuple):
     owed: bool = False
 
 
-def _listed(container: InputContainer, path: Path) -> tuple[list[_Packet], VideoFrame | None]:
-    """All packets, and the first frame that can be decoded.
+def _listed(
+    container: InputContainer, path: Path, finder: Finder
+) -> tuple[list[_Packet], VideoFrame | None]:
+    """All packets, which the finder is shown, and the first frame that can be decoded.
 
     Raises:
         Damage: a packet lacks a part, so that others may be lost beside it. The last may.
@@ -167,7 +172,9 @@ def _listed(container: InputContainer, path: Path) -> tuple[list[_Packet], Video
         cut = packet.is_corrupt
         head = bytes(memoryview(packet)[:HEAD])
         owed = mpeg4 and (packed or packet.size > EMPTY_PICTURE)
-        packed = mpeg4 and bytes(packet).count(MPEG4_PICTURE) > 1
+        pictures = pictures_in(bytes(packet)) if mpeg4 else []
+        packed = len(pictures) > 1
+        finder.add(packet, pictures)
         packets.append(
             _Packet(
                 packet.pts,
@@ -183,7 +190,7 @@ def _listed(container: InputContainer, path: Path) -> tuple[list[_Packet], Video
         if first is None:
             first = next(iter(decoded(packet)), None)
     if first is None:
-        first = next(iter(Decoder(container).drain()), None)
+        first = next(iter(drained(context)), None)
     return packets, first
 
 
@@ -216,13 +223,6 @@ def _held(stream: VideoStream, path: Path) -> int:
     except Torn as error:
         raise _uncertain(path) from error
     return 0
-
-
-def _head(stream: VideoStream) -> str:
-    """The format of an H.264 stream whose parameters are in the file's head, or nothing."""
-    name, context = stream.container.format.name.split(",")[0], stream.codec_context
-    told = context.name == "h264" and (context.extradata or b"").startswith(AVCC)
-    return name if told and name in HEADED else ""
 
 
 def _in_order_of_display(container: InputContainer, packets: list[_Packet]) -> list[int] | None:
@@ -266,7 +266,8 @@ def _in_order_of_decoder(
     """
     found: list[int] = []
     b_frames: set[int] = set()
-    decoder = Decoder(container, packed=any(packet.packed for packet in packets))
+    context = container.streams.video[0].codec_context
+    parts = taking_apart(container, packed=any(packet.packed for packet in packets))
     lost = set(range(len(packets)))
 
     def take(frames: list[VideoFrame]) -> None:
@@ -279,12 +280,13 @@ def _in_order_of_decoder(
     for place, packet in placed(packets_of(container), *_marks(packets)):
         packet.pts = place
         try:
-            take(decoder.decode(packet))
+            for part in parts(packet):
+                take(context.decode(part))
         except av.FFmpegError:
             continue
         if not (packets[place].owed or packets[place].droppable):
             lost.discard(place)  # it may be empty, or hidden
-    take(decoder.drain())
+    take(drained(context))
     lost.difference_update(found)
     shown = [place for place in dict.fromkeys(found) if 0 <= place < len(packets)]
     if lost:
@@ -303,7 +305,8 @@ def _index(
     first: VideoFrame,
     base: float,
     rate: float,
-    head: str,
+    pieces: tuple[np.ndarray, np.ndarray],
+    coding: Coding | None,
     *,
     by_pts: bool,
 ) -> FileIndex:
@@ -334,7 +337,9 @@ def _index(
         droppable=np.asarray([packet.droppable for packet in packets]),
         packed=any(packet.packed for packet in packets),
         rotation=rotation,
-        head=head if known_by == "pos" else "",  # without a look at packets some times are unknown
+        begins=pieces[0],
+        sizes=pieces[1],
+        coding=coding,
     )
 
 
