@@ -1,12 +1,13 @@
 """What the store of decoded clips saves: the cells of a sweep with it and without, in one run.
 
-``python benchmarks/store.py [--tiny]``
+``python benchmarks/store.py [--all] [--tiny]``
 
 TimeSformer is fine-tuned for an epoch on the stand-in of DAI, which does not count. Then the six
 cells that Table 1 has of a model and a dataset run twice, each time from nothing but the
 checkpoint: with ``dataset.store=true`` and with ``dataset.store=false``. How often a test clip is
 decoded is counted in the reader, with ``dataset.num_workers=0``; seconds are the processor's.
-``--tiny`` shows in less than a minute that it works: two cells, very small clips, no meaning.
+``--all`` has the 36 cells of ``make table1``: three models on two stand-ins. ``--tiny`` shows in
+less than a minute that it works: two cells, very small clips, no meaning.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
-MODEL = "timesformer"
-WHAT = (f"model={MODEL}", "dataset=demo_dai", "dataset.num_workers=0", "logger=none")
+MODELS, DATASETS = ("timesformer", "video_swin", "mvit"), ("demo_dai", "demo_ucf101")
+WHAT = ("dataset.num_workers=0", "logger=none")
 ONCE = ("model.tiny.epochs=1", "model.tiny.validate_every=1")
 CELLS = ("metric=JSD,dProb,R", "direction=lowest,highest")
 TINY = (
@@ -80,6 +81,9 @@ def run(folder: Path, *words: str) -> None:
 
 def test_files(data: Path) -> list[str]:
     """The files of the test split of the stand-in."""
+    if (data / "ucfTrainTestlist").is_dir():
+        lines = (data / "ucfTrainTestlist" / "testlist01.txt").read_text().split()
+        return [str((data / "UCF-101" / line).resolve()) for line in lines]
     with (data / "annotations" / "test.csv").open(newline="") as file:
         names = [row["video"] for row in csv.DictReader(file)]
     found = (
@@ -90,32 +94,40 @@ def test_files(data: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--all", action="store_true", help="three models on two stand-ins")
     parser.add_argument("--tiny", action="store_true", help="two small cells: no meaning")
     parser.add_argument("--sweep", metavar="FILE", type=Path, help=argparse.SUPPRESS)
     arguments, rest = parser.parse_known_args()
     if arguments.sweep:
         sweep(arguments.sweep, rest)
         return
-    what = (*WHAT, *(TINY if arguments.tiny else ()))
+    models, datasets = (MODELS, DATASETS) if arguments.all else (MODELS[:1], DATASETS[:1])
+    what = (
+        "-m", f"model={','.join(models)}", f"dataset={','.join(datasets)}", *WHAT,
+        *(TINY if arguments.tiny else ()),
+    )  # fmt: skip
     cells = TINY_CELLS if arguments.tiny else CELLS
+    count = len(models) * len(datasets) * (2 if arguments.tiny else 6)
     table = Table(
         "dataset.store", "test clips", "decoded, each", "decoded, all files", "decoding (s)",
         "all cells (s)",
-        title=f"{2 if arguments.tiny else 6} cells of {MODEL}, {os.cpu_count()} cores",
+        title=f"{count} cells of {', '.join(models)}, {os.cpu_count()} cores",
     )  # fmt: skip
     with TemporaryDirectory() as name:
         folder = Path(name)
         run(folder, str(ROOT / "train.py"), *what, *ONCE, f"runs={folder / 'trained'}")
-        (checkpoint,) = folder.glob("trained/train/**/best.ckpt")
+        tested = [path for each in datasets for path in test_files(folder / "data" / each)]
         for store in ("true", "false"):
-            out = folder / f"{store}.json"
+            out, runs = folder / f"{store}.json", folder / store
+            runs.mkdir()
+            (runs / "train").symlink_to(folder / "trained" / "train")
             run(
-                folder, __file__, "--sweep", str(out), "-m", *what, *cells, f"ckpt={checkpoint}",
-                f"dataset.store={store}", f"runs={folder / store}",
+                folder, __file__, "--sweep", str(out), *what, *cells, f"dataset.store={store}",
+                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}",
             )  # fmt: skip
             found = json.loads(out.read_text())
             reads: dict[str, int] = found["reads"]
-            each = [reads.get(path, 0) for path in test_files(folder / "data" / "demo_dai")]
+            each = [reads.get(path, 0) for path in tested]
             times = f"{min(each)}" if min(each) == max(each) else f"{min(each)} to {max(each)}"
             table.add_row(
                 store, str(len(each)), times, str(sum(reads.values())),

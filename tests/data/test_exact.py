@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from made_up_videos import number_in, numbered, write_numbered, write_packed
 
 from vitprune.data import index_video, read_frames
 from vitprune.data.source import Damage
-from vitprune.data.video import FileIndex, _Reading
+from vitprune.data.video import FileIndex, VideoFile, _Reading
 
 COUNT = 40
+NOWHERE = np.empty(0, np.int64)
 TIMES = np.cumsum(np.random.default_rng(0).integers(10, 200, COUNT)).tolist()
 
 
@@ -53,6 +55,7 @@ def test_every_frame_is_the_one_that_was_asked_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = index_video(path)
+    assert isinstance(index, FileIndex)
     assert len(index) == COUNT
     smaller = (index.height // 2, index.width // 2)
     through = read_frames(path, range(COUNT), smaller)
@@ -61,8 +64,11 @@ def test_every_frame_is_the_one_that_was_asked_for(
     for seek in (0, 8):
         monkeypatch.setattr("vitprune.data.video.SEEK_PACKETS", seek)
         for size in (1, 2, 5):
-            wanted = rng.integers(0, COUNT, size)
-            assert (read_frames(path, wanted, smaller) == through[wanted]).all()
+            wanted = np.sort(rng.choice(COUNT, size, replace=False))
+            assert (read_frames(path, wanted[::-1], smaller) == through[wanted[::-1]]).all()
+            by_container = replace(index, begins=NOWHERE, sizes=NOWHERE)
+            frames = VideoFile(path).read(by_container, wanted.tolist(), smaller)
+            assert (frames == through[wanted]).all()
     for number in (13, 14, 26, COUNT - 1):  # around keyframes, each alone
         assert number_in(read_frames(path, [number])[0]) == number
 
