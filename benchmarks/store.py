@@ -122,8 +122,8 @@ def main() -> None:
             runs.mkdir()
             (runs / "train").symlink_to(folder / "trained" / "train")
             run(
-                folder, __file__, "--sweep", str(out), *what, *cells, f"dataset.store={store}",
-                f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}",
+                folder, __file__, "--sweep", str(out), *what, *ONCE, *cells,
+                f"dataset.store={store}", f"runs={runs}", f"hydra.sweep.dir={runs / 'sweep'}",
             )  # fmt: skip
             found = json.loads(out.read_text())
             reads: dict[str, int] = found["reads"]
