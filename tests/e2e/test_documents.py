@@ -128,7 +128,7 @@ class Reader:
             small += ["draws=1"] if any(job.curves for job in jobs) else []
             small += ["k=14"] if any(job.export for job in jobs) else []  # two layers to export
         if any(word.startswith("export=") for word in values):
-            small.append("deploy.seconds=0")
+            small += ["deploy.seconds=0", "deploy.compare=false"]  # test_deploy.py compares
         if multirun:
             params = composed(task, one_each(values)).hydra.sweeper.params or {}
             first = {key: str(value).split(",")[0] for key, value in params.items()}
