@@ -96,7 +96,7 @@ class Fit:
 
     Attributes:
         k: how many units are gone.
-        cost: of the smaller model.
+        cost: of the smaller model; flops are 0 where no budget limits them.
         full: of the full one; latencies are nan where no budget limits them.
         predicted_ms: the smaller one's latency as predicted, if it was.
     """
@@ -140,7 +140,7 @@ def measured(
         autocast: gives the context of each forward, for mixed precision.
         seconds: that measuring latency takes.
     """
-    cost = counted(smaller, clip)
+    cost = counted(smaller, clip, flops=budget.flops is not None)
     if budget.timed:
         with evaluating(model), evaluating(smaller):
             whole, own = latencies([model, smaller], clip, autocast, seconds=seconds)
