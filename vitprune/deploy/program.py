@@ -105,15 +105,21 @@ def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
         InputError: the opset has no operator that the program needs, or an operator needs more
             dimensions.
     """
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
     from vitprune.deploy.attention import TRANSLATIONS, fuse_attention  # needs onnxscript
     from vitprune.deploy.ranks import limit_ranks
 
     with refusing(f"export=onnx with deploy.opset={how.opset}"):
         found: Any = torch.onnx.export(
             program, (), None, input_names=["clips"], output_names=["logits"],
-            opset_version=how.opset, dynamo=True, optimize=True, verbose=False,
+            opset_version=how.opset, dynamo=True, optimize=False, verbose=False,
             custom_translation_table=TRANSLATIONS,
         )  # fmt: skip
+        # Three of four nodes are constants; patterns are then looked for among the others alone.
+        fold_constants(found.model)
+        remove_unused_nodes(found.model)
+        found.optimize()
         graph = found.model.graph
         if graph.opset_imports[""] != how.opset:  # it goes on with what it could not convert
             raise InputError(
