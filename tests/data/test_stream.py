@@ -132,11 +132,8 @@ class Listed:
 
     is_corrupt = False
 
-    def __init__(self, content: bytes, pos: int | None) -> None:
-        self.content, self.pos = content, pos
-
-    def __bytes__(self) -> bytes:
-        return self.content
+    def __init__(self, pos: int | None) -> None:
+        self.pos = pos
 
     def has_sidedata(self, kind: str) -> bool:
         return False
@@ -145,7 +142,7 @@ class Listed:
 def pieces(content: bytes, *listed: tuple[bytes, int | None, list[int]]) -> list[bytes]:
     finder = Finder(BytesIO(content))
     for packet, pos, pictures in listed:
-        finder.add(Listed(packet, pos), pictures)  # type: ignore[arg-type]
+        finder.add(Listed(pos), packet, pictures)  # type: ignore[arg-type]
     return [content[at : at + size] for at, size in zip(*finder.pieces, strict=True)]
 
 

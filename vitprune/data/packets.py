@@ -170,11 +170,12 @@ def _listed(
         if cut:
             raise _uncertain(path)
         cut = packet.is_corrupt
-        head = bytes(memoryview(packet)[:HEAD])
+        content = bytes(packet)
+        head = content[:HEAD]
         owed = mpeg4 and (packed or packet.size > EMPTY_PICTURE)
-        pictures = pictures_in(bytes(packet)) if mpeg4 else []
+        pictures = pictures_in(content) if mpeg4 else []
         packed = len(pictures) > 1
-        finder.add(packet, pictures)
+        finder.add(packet, content, pictures)
         packets.append(
             _Packet(
                 packet.pts,

@@ -90,9 +90,9 @@ class Finder:
         self._owed: list[tuple[int, int]] = []  # pictures that came before their packet
         self._lost = False
 
-    def add(self, packet: Packet, pictures: Sequence[int] = ()) -> None:
-        """The next packet of the file, and where in it MPEG-4 pictures begin."""
-        self._lost = self._lost or not self._add(packet, pictures)
+    def add(self, packet: Packet, content: bytes, pictures: Sequence[int]) -> None:
+        """The next packet of the file, its bytes, and where in them MPEG-4 pictures begin."""
+        self._lost = self._lost or not self._add(packet, content, pictures)
 
     @property
     def pieces(self) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +103,9 @@ class Finder:
         found = np.array([] if self._lost else self._found, dtype=np.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]
 
-    def _add(self, packet: Packet, pictures: Sequence[int]) -> bool:
+    def _add(self, packet: Packet, content: bytes, pictures: Sequence[int]) -> bool:
         if packet.is_corrupt or packet.pos is None or any(map(packet.has_sidedata, CHANGES)):
             return False
-        content = bytes(packet)
         self._file.seek(packet.pos)
         at = self._file.read(NEAR + len(content)).find(content)
         begin, size = packet.pos + at, len(content)
