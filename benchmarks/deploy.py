@@ -38,8 +38,8 @@ from rich.table import Table
 from vitprune.deploy import export
 from vitprune.deploy.exporting import as_deployed
 from vitprune.deploy.measuring import FULL, Candidate, measure
-from vitprune.deploy.precision import has_bfloat16
 from vitprune.deploy.process import EAGER, peak_bytes
+from vitprune.deploy.runtimes import has_bfloat16
 from vitprune.deploy.timing import processor
 from vitprune.models import build_model
 from vitprune.models.chain import VideoTransformer

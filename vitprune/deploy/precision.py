@@ -9,6 +9,7 @@ from vitprune.deploy.description import Quantised
 from vitprune.deploy.formats import FORMATS, Reduced
 from vitprune.deploy.program import refusing
 from vitprune.deploy.quantisation import Batches, quantise
+from vitprune.deploy.runtimes import has_bfloat16
 from vitprune.errors import InputError
 
 
@@ -56,10 +57,3 @@ def reduce(
         model = openvino.Core().read_model(directory / whole.file)
         openvino.save_model(model, directory / files[0], compress_to_fp16=True)
     return files, None
-
-
-def has_bfloat16() -> bool:
-    """Whether OpenVINO can compute in it on this machine's processor."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
