@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from onnxscript import ir, opset18
 
 from vitprune.deploy.graphs import Builder, product, remove_unused, shape_of
@@ -44,12 +42,6 @@ def attention(
     if attn_mask is not None:
         scores = opset18.Add(scores, attn_mask)
     return opset18.MatMul(opset18.Softmax(scores, axis=-1), value)
-
-
-TRANSLATIONS: dict[Callable[..., Any], Callable[..., Any]] = {
-    torch.ops.aten.scaled_dot_product_attention.default: attention
-}
-"""For torch's exporter."""
 
 
 def fuse_attention(graph: ir.Graph, opset: int) -> None:

@@ -107,8 +107,9 @@ def write_onnx(program: ExportedProgram, directory: Path, how: Onnx) -> None:
     """
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
-    from vitprune.deploy.attention import TRANSLATIONS, fuse_attention  # needs onnxscript
+    from vitprune.deploy.attention import fuse_attention  # needs onnxscript
     from vitprune.deploy.ranks import limit_ranks
+    from vitprune.deploy.translations import TRANSLATIONS
 
     with refusing(f"export=onnx with deploy.opset={how.opset}"):
         found: Any = torch.onnx.export(
