@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vitprune.models.chain import Block, Tokens, VideoTransformer
 from vitprune.models.dropping import drop_units
 from vitprune.models.unit import Units, read_units
+from vitprune.models.walking import START, layer_end, walk
 
 KINDS = ("scale", "low_rank", "full")
 
@@ -126,12 +127,7 @@ def reach(model: VideoTransformer, clips: Tensor, place: int) -> Tokens:
         clips: [B, 3, T, H, W].
         place: number of a layer of the unpruned model.
     """
-    tokens = model.embed(clips)
-    for block in cast("Iterable[Block]", model.blocks):
-        if block.index > place:
-            return block.before[: len(block.before) - block.own](tokens)
-        tokens = block(tokens)
-    return model.after(tokens)
+    return walk(model, model.embed(clips), START, layer_end(model, place))
 
 
 def insert(model: VideoTransformer, bridge: Bridge) -> None:

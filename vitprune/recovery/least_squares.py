@@ -84,18 +84,20 @@ class LeastSquares(Metric):
 
     full_state_update = False
     sums: Tensor
+    squares: Tensor
 
     def __init__(self, p: int, q: int) -> None:
         super().__init__()
         self.p, self.q = p, q
-        size = 1 + p + q
-        zeros = torch.zeros(size, size, dtype=torch.float64)
-        self.add_state("sums", default=zeros, dist_reduce_fx="sum")
+        for name, size in (("sums", (1 + p, 1 + p + q)), ("squares", (q,))):
+            zeros = torch.zeros(size, dtype=torch.float64)
+            self.add_state(name, default=zeros, dist_reduce_fx="sum")
 
     def update(self, x: Tensor, y: Tensor) -> None:
         """Add rows: [N, P] and [N, Q]."""
         rows = torch.cat([torch.ones_like(y[:, :1]), x, y], dim=1).double()
-        self.sums += rows.T @ rows
+        self.sums += rows[:, : 1 + self.p].T @ rows
+        self.squares += rows[:, 1 + self.p :].square().sum(0)
 
     def compute(self) -> Moments:
         """The moments of all rows.
@@ -107,12 +109,10 @@ class LeastSquares(Metric):
         if not count:
             raise ValueError("no rows to fit to")
         mean = self.sums[0, 1:] / count
-        products = self.sums[1:, 1:] - count * mean[:, None] * mean
         p = self.p
-        return Moments(
-            int(count), mean[:p], mean[p:], products[:p, :p], products[:p, p:],
-            products.diagonal()[p:],
-        )  # fmt: skip
+        products = self.sums[1:, 1:] - count * mean[:p, None] * mean
+        spread = self.squares - count * mean[p:].square()
+        return Moments(int(count), mean[:p], mean[p:], products[:, :p], products[:, p:], spread)
 
 
 def best(fit: Moments, held_out: Moments, kind: str, rank: int) -> tuple[Affine, float]:

@@ -23,10 +23,13 @@ from torch import Tensor, distributed, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from vitprune.importance.engine import evaluating
+from vitprune.models.branches import Tokens
 from vitprune.models.bridge import KINDS, Bridge, fold, insert, reach
 from vitprune.models.chain import VideoTransformer
+from vitprune.models.walking import end
 from vitprune.recovery.least_squares import Affine, LeastSquares, Moments, best
 from vitprune.recovery.sites import Gap, Projection, Site, gaps, sites
+from vitprune.recovery.walks import ROOM, Room, Walks
 from vitprune.training.probing import into_classifier
 
 HELD_OUT = 5
@@ -79,8 +82,10 @@ def fit_bridges(
     Args:
         pruned: ``full`` without some of its units.
         full: what it was made of.
-        clips: batches [B, 3, T, H, W], on the models' device; gone through several times. In a
-            process group each process's share; all of them get the same model.
+        clips: batches [B, 3, T, H, W], on the models' device, the same each time that they are
+            gone through: twice, and more often where their tokens take more than
+            :data:`vitprune.recovery.walks.ROOM`. In a process group each process's share; all of
+            them get the same model.
         kind: of the bridges: ``full`` (a matrix), ``low_rank``, ``scale`` (a factor and an offset
             for each channel), ``none`` (no bridges, and projections stay as they are), or ``auto``:
             whichever answers most like ``full`` on held-out clips.
@@ -99,12 +104,11 @@ def fit_bridges(
     kinds = (kind,) if kind != "auto" else (*KINDS, "none") if bridged else ("full", "none")
     bar = Progress(disable=not progress)
     with evaluating(pruned), evaluating(full), torch.no_grad(), bar:
-        alike = _before_bridges(to_mend)
-        behind = len(to_mend) - alike
-        passes = 1 + len(kinds) + alike + behind * (len(kinds) - ("none" in kinds))
-        task = bar.add_task("fitting bridges", total=passes)
-        fitting = _Fitting(pruned, full, clips, autocast, lambda: bar.advance(task))
-        found = [fitting.fitted(to_mend, one, rank, classifier) for one in kinds]
+        task = bar.add_task("fitting bridges", total=len(to_mend) + 2)
+        fitting = _Fitting(pruned, full, clips, kinds, autocast, lambda: bar.advance(task))
+        for site in to_mend if fitting.kinds else ():
+            fitting.mend(site, rank)
+        found = fitting.finish(classifier)
     return min(found, key=lambda one: one.divergence)
 
 
@@ -134,99 +138,153 @@ def with_room(
     return model
 
 
+class _Candidate:
+    """What the model becomes with one kind of bridges: how far it is mended, and its tokens."""
+
+    def __init__(self, kind: str, walks: Walks) -> None:
+        self.kind, self.walks = kind, walks
+        self.bridges: dict[int, float] = {}
+        self.projections: dict[str, float] = {}
+        self.folded: list[int] = []
+
+    def of(self, kind: str) -> _Candidate:
+        """A copy, of another kind from here on; it has no bridges yet."""
+        other = _Candidate(kind, self.walks.of(copy.deepcopy(self.walks.model)))
+        other.projections = dict(self.projections)
+        return other
+
+    def rows(
+        self, site: Site, number: int, clips: Tensor | None, wanted: Tokens
+    ) -> tuple[Tensor, Tensor]:
+        """Of a batch, what there is at a site, and what lacks of the full model's tokens."""
+        model = self.walks.model
+        return site.rows(model, self.walks.to(number, clips, site.start(model)), wanted)
+
+    def mend(self, site: Site, moments: list[Moments], rank: int) -> None:
+        """Fit what can stand at the site where the tokens are."""
+        model = self.walks.model
+        if isinstance(site, Projection):
+            found, self.projections[str(site)] = _map(moments, "full", rank)
+            site.add(model, *found)
+            return
+        found, self.bridges[site.place] = _map(moments, self.kind, rank)
+        bridge = Bridge(site.place, len(found.bias), self.kind, rank)
+        bridge = bridge.to(next(model.parameters())).eval()
+        bridge.become(*found)
+        self.walks.through(bridge)
+        if fold(model, bridge):
+            self.folded.append(site.place)
+        else:
+            insert(model, bridge)
+
+    def fitted(self, divergence: float, before: float, clips: int) -> Fitted:
+        """What came of it."""
+        return Fitted(
+            self.walks.model, self.kind, self.bridges, self.projections, tuple(self.folded),
+            divergence, before, clips,
+        )  # fmt: skip
+
+
 class _Fitting:
-    """Candidates for one pruned model, and what they share."""
+    """Candidates for one pruned model, which go through the clips side by side with the full one.
+
+    Until the first bridge all that are mended are the same, and there is only one of them.
+    """
 
     def __init__(
         self,
         pruned: VideoTransformer,
         full: VideoTransformer,
         clips: Iterable[Tensor],
+        kinds: Sequence[str],
         autocast: Callable[[], AbstractContextManager],
         advance: Callable[[], None],
     ) -> None:
-        self.pruned, self.full, self.clips = pruned, full, clips
-        self.autocast, self.advance = autocast, advance
-        logits, before, held_out = [], [], []
-        for batch, which in self._batches():
-            with autocast():
-                logits.append(full(batch).float())
-                before.append(pruned(batch).float())
-            held_out.append(which)
-        self.logits, self.held_out = everyones(logits), everyones(held_out)
-        self.before = divergence(self.logits[self.held_out], everyones(before)[self.held_out])
-        self.advance()
-        self._known: dict[Site, list[Moments]] = {}
-
-    def fitted(self, to_mend: Sequence[Site], kind: str, rank: int, classifier: bool) -> Fitted:
-        model = copy.deepcopy(self.pruned)
-        bridges: dict[int, float] = {}
-        projections: dict[str, float] = {}
-        folded: list[int] = []
-        alike = _before_bridges(to_mend)
-        for number, site in enumerate(to_mend if kind != "none" else ()):
-            # What no bridge comes before is the same for every kind of them.
-            moments = self._known.get(site) or self._moments(model, site)
-            if number < alike:
-                self._known[site] = moments
-            if isinstance(site, Projection):
-                found, projections[str(site)] = _map(moments, "full", rank)
-                site.add(model, *found)
-                continue
-            found, bridges[site.place] = _map(moments, kind, rank)
-            bridge = Bridge(site.place, len(found.bias), kind, rank).to(next(model.parameters()))
-            bridge.become(*found)
-            if fold(model, bridge):
-                folded.append(site.place)
-            else:
-                insert(model, bridge.eval())
-        features = self._features(model)
-        if classifier:
-            refit(model.head, features, self.logits, self.held_out)
-        answers = _applied(model.head, features[self.held_out])
-        now = divergence(self.logits[self.held_out], answers)
-        self.advance()
-        return Fitted(
-            model, kind, bridges, projections, tuple(folded), now, self.before, len(self.logits)
+        self.clips, self.autocast, self.advance = clips, autocast, advance
+        self.held_out: list[Tensor] = []
+        self.kinds = [kind for kind in kinds if kind != "none"]
+        room = Room(ROOM)
+        self.full = Walks(full, room)
+        self.candidates = [
+            _Candidate(kind, Walks(copy.deepcopy(pruned), room)) for kind in self.kinds[:1]
+        ]
+        self.plain = (
+            _Candidate("none", Walks(copy.deepcopy(pruned), Room(0))) if "none" in kinds else None
         )
+        self.features, self.before = self._read_out(Walks(pruned, Room(0)))
+        self.advance()
 
-    def _moments(self, model: VideoTransformer, site: Site) -> list[Moments]:
-        """Of what there is at a site and what lacks: on clips to fit to, and on held-out ones."""
-        sums: list[LeastSquares] = []
-        for clips, held_out in self._batches():
-            with self.autocast():
-                x, lack = site.rows(model, self.full, clips)
-            if not sums:
-                sums = [LeastSquares(x.shape[-1], lack.shape[-1]).to(x.device) for _ in range(2)]
-            for one, which in zip(sums, (~held_out, held_out), strict=True):
-                one.update(x[which].flatten(0, 1), lack[which].flatten(0, 1))
-        found = [one.compute() for one in sums]
+    def mend(self, site: Site, rank: int) -> None:
+        """Fit what can stand at a site, in all candidates."""
+        found = self._moments(site)
+        if isinstance(site, Gap) and len(self.candidates) < len(self.kinds):
+            (one,) = self.candidates
+            self.candidates = [one.of(kind) for kind in self.kinds]
+            found *= len(self.kinds)
+        for candidate, moments in zip(self.candidates, found, strict=True):
+            candidate.mend(site, moments, rank)
+        self.advance()
+
+    def finish(self, classifier: bool) -> list[Fitted]:
+        """What the candidates have become, with classifiers fitted if they are to be."""
+        _, logits = self._read_out(self.full)
+        ended = [(one, self._read_out(one.walks)[0]) for one in self.candidates]
+        if self.plain:
+            ended.append((self.plain, self.features))
+        held_out = everyones(self.held_out)
+        before, found = divergence(logits[held_out], self.before[held_out]), []
+        for one, features in ended:
+            head = one.walks.model.head
+            if classifier:
+                refit(head, features, logits, held_out)
+            now = divergence(logits[held_out], _applied(head, features[held_out]))
+            found.append(one.fitted(now, before, len(logits)))
         self.advance()
         return found
 
-    def _features(self, model: VideoTransformer) -> Tensor:
-        """What goes into the classifier, [N, D]."""
-        with into_classifier(model) as found:
-            for clips, _ in self._batches():
-                with self.autocast():
-                    model(clips)
-        return everyones([part.float() for part in found])
+    def _moments(self, site: Site) -> list[list[Moments]]:
+        """Of what there is at a site and what lacks, in each candidate: on clips to fit to, and on
+        held-out ones."""
+        sums: list[list[LeastSquares]] = []
+        for number, clips in self._batches(self.full, *(one.walks for one in self.candidates)):
+            with self.autocast():
+                wanted = self.full.to(number, clips, site.goal(self.full.model))
+                rows = [one.rows(site, number, clips, wanted) for one in self.candidates]
+            if not sums:
+                sums = [
+                    [LeastSquares(x.shape[-1], lack.shape[-1]).to(x.device) for _ in range(2)]
+                    for x, lack in rows
+                ]
+            held_out = self.held_out[number]
+            for (x, lack), both in zip(rows, sums, strict=True):
+                for one, which in zip(both, (~held_out, held_out), strict=True):
+                    one.update(x[which].flatten(0, 1), lack[which].flatten(0, 1))
+        return [[one.compute() for one in both] for both in sums]
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches, and which of their clips are held out."""
+    def _read_out(self, walks: Walks) -> tuple[Tensor, Tensor]:
+        """What goes into a model's classifier, [N, D], and its logits, [N, C], of all clips."""
+        model, logits = walks.model, []
+        with into_classifier(model) as features:
+            for number, clips in self._batches(walks):
+                with self.autocast():
+                    logits.append(model.read_out(walks.to(number, clips, end(model))).float())
+        return everyones([part.float() for part in features]), everyones(logits)
+
+    def _batches(self, *walks: Walks) -> Iterator[tuple[int, Tensor | None]]:
+        """Numbers of batches, and their clips; None where no walk starts with them."""
+        known = len(self.held_out)
+        if known and all(one.keeps(known) for one in walks):
+            yield from ((number, None) for number in range(known))
+            return
         seen = 0
-        for clips in self.clips:
-            numbers = torch.arange(seen, seen + len(clips), device=clips.device)
+        for number, clips in enumerate(self.clips):
+            if number == len(self.held_out):
+                numbers = torch.arange(seen, seen + len(clips), device=clips.device)
+                self.held_out.append(numbers % HELD_OUT == HELD_OUT - 1)
             seen += len(clips)
-            yield clips, numbers % HELD_OUT == HELD_OUT - 1
+            yield number, clips
         if seen < HELD_OUT:
             raise ValueError(f"{seen} clips are too few to fit bridges to; {HELD_OUT} are needed")
-
-
-def _before_bridges(to_mend: Sequence[Site]) -> int:
-    """How many sites there are up to the first where a bridge can stand, that one among them."""
-    first = next((i for i, site in enumerate(to_mend) if isinstance(site, Gap)), len(to_mend))
-    return min(first + 1, len(to_mend))
 
 
 def _map(moments: list[Moments], kind: str, rank: int) -> tuple[Affine, float]:

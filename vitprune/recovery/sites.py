@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from torch import Tensor
 
-from vitprune.models.branches import Branch, PartedBranch, Residual, Tokens
-from vitprune.models.bridge import reach
+from vitprune.models.branches import PartedBranch, Residual, Tokens
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.places import blocks_of
+from vitprune.models.walking import Point, branch_start, layer_end
 
 
 @dataclass(frozen=True)
@@ -25,12 +24,20 @@ class Gap:
 
     place: int
 
+    def start(self, smaller: VideoTransformer) -> Point:
+        """Where the smaller model's tokens are asked for."""
+        return layer_end(smaller, self.place)
+
+    def goal(self, full: VideoTransformer) -> Point:
+        """Where the full model's tokens are asked for."""
+        return layer_end(full, self.place)
+
     def rows(
-        self, smaller: VideoTransformer, full: VideoTransformer, clips: Tensor
+        self, smaller: VideoTransformer, there: Tokens, wanted: Tokens
     ) -> tuple[Tensor, Tensor]:
         """The smaller model's tokens [B, N, C], and what they lack of the full one's, float64."""
-        there, wanted = (reach(one, clips, self.place).x.double() for one in (smaller, full))
-        return there, wanted - there
+        x = there.x.double()
+        return x, wanted.x.double() - x
 
 
 @dataclass(frozen=True)
@@ -48,39 +55,35 @@ class Projection:
     def __str__(self) -> str:
         return f"{self.layer}.{self.branch}"
 
+    def start(self, smaller: VideoTransformer) -> Point:
+        """Where the smaller model's tokens are asked for: in front of the branch."""
+        return branch_start(smaller, self.layer, self.branch)
+
+    def goal(self, full: VideoTransformer) -> Point:
+        """Where the full model's tokens are asked for: behind the branch."""
+        block, step = branch_start(full, self.layer, self.branch)
+        return block, step + 1
+
     def rows(
-        self, smaller: VideoTransformer, full: VideoTransformer, clips: Tensor
+        self, smaller: VideoTransformer, there: Tokens, wanted: Tokens
     ) -> tuple[Tensor, Tensor]:
         """What goes into that layer, [B, N, P], and what the smaller model's tokens behind the
         branch lack of the full one's, [B, N, C], float64."""
-        tokens, branch = self._reached(smaller, clips)
-        assert isinstance(branch, PartedBranch)
-        parts = branch.present(tokens)
-        there = branch.skip(tokens).x + branch.project(parts)
-        theirs, whole = self._reached(full, clips)
-        lack = whole(theirs).x.double() - there.double()
+        branch = self._branch(smaller)
+        parts = branch.present(there)
+        behind = branch.skip(there).x + branch.project(parts)
+        lack = wanted.x.double() - behind.double()
         return parts[:, branch.acts_on].double(), lack[:, branch.acts_on]
 
     def add(self, smaller: VideoTransformer, weight: Tensor, bias: Tensor) -> None:
         """Have the branch add ``parts @ weight + bias`` to what it adds; in place."""
-        (block,) = (block for block in blocks_of(smaller) if block.index == self.layer)
+        self._branch(smaller).add(weight, bias)
+
+    def _branch(self, model: VideoTransformer) -> PartedBranch:
+        (block,) = (block for block in blocks_of(model) if block.index == self.layer)
         branch = block.branches[self.branch]
         assert isinstance(branch, PartedBranch)
-        branch.add(weight, bias)
-
-    def _reached(self, model: VideoTransformer, clips: Tensor) -> tuple[Tokens, Branch]:
-        """The branch, and what goes into it."""
-        tokens = model.embed(clips)
-        for block in blocks_of(model):
-            if block.index < self.layer:
-                tokens = block(tokens)
-                continue
-            tokens = block.before(tokens)
-            for name, branch in cast("Iterable[tuple[str, Branch]]", block.branches.items()):
-                if name == self.branch:
-                    return tokens, branch
-                tokens = branch(tokens)
-        raise AssertionError(f"no branch {self}")
+        return branch
 
 
 Site: TypeAlias = Gap | Projection
