@@ -17,7 +17,7 @@ from vitprune.models.chain import VideoTransformer
 from vitprune.models.dropping import drop_units
 from vitprune.models.unit import Unit
 from vitprune.pruning import budget as module
-from vitprune.pruning.budget import Budget, fewest
+from vitprune.pruning.budget import Budget, Fit, fewest
 from vitprune.pruning.cost import Cost, counted
 from vitprune.pruning.unit_costs import unit_costs
 
@@ -131,3 +131,31 @@ def test_a_latency_that_cannot_be_reached_is_refused_with_what_can(
     )
     with pytest.raises(InputError, match=line):
         fewest(model, ORDER, without(model), FULL, SAVED, Budget(latency_ms=15), CLIP_OF_ONE)
+
+
+one_toy = functools.cache(toy)
+
+
+@given(st.floats(0.2, 5), st.floats(0.05, 0.95), st.integers(1, 300))
+def test_few_tries_find_it_however_wrong_the_prediction_is(
+    power: float, limit: float, units: int
+) -> None:
+    """Latency falls as ``k ** power``; what is predicted is that every unit saves as much."""
+    model, order = one_toy(), [Unit(0, "", number) for number in range(units)]
+    saved = dict.fromkeys(order, replace(FULL, latency_ms=FULL.latency_ms / units))
+    tries = []
+
+    def real(k: int) -> float:
+        return FULL.latency_ms * (1 - (k / units) ** power)
+
+    def measured(model: VideoTransformer, smaller: object, k: int, *_: object, **__: object) -> Fit:
+        tries.append(k)
+        return Fit(k, replace(FULL, latency_ms=real(k)), FULL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "measured", measured)
+        found = fewest(
+            model, order, lambda _: model, FULL, saved, Budget(latency=limit), CLIP_OF_ONE
+        )
+    assert found.k == next(k for k in range(units + 1) if real(k) <= limit * FULL.latency_ms)
+    assert len(tries) <= 14

@@ -162,9 +162,10 @@ def fewest(
 ) -> Fit:
     """The fewest units to drop so that a model keeps to a budget.
 
-    What units save tells how many to try first; every try corrects what is expected of the next.
-    It ends with a number that keeps to the budget where one unit fewer does not; where latency is
-    limited, one unit fewer has exceeded it twice.
+    What units save tells how many to try first. How far off that is at tries on both sides tells
+    what to expect between them; where two in a row fall on one side, the middle is next. It ends
+    with a number that keeps to the budget where one unit fewer does not; where latency is limited,
+    one unit fewer has exceeded it twice.
 
     Args:
         model: full.
@@ -184,31 +185,39 @@ def fewest(
     expected = [without(full, saved, order[:k]) for k in range(most + 1)]
     spent = [budget.spent(cost, full) for cost in expected]
     limits = budget.limits()
-    off = dict.fromkeys(limits, 0.0)
     tried: dict[int, Fit] = {}
+    off = {-1: dict.fromkeys(limits, 0.0)}  # of the full model nothing is predicted
 
     def exceeds(k: int) -> bool:
-        nonlocal off
         found = measured(model, smaller(k), k, full, budget, clip, autocast, seconds=seconds)
         if budget.timed:
             found = replace(found, predicted_ms=expected[k].latency_ms)
         tried[k] = found
         real = budget.spent(found.cost, found.full)
-        off = {name: real[name] - spent[k][name] for name in limits}
+        off[k] = {name: real[name] - spent[k][name] for name in limits}
         return found.exceeds(budget)
+
+    def fits(k: int, low: int, high: int) -> bool:
+        """Whether it is expected to, where what is expected was so far off at two tries."""
+        share = (k - low) / (high - low) if high in off else 0.0
+        other = off.get(high, off[low])
+        return all(
+            spent[k][name] + (1 - share) * off[low][name] + share * other[name] <= limits[name]
+            for name in limits
+        )
 
     exceeding, keeping = -1, most + 1
     again: set[int] = set()
     while True:
+        sides: list[bool] = []
         while keeping - exceeding > 1:
             between = range(exceeding + 1, keeping)
-            fits = (
-                k
-                for k in between
-                if all(spent[k][name] + off[name] <= limits[name] for name in limits)
-            )
-            k = next(fits, between[-1])
-            exceeding, keeping = (k, keeping) if exceeds(k) else (exceeding, k)
+            if sides[-2:] in ([True] * 2, [False] * 2):
+                k = between[len(between) // 2]
+            else:
+                k = next((k for k in between if fits(k, exceeding, keeping)), between[-1])
+            sides.append(exceeds(k))
+            exceeding, keeping = (k, keeping) if sides[-1] else (exceeding, k)
         # One measurement that something else on the machine drove up must not cost units.
         if not budget.timed or exceeding < 1 or exceeding in again:
             break
