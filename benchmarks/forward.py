@@ -6,8 +6,9 @@ Both sides have the same weights where that matters and see the same clip (batch
 take turns, each measured in a process of its own for peak memory. Prints a table that compares
 them: the median of the turns, theirs over ours, and peak memory over what the weights take. And one
 of what can be asked of ours, against plain float32: the relative error and the speed of bfloat16
-autocast, the speed and the peak memory of a forward and backward with gradient checkpointing, and
-with ``--compile`` the speed of both with ``torch.compile`` and the seconds that compiling took.
+autocast, and its speed with torch's fused attention, which is the same wherever ours takes that,
+too; the speed and the peak memory of a forward and backward with gradient checkpointing, and with
+``--compile`` the speed of both with ``torch.compile`` and the seconds that compiling took.
 ``--tiny`` shows in seconds that it works: small models, one turn, no meaning.
 """
 
@@ -35,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from vitprune.models import build_model
+from vitprune.models import attention, build_model
 
 Step = Callable[[nn.Module, Tensor], object]
 
@@ -203,6 +204,8 @@ def _options(case: Case, rounds: int, device: str, compiling: bool) -> list[str]
         return f"{taken['plain'] / taken['other']:.2f}"
 
     columns.append(speed(_forward, model, _bf16))
+    with patch.object(attention, "_better_in_parts", lambda q, k: False):
+        columns.append(speed(_forward, model, _bf16))
     checkpointed, _ = _build(case, "checkpointing", device)
     columns.append(speed(_backward, checkpointed, _backward))
     del checkpointed
@@ -216,7 +219,7 @@ def _options(case: Case, rounds: int, device: str, compiling: bool) -> list[str]
         columns.append(f"{spent:.0f}")
         del compiled
     peaks = [_peak(case, side, device, _backward) for side in ("ours", "checkpointing")]
-    return [*columns[:3], *peaks, *columns[3:]]
+    return [*columns[:4], *peaks, *columns[4:]]
 
 
 def main() -> None:
@@ -237,7 +240,8 @@ def main() -> None:
         "theirs", title=f"batch 1, float32, {where}, torch {torch.__version__}",
     )  # fmt: skip
     options = Table(
-        "model", "bf16 error", "bf16 speed", "checkpointing: speed", "peak MB without", "with",
+        "model", "bf16 error", "bf16 speed", "fused attention", "checkpointing: speed",
+        "peak MB without", "with",
         *(["compile: forward", "fwd+bwd", "compiling s"] if arguments.compile else []),
         title="ours against ours in plain float32; checkpointing: forward and backward",
     )  # fmt: skip
