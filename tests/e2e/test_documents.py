@@ -39,11 +39,16 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def composed(task: str, words: Sequence[str]) -> DictConfig:
     """The configuration of a job, which exists only if all keys and groups do."""
-    check_overrides(task, words)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose(task, overrides=list(words), return_hydra_config=True)
+    cfg = _composed(task, *words)
     cfg.hydra.overrides.task = list(words)
     return cfg
+
+
+@functools.cache
+def _composed(task: str, *words: str) -> DictConfig:
+    check_overrides(task, words)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(task, overrides=list(words), return_hydra_config=True)
 
 
 def sweep_of(task: str, words: Sequence[str]) -> list[list[str]]:
