@@ -140,7 +140,7 @@ class Made:
         self.tried.append(tuple(layers))
         target.write_text(" ".join(map(str, layers)))
 
-    def answers(self, path: Path, runtime: str, clips: Batches) -> np.ndarray:
+    def answers(self, path: Path, runtime: str, clips: Batches, rest: str = "") -> np.ndarray:
         wrong = 0 if path.name == "model.onnx" else max(0, self.needed - len(self.tried[-1]))
         return np.arange(100) < wrong
 
@@ -193,6 +193,38 @@ def test_of_several_ways_that_is_taken_which_loses_least(
     _, found = quantise("onnx", tmp_path, clips, max_loss=0, order=lambda: [3, 0])
     assert (found.way, found.loss, found.float_layers) == (taken, 0, (3,))
     assert (tmp_path / "model-int8.onnx").read_text() == "0"
+
+
+@pytest.mark.parametrize(
+    ("less", "more", "max_loss", "rest", "layers"),
+    [
+        (3, 1, None, "bfloat16", ()),
+        (3, 1, 3, "bfloat16", ()),
+        (3, 1, 2, "float32", ()),
+        (3, 1, 0, "float32", (4,)),
+    ],
+)
+def test_the_rest_is_in_bfloat16_unless_too_much_is_lost(
+    less: int, more: int, max_loss: float | None, rest: str, layers: tuple[int, ...],
+    clips: Batches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def write(layers: Collection[int], target: Path) -> None:
+        target.write_text(str(len(layers)))
+        target.with_suffix(".bin").touch()
+
+    def answers(path: Path, runtime: str, clips: Batches, rest: str = "float32") -> np.ndarray:
+        lost = {"bfloat16": less, "float32": more}[rest] - int(path.read_text())
+        return np.arange(100) < (0 if path.name == "model.xml" else lost)
+
+    (tmp_path / "model.xml").write_text("0")
+    monkeypatch.setitem(quantisation.QUANTISERS, "openvino", lambda *_: {"plain": write})
+    monkeypatch.setattr(quantisation, "answers", answers)
+    monkeypatch.setattr(quantisation, "has_bfloat16", lambda: True)
+    _, found = quantise("openvino", tmp_path, clips, max_loss=max_loss, order=lambda: [4, 2])
+    assert (found.rest, found.float_layers) == (rest, layers)
+    monkeypatch.setattr(quantisation, "has_bfloat16", lambda: False)
+    _, found = quantise("openvino", tmp_path, clips, max_loss=1, order=lambda: [4, 2])
+    assert (found.rest, found.loss, found.float_layers) == ("float32", 1, ())
 
 
 def test_a_limit_that_leaves_no_layer_in_int8_is_refused(

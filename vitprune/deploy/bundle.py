@@ -67,7 +67,7 @@ class Bundle:
         model = open_model(
             directory / chosen.files[0],
             chosen.runtime,
-            precision=chosen.precision,
+            precision=chosen.rest,
             threads=threads,
         )
         return cls(directory, description, chosen, batched(model, description.input_shape))

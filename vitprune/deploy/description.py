@@ -34,6 +34,8 @@ class Quantised:
         float_layers: the layers that stayed in float, in order of execution.
         max_loss: that was allowed, in points; None for any.
         way: ``smooth``, with SmoothQuant, or ``plain``.
+        rest: in which what is not in int8 is computed: ``float32``, or ``bfloat16`` where OpenVINO
+            runs it on a processor that has it.
     """
 
     clips: int
@@ -41,6 +43,7 @@ class Quantised:
     float_layers: tuple[int, ...] = ()
     max_loss: float | None = None
     way: str = "plain"
+    rest: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,11 @@ class ModelFile:
         known = plain.get("quantised")
         quantised = known and Quantised(**{**known, "float_layers": tuple(known["float_layers"])})
         return cls(**{**plain, "files": tuple(plain["files"]), "quantised": quantised})
+
+    @property
+    def rest(self) -> str:
+        """In which what is not in int8 is computed."""
+        return self.quantised.rest if self.quantised else self.precision
 
     @property
     def name(self) -> str:

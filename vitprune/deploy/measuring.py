@@ -156,13 +156,13 @@ def _opened(one: Candidate, place: Path, stack: ExitStack) -> Iterator[_Row]:
     description, threads = Description.read(one.bundle), torch.get_num_threads()
     eager = place / f"{one.name}.pt"
     torch.save(one.model, eager)
-    everything = [(eager, EAGER, "float32", content_size(eager))]
+    everything = [(eager, EAGER, "float32", "float32", content_size(eager))]
     everything += [
-        (one.bundle / file.files[0], file.runtime, file.precision, file.bytes)
+        (one.bundle / file.files[0], file.runtime, file.precision, file.rest, file.bytes)
         for file in description.models
     ]
-    for path, runtime, precision, size in everything:
-        opening = Opening(path, runtime, precision, description.input_shape, threads)
+    for path, runtime, precision, rest, size in everything:
+        opening = Opening(path, runtime, rest, description.input_shape, threads)
         process = ModelProcess(f"{one.name}, {runtime} {precision}", opening)
         yield _Row(one, runtime, precision, size, stack.enter_context(process))
 

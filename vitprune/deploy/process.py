@@ -41,7 +41,7 @@ class Opening:
     Attributes:
         path: of its file.
         runtime: a name of :data:`vitprune.deploy.formats.FORMATS`, or :data:`EAGER`.
-        precision: in which it computes.
+        precision: in which it computes what is not in int8.
         shape: of its input, in which None stands for any number of clips.
         threads: how many compute.
     """

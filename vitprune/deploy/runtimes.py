@@ -29,8 +29,8 @@ def open_model(
     Args:
         path: of the file.
         runtime: a name of :data:`vitprune.deploy.formats.FORMATS`.
-        precision: in which it computes; a runtime must not take less where float32 is asked for.
-            What an ``int8`` model has in float, OpenVINO computes in bfloat16 where it can.
+        precision: in which it computes what is not in int8. A runtime must not take less where
+            float32 is asked for; ``bfloat16`` is float32 where the processor has none.
         threads: how many compute; None for as many as the runtime chooses.
 
     Raises:
@@ -89,9 +89,8 @@ def _openvino(path: Path, precision: str, threads: int | None) -> Model:
     import openvino
 
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    # Of an int8 model that which stayed in float, half of the time of a large one.
-    less = precision == "bfloat16" or (precision == "int8" and has_bfloat16())
-    # By itself it would take less for float32, too, where the processor has it.
+    # By itself it would take bfloat16 for any where the processor has it.
+    less = precision == "bfloat16" and has_bfloat16()
     options["INFERENCE_PRECISION_HINT"] = "bf16" if less else "f32"
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads

@@ -136,6 +136,7 @@ def quantised_so(exported: Mapping[str, Any]) -> list[str]:
     """Of every model in int8 what stayed in float, and what it changes, in words."""
     return [
         f"{name}: {'smoothed, ' * (known.get('way') == 'smooth')}{_in_float(known['float_layers'])}"
+        f"{', the rest in bfloat16' * (known.get('rest') == 'bfloat16')}"
         f"; {known['loss']:.1f} % of the {known['clips']} calibration clips get another answer "
         "than in float32"
         for name, known in exported.get("quantised", {}).items()
