@@ -4,10 +4,11 @@ A *bundle* is a directory with everything that is needed to run a model without 
 It is read by `bundle`, with `clips` (videos to clips), `runtimes` (files to models) and `verify`
 (the command that runs a bundle against its own check); none of them needs torch. It is made by
 `exporting`, with `program` (a model as a program, and the formats that it is written in),
-`decompositions` (operators in other words), `attention` and `ranks` (what devices take of it), and
-`precision` with `quantisation` (int8). `formats` says what can be in a bundle, `description` what
-`bundle.json` says. `measuring` compares bundles with each other and with torch, each model in a
-`process` of its own, by `timing`. `module` makes a bundle a model for vitprune's own evaluation.
+`decompositions` (operators in other words), `translations` with `attention`, and `ranks` (what
+runtimes and devices take of it), and `precision` with `quantisation` (int8). `formats` says what
+can be in a bundle, `description` what `bundle.json` says. `measuring` compares bundles with each
+other and with torch, each model in a `process` of its own, by `timing`. `module` makes a bundle a
+model for vitprune's own evaluation.
 """
 
 from __future__ import annotations
