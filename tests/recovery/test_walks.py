@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -84,3 +85,19 @@ def test_what_is_fitted_does_not_depend_on_room(
         assert one.projections == pytest.approx(found[0].projections, rel=1e-4)
         assert one.bridges == pytest.approx(found[0].bridges, rel=1e-4)
         torch.testing.assert_close(one.model(clips()), found[0].model(clips()))
+
+
+@pytest.mark.parametrize("units", [[1, 3], ["0.attention", "1.1", "3", "4.mlp.2"]])
+@pytest.mark.parametrize("kind", ["auto", "full", "low_rank", "scale"])
+@pytest.mark.parametrize("room", [0, 2**29], ids=["none", "enough"])
+def test_in_mixed_precision_it_is_nearly_the_same(
+    units: list[int | str], kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "ROOM", room)
+    full, batches = toy(), [clips(20, seed) for seed in range(4)]
+    pruned = drop_units(full, units)
+    half = partial(torch.autocast, "cpu", torch.bfloat16)
+    exact = fit_bridges(pruned, full, batches, kind=kind)
+    found = fit_bridges(pruned, full, batches, kind=kind, autocast=half)
+    assert found.divergence < 1.5 * exact.divergence + 1e-3
+    assert found.divergence < found.divergence_before

@@ -34,6 +34,7 @@ from vitprune.training.probing import into_classifier
 
 HELD_OUT = 5
 """Every how many-th clip chooses a ridge's strength and is not fitted to."""
+Autocast = Callable[[], AbstractContextManager]
 RANK = 8
 """Of low-rank bridges."""
 
@@ -74,7 +75,7 @@ def fit_bridges(
     kind: str = "auto",
     rank: int = RANK,
     classifier: bool = True,
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
     progress: bool = False,
 ) -> Fitted:
     """A copy of ``pruned`` that does more of what ``full`` does, fitted in closed form.
@@ -141,15 +142,16 @@ def with_room(
 class _Candidate:
     """What the model becomes with one kind of bridges: how far it is mended, and its tokens."""
 
-    def __init__(self, kind: str, walks: Walks) -> None:
-        self.kind, self.walks = kind, walks
+    def __init__(self, kind: str, walks: Walks, autocast: Autocast) -> None:
+        self.kind, self.walks, self.autocast = kind, walks, autocast
         self.bridges: dict[int, float] = {}
         self.projections: dict[str, float] = {}
         self.folded: list[int] = []
 
     def of(self, kind: str) -> _Candidate:
         """A copy, of another kind from here on; it has no bridges yet."""
-        other = _Candidate(kind, self.walks.of(copy.deepcopy(self.walks.model)))
+        walks = self.walks.of(copy.deepcopy(self.walks.model))
+        other = _Candidate(kind, walks, self.autocast)
         other.projections = dict(self.projections)
         return other
 
@@ -171,7 +173,8 @@ class _Candidate:
         bridge = Bridge(site.place, len(found.bias), self.kind, rank)
         bridge = bridge.to(next(model.parameters())).eval()
         bridge.become(*found)
-        self.walks.through(bridge)
+        with self.autocast():
+            self.walks.through(bridge)
         if fold(model, bridge):
             self.folded.append(site.place)
         else:
@@ -197,7 +200,7 @@ class _Fitting:
         full: VideoTransformer,
         clips: Iterable[Tensor],
         kinds: Sequence[str],
-        autocast: Callable[[], AbstractContextManager],
+        autocast: Autocast,
         advance: Callable[[], None],
     ) -> None:
         self.clips, self.autocast, self.advance = clips, autocast, advance
@@ -206,11 +209,11 @@ class _Fitting:
         room = Room(ROOM)
         self.full = Walks(full, room)
         self.candidates = [
-            _Candidate(kind, Walks(copy.deepcopy(pruned), room)) for kind in self.kinds[:1]
+            _Candidate(kind, Walks(copy.deepcopy(pruned), room), autocast)
+            for kind in self.kinds[:1]
         ]
-        self.plain = (
-            _Candidate("none", Walks(copy.deepcopy(pruned), Room(0))) if "none" in kinds else None
-        )
+        plain = _Candidate("none", Walks(copy.deepcopy(pruned), Room(0)), autocast)
+        self.plain = plain if "none" in kinds else None
         self.features, self.before = self._read_out(Walks(pruned, Room(0)))
         self.advance()
 
