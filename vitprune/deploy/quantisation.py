@@ -115,26 +115,26 @@ def quantise(
 
         rest = "bfloat16" if "bfloat16" in whole.reduced and has_bfloat16() else "float32"
 
-        def loss_of(way: str, layers: Collection[int] | None) -> float:
-            """With some layers in float; with None, those that were in float the last time."""
+        def written(way: str, layers: Collection[int]) -> Path:
             target = trial / way / files[0]
             target.parent.mkdir(exist_ok=True)
-            if layers is not None:
-                ways[way](layers, target)
-            found = answers(target, runtime, clips, rest)
-            return float(100 * np.mean(found != expected))
+            ways[way](layers, target)
+            return target
+
+        def loss_of(model: Path) -> float:
+            return float(100 * np.mean(answers(model, runtime, clips, rest) != expected))
 
         def keep() -> None:
             for file in files:
                 os.replace(trial / way / file, directory / file)
 
-        losses = {name: loss_of(name, ()) for name in ways}
+        losses = {name: loss_of(written(name, ())) for name in ways}
         way = min(losses, key=losses.__getitem__)
         loss, kept = losses[way], 0
         layers: Sequence[int] = ()
         if max_loss is not None and loss > max_loss and rest != "float32":
             rest = "float32"
-            loss = loss_of(way, None)
+            loss = loss_of(trial / way / files[0])
         if max_loss is None or loss <= max_loss:
             keep()
         else:
@@ -142,7 +142,7 @@ def quantise(
             fails, kept = 0, len(layers)
             while kept - fails > 1:
                 middle = (fails + kept) // 2
-                found = loss_of(way, layers[:middle])
+                found = loss_of(written(way, layers[:middle]))
                 if found <= max_loss:
                     keep()
                     kept, loss = middle, found

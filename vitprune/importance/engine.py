@@ -17,8 +17,8 @@ smaller wave costs is smaller batches.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,6 +29,9 @@ from vitprune.importance.stream import Departure, FullStream
 from vitprune.models.chain import Block, Branch, PartedBranch, Tokens, VideoTransformer
 from vitprune.models.places import Place, blocks_of, places_of, units_of
 from vitprune.models.unit import Unit, Units
+
+Autocast: TypeAlias = Callable[[], AbstractContextManager]
+"""Gives the context of each forward, for mixed precision."""
 
 SMALL = 64 * 2**20
 """Waves are not made narrower to save fewer bytes than this."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from vitprune.importance.engine import evaluating
+from vitprune.importance.engine import Autocast, evaluating
 from vitprune.importance.scoring import one_view
 from vitprune.models.branches import Mlp
 from vitprune.models.chain import VideoTransformer
@@ -53,7 +53,7 @@ class Contributions(Metric):
 def order_neurons(
     model: VideoTransformer,
     batches: Iterable[Mapping[str, Any]],
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
 ) -> None:
     """Put every MLP's hidden neurons in the order of what they add, the least first; in place.
 

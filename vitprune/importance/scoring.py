@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from math import isfinite
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from vitprune.importance.accumulate import RelevanceScores
-from vitprune.importance.engine import evaluating, without
+from vitprune.importance.engine import Autocast, evaluating, without
 from vitprune.importance.measures import MEASURES
 from vitprune.importance.scores import Scores
 from vitprune.models.chain import VideoTransformer
@@ -42,7 +42,7 @@ def score(
     measure: str = "ablation",
     max_streams: int | None = None,
     seed: int = 0,
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
     progress: bool | BatchDone = True,
 ) -> Scores:
     """Relevance of every unit of a scope on every clip of a calibration split.

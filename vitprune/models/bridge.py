@@ -9,7 +9,7 @@ map in the place of consecutive blocks of a language model.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -161,10 +161,11 @@ def fold(model: VideoTransformer, bridge: Bridge) -> bool:
 
 def _place(model: VideoTransformer, place: int) -> tuple[nn.Sequential, int]:
     """The modules among which a bridge stands, and how many of them come before it."""
-    for block in cast("Iterable[Block]", model.blocks):
-        if block.index > place:
-            return block.before, len(block.before) - block.own
-    return model.after, len(model.after)
+    number, _ = layer_end(model, place)
+    if number == len(model.blocks):
+        return model.after, len(model.after)
+    block = cast(Block, model.blocks[number])
+    return block.before, len(block.before) - block.own
 
 
 def take_apart(

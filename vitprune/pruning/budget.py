@@ -16,11 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from vitprune.errors import InputError
-from vitprune.importance.engine import evaluating
+from vitprune.importance.engine import Autocast, evaluating
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.unit import Unit
 from vitprune.pruning.cost import Cost, counted, latencies
-from vitprune.pruning.unit_costs import Autocast, without
+from vitprune.pruning.unit_costs import without
 
 
 @dataclass(frozen=True)

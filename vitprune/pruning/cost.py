@@ -6,8 +6,8 @@ import copy
 import io
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from vitprune.importance.engine import Autocast
 from vitprune.models.chain import VideoTransformer
 
 
@@ -46,7 +47,7 @@ def count_flops(model: VideoTransformer, clip: Tensor) -> int:
 def latencies(
     models: Sequence[VideoTransformer],
     clips: Tensor | Sequence[Tensor],
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
     *,
     seconds: float = 2.0,
     least: int = 5,
@@ -78,7 +79,7 @@ def latencies(
 def costs(
     models: Sequence[VideoTransformer],
     clips: Tensor | Sequence[Tensor],
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
     *,
     seconds: float = 2.0,
 ) -> list[Cost]:

@@ -9,7 +9,7 @@ is ablated as it would be dropped.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vitprune.importance import ablate_sets, jsd
+from vitprune.importance.engine import Autocast
 from vitprune.importance.scoring import one_view
 from vitprune.models.chain import VideoTransformer
 from vitprune.models.finite import check_logits, names_of
@@ -91,7 +92,7 @@ def outcomes(
     model: VideoTransformer,
     batches: Iterable[Mapping[str, Any]],
     sets: Sequence[Collection[Unit]],
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    autocast: Autocast = nullcontext,
 ) -> list[Outcome]:
     """How a model answers without each of S sets of units, on the same clips.
 

@@ -15,7 +15,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from math import isfinite
 from pathlib import Path
 from typing import Any, cast
@@ -26,14 +26,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from vitprune.files import replacing
-from vitprune.importance.engine import evaluating
+from vitprune.importance.engine import Autocast, evaluating
 from vitprune.importance.store import Store, fingerprint
 from vitprune.models.chain import Branch, PartedBranch, Tokens, VideoTransformer
 from vitprune.models.places import blocks_of, places
 from vitprune.models.unit import Unit, outermost
 from vitprune.pruning.cost import Cost, wait_for
-
-Autocast = Callable[[], AbstractContextManager]
 
 
 def unit_costs(model: VideoTransformer, clip: Tensor) -> dict[Unit, Cost]:

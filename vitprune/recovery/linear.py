@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from rich.progress import Progress
 from torch import Tensor, distributed, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from vitprune.importance.engine import evaluating
+from vitprune.importance.engine import Autocast, evaluating
 from vitprune.models.branches import Tokens
 from vitprune.models.bridge import KINDS, Bridge, fold, insert, reach
 from vitprune.models.chain import VideoTransformer
@@ -34,7 +34,6 @@ from vitprune.training.probing import into_classifier
 
 HELD_OUT = 5
 """Every how many-th clip chooses a ridge's strength and is not fitted to."""
-Autocast = Callable[[], AbstractContextManager]
 RANK = 8
 """Of low-rank bridges."""
 
@@ -203,17 +202,17 @@ class _Fitting:
         autocast: Autocast,
         advance: Callable[[], None],
     ) -> None:
+
+        def candidate(kind: str, room: Room) -> _Candidate:
+            return _Candidate(kind, Walks(copy.deepcopy(pruned), room), autocast)
+
         self.clips, self.autocast, self.advance = clips, autocast, advance
         self.held_out: list[Tensor] = []
         self.kinds = [kind for kind in kinds if kind != "none"]
         room = Room(ROOM)
         self.full = Walks(full, room)
-        self.candidates = [
-            _Candidate(kind, Walks(copy.deepcopy(pruned), room), autocast)
-            for kind in self.kinds[:1]
-        ]
-        plain = _Candidate("none", Walks(copy.deepcopy(pruned), Room(0)), autocast)
-        self.plain = plain if "none" in kinds else None
+        self.candidates = [candidate(kind, room) for kind in self.kinds[:1]]
+        self.plain = candidate("none", Room(0)) if "none" in kinds else None
         self.features, self.before = self._read_out(Walks(pruned, Room(0)))
         self.advance()
 

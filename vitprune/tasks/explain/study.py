@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from vitprune.data import VideoDataModule
 from vitprune.data.base import SplitName
 from vitprune.errors import InputError
 from vitprune.importance import Scores, ScoreStore, entry_name, score
+from vitprune.importance.engine import Autocast
 from vitprune.models import VideoTransformer
 from vitprune.report import pictures
 from vitprune.results.writing import write_csv
@@ -46,7 +46,7 @@ class Probe:
     cfg: Evaluate
     classifier: VideoClassifier
     data: VideoDataModule
-    autocast: Callable[[], AbstractContextManager]
+    autocast: Autocast
     precision: str
     store: ScoreStore
 
